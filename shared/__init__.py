@@ -1,0 +1,1 @@
+"""What every service stands on. One clear purpose a module; nothing here imports a service."""

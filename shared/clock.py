@@ -1,0 +1,48 @@
+"""The one source of time, so that a test can play 150 days in a second.
+
+The local stack's clock is the machine's clock plus an offset kept in `$LETHE_HOME/clock`; every process reads it at each
+call (one `stat`, re-read on change). Nothing else in the project may ask the machine for the time of day.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+_cached: tuple[str, int, timedelta] = ("", -1, timedelta(0))
+
+
+def _clock_file() -> Path:
+    return Path(os.environ.get("LETHE_HOME", ".lethe")) / "clock"
+
+
+def now() -> datetime:
+    """The present moment, aware, in UTC, in whole microseconds."""
+    return datetime.now(UTC) + offset()
+
+
+def offset() -> timedelta:
+    """How far the stack's clock is ahead of the machine's."""
+    global _cached
+    file = _clock_file()
+    try:
+        changed = file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return timedelta(0)
+    if _cached[:2] != (str(file), changed):
+        _cached = (str(file), changed, timedelta(seconds=float(json.loads(file.read_text())["offset_seconds"])))
+    return _cached[2]
+
+
+def advance(by: timedelta) -> timedelta:
+    """Moves the stack's clock ahead and returns the new offset. A clock never goes back, so a negative step is refused."""
+    if by < timedelta(0):
+        raise ValueError("the clock only goes forward")
+    ahead = offset() + by
+    file = _clock_file()
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps({"offset_seconds": ahead.total_seconds()}))
+    temporary.replace(file)
+    return ahead
