@@ -1,0 +1,67 @@
+"""Brings a service's database to its newest schema (Alembic), as the owner of the database.
+
+Each service keeps its own revisions in `services/<name>/migrations/`; the environment they run in is here, once. The first
+revision of each runs `shared/schema.sql` and creates the service's tables; `Rows` says who may do what to those.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Connection
+
+_ROOT = Path(__file__).resolve().parents[2]
+ROLES = ("owner", "service", "relay", "eraser", "auditor")
+
+
+def upgrade(owner_url: str, service: str, revision: str = "head") -> None:
+    """Upgrades one database. `owner_url` is a libpq URL of the owner role."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("version_locations", str(_ROOT / "services" / service / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["service"] = service
+    engine = sa.create_engine(owner_url.replace("postgresql://", "postgresql+psycopg2://", 1), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def roles_of(connection: Connection) -> dict[str, str]:
+    """The names of a database's roles: `<database>_<role>`."""
+    database = connection.execute(sa.text("SELECT current_database()")).scalar_one()
+    return {role: f"{database}_{role}" for role in ROLES}
+
+
+def create_base(connection: Connection) -> None:
+    """Runs `shared/schema.sql`: log, relay, inbox, keys, roles and row-level security."""
+    script = (Path(__file__).parents[1] / "schema.sql").read_text()
+    for role, name in roles_of(connection).items():
+        script = script.replace("{" + role + "}", f'"{name}"')
+    cursor = connection.connection.cursor()
+    cursor.execute(script)
+
+
+def create_tables(connection: Connection, service: str) -> None:
+    """Creates the tables of `services/<service>/tables.py` with row-level security and the grants of a read model."""
+    tables = importlib.import_module(f"services.{service}.tables")
+    tables.metadata.create_all(connection)
+    names = roles_of(connection)
+    cursor = connection.connection.cursor()
+    for table in tables.metadata.sorted_tables:
+        where = f'"{table.schema}"."{table.name}"'
+        cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
+        cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')
+        if table.info.get("cell_wide"):
+            continue
+        cursor.execute(f"ALTER TABLE {where} ENABLE ROW LEVEL SECURITY")
+        cursor.execute(f"ALTER TABLE {where} FORCE ROW LEVEL SECURITY")
+        cursor.execute(
+            f'CREATE POLICY own_account ON {where} TO "{names["service"]}" USING (account_id = lethe.current_account())'
+        )
+        cursor.execute(f'CREATE POLICY all_rows ON {where} FOR SELECT TO "{names["auditor"]}" USING (true)')

@@ -1,0 +1,522 @@
+"""The unit of work: one transaction in which events are appended, rows projected and keys minted, sent as one batch.
+
+Place in the way of an event: `handlers.py` decides and calls `append`; here the personal fields are sealed, the service's
+projection adds its rows, and everything goes to the server in one call (round trips cost more than anything else). The
+locks come first in the batch and in one order: persons, then keys, then the rest. After the commit the relay is woken.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import psycopg2
+import psycopg2.errors
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine
+
+from shared import clock
+from shared.blind_index import BlindIndex
+from shared.errors import LetheError, NotFound, PersonErased, Tampered, Unavailable, VersionConflict
+from shared.events import Envelope, Event, EventTypes, Recorded, SealedField, canonical, decode_envelope, sealed_digest
+from shared.failpoints import failpoint
+from shared.ids import new_id
+from shared.keys import AccountKey, KeyTree, account_item
+from shared.personal import ERASED, Erased, Personal
+from shared.root_keys import RootKeys
+from shared.sealing import key_id, new_key, open_sealed, place_of, seal, sealed_key_id
+from shared.settings import Settings
+
+T = TypeVar("T")
+
+LOCK_TIMEOUT_MILLISECONDS = 3_000
+STATEMENT_TIMEOUT_MILLISECONDS = 60_000
+TRIES = 8
+"""How often a decision is made anew when another writer was first."""
+
+SYSTEM_ACTOR = "00000000-0000-0000-0000-000000000000"
+
+
+class Statement(NamedTuple):
+    """One SQL statement with psycopg2 placeholders: what a projection gives back."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+Project = Callable[[Recorded], Iterable[Statement]]
+
+
+class SealedValue(NamedTuple):
+    """Where a sealed value of a read model came from: all that is needed to open it."""
+
+    sealed: bytes | memoryview | None
+    stream: str
+    event_id: str
+    type: str
+    field: str
+
+
+class KeyChanged(LetheError):
+    """A key that this work sealed under was cut, minted or rotated by another: load and decide again."""
+
+
+class ConnectionLost(Unavailable):
+    """The database went away before a commit was sent: nothing was done, and trying again is safe."""
+
+
+class Store:
+    """One service's database, event types, projection and key tree: what a unit of work is made from."""
+
+    def __init__(
+        self, types: EventTypes, project: Project, settings: Settings, *, role: str = "service", pool_size: int = 12
+    ) -> None:
+        self.service = types.service
+        self.types = types
+        self.project = project
+        self.settings = settings
+        self.keys = KeyTree(types.service, RootKeys(settings.path("root-keys"), types.service))
+        self.engine = _engine(settings.database_url(types.service, role), pool_size)
+        self._wake_path = str(settings.path("run", f"relay-{types.service}.sock"))
+        self._wake = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._wake.setblocking(False)
+
+    def run(
+        self, account_id: str, decide: Callable[[Work], T], *, actor: str = SYSTEM_ACTOR, causation: str | None = None
+    ) -> T:
+        """Runs `decide` in a unit of work and commits; decides anew when another writer was first.
+
+        Raises what `decide` raises, `PersonErased` when the write came after a cut, `VersionConflict` after `TRIES`.
+        """
+        for attempt in range(TRIES):
+            try:
+                with self.work(account_id, actor=actor, causation=causation) as work:
+                    return decide(work)
+            except (VersionConflict, KeyChanged):
+                self.keys.forget(account_id)
+                if attempt == TRIES - 1:
+                    raise VersionConflict() from None
+            except ConnectionLost:
+                # nothing was committed: the connection was gone before the commit was sent
+                if attempt == TRIES - 1:
+                    raise Unavailable("the database can't be reached") from None
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def work(self, account_id: str, *, actor: str = SYSTEM_ACTOR, causation: str | None = None) -> Iterator[Work]:
+        """A unit of work that commits at the end of the block and rolls back on an exception."""
+        with self._connection() as connection:
+            work = Work(self, connection, account_id, actor, causation)
+            try:
+                yield work
+                appended = work.commit()
+            except BaseException as error:
+                if not connection.closed:
+                    connection.rollback()
+                if isinstance(error, psycopg2.OperationalError) and not work.committing and _is_lost(error):
+                    raise ConnectionLost("the database went away") from error
+                raise
+        if appended:
+            self.wake_relay()
+
+    def wake_relay(self) -> None:
+        """Tells the relay that there is something to take up. It polls as well, so a lost datagram costs a moment only."""
+        try:
+            self._wake.sendto(b".", self._wake_path)
+        except OSError:
+            pass
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        try:
+            pooled = self.engine.raw_connection()
+        except Exception as error:
+            raise Unavailable("the database can't be reached") from error
+        try:
+            yield pooled.driver_connection
+        except psycopg2.Error as error:
+            if pooled.driver_connection is None or pooled.driver_connection.closed:
+                pooled.invalidate()
+            raise _translated(error) from error
+        except BaseException:
+            if pooled.driver_connection is None or pooled.driver_connection.closed:
+                pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+class Work:
+    """One transaction. Reads go to the server at once; writes are gathered and sent as one batch at `commit`."""
+
+    def __init__(self, store: Store, connection: Any, account_id: str, actor: str, causation: str | None) -> None:
+        self.store = store
+        self.account_id = account_id
+        self.actor = actor
+        self.causation = causation
+        self.now = clock.now()
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._started = False
+        self._persons: set[str] = set()
+        self._held: dict[str, bytes] = {}
+        self._minted: dict[str, bytes] = {}
+        self._mints: list[Statement] = []
+        self._pending: list[Statement] = []
+        self._appended = 0
+        self.committing = False
+        """True once the commit was sent: from then on a lost connection leaves open whether the work was done."""
+
+    # -- reading
+
+    def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query, read now. Row-level security shows this account's rows only."""
+        self._start()
+        self._cursor.execute(sql, values)
+        return list(self._cursor.fetchall())
+
+    def fetch_one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        rows = self.fetch(sql, values)
+        return rows[0] if rows else None
+
+    def load(self, stream: str) -> list[Recorded]:
+        """A stream's events in order, without opening what is sealed."""
+        rows = self.fetch(
+            "SELECT envelope, sealed FROM lethe.event WHERE account_id = %s AND stream = %s ORDER BY version",
+            (self.account_id, stream),
+        )
+        return [self._recorded(bytes(envelope), sealed) for envelope, sealed in rows]
+
+    def versions_of(self, streams: Sequence[str]) -> dict[str, int]:
+        """The last version of each stream; 0 for one that does not exist."""
+        rows = self.fetch(
+            "SELECT wanted, (SELECT max(version) FROM lethe.event WHERE account_id = %s AND stream = wanted)"
+            " FROM unnest(%s) AS wanted",
+            (self.account_id, list(streams)),
+        )
+        return {stream: version or 0 for stream, version in rows}
+
+    def open(self, values: Sequence[SealedValue]) -> list[Any]:
+        """Opens sealed values: each becomes its value, `ERASED` where its key is cut or its bytes are pruned."""
+        names = {sealed_key_id(bytes(value.sealed)) for value in values if value.sealed is not None}
+        keys = self._keys_by_id(names) if names else {}
+        return [self._open_one(value, keys) for value in values]
+
+    def _open_one(self, value: SealedValue, keys: dict[bytes, bytes]) -> Any:
+        if value.sealed is None:
+            return ERASED
+        sealed = bytes(value.sealed)
+        key = keys.get(sealed_key_id(sealed))
+        if key is None:
+            return ERASED
+        place = place_of(self.store.service, value.stream, value.event_id, value.type, value.field)
+        return self.store.types.decode_value(value.type, value.field, open_sealed(key, sealed, place))
+
+    def item_keys(self, items: Iterable[str]) -> dict[str, bytes]:
+        """The living keys of these items, read now; an item that has none (cut, or never minted) is left out."""
+        rows = self.fetch(
+            "SELECT item_id, generation, wrapped FROM keys.item_key WHERE account_id = %s AND item_id = ANY (%s::uuid[])",
+            (self.account_id, sorted(set(items))),
+        )
+        return {
+            item: self.store.keys.unwrap_item_key(self.account_id, self._account_key(generation), item, bytes(wrapped))
+            for item, generation, wrapped in rows
+        }
+
+    def _keys_by_id(self, names: Iterable[bytes]) -> dict[bytes, bytes]:
+        rows = self.fetch(
+            "SELECT key_id, item_id, generation, wrapped FROM keys.item_key"
+            " WHERE account_id = %s AND key_id = ANY (%s::bytea[])",
+            (self.account_id, list(names)),
+        )
+        return {
+            bytes(name): self.store.keys.unwrap_item_key(
+                self.account_id, self._account_key(generation), item, bytes(wrapped)
+            )
+            for name, item, generation, wrapped in rows
+        }
+
+    def cut_persons(self, persons: Iterable[str]) -> set[str]:
+        """Which of these persons have a tombstone here."""
+        rows = self.fetch(
+            "SELECT person_id FROM keys.person"
+            " WHERE account_id = %s AND person_id = ANY (%s::uuid[]) AND cut_at IS NOT NULL",
+            (self.account_id, sorted(set(persons))),
+        )
+        return {person for (person,) in rows}
+
+    # -- writing
+
+    def later(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """A statement for the batch, in order with the others."""
+        self._pending.append(Statement(sql, tuple(values)))
+
+    def hold_persons(self, persons: Iterable[str]) -> None:
+        """Shares the rows of these persons until the commit, which is refused (`PersonErased`) if one has a tombstone."""
+        self._persons.update(persons)
+
+    def append(self, stream: str, expected_version: int, events: Sequence[Event]) -> list[Recorded]:
+        """Appends events to a stream whose last version is `expected_version`, with their rows.
+
+        Personal fields are sealed under the item keys that their declarations name; a key is minted where the item has
+        none. Raises at commit: `VersionConflict`, `PersonErased`.
+        """
+        self._prepare_keys(stream, expected_version, events)
+        recorded = []
+        for place, event in enumerate(events):
+            one = self._record(stream, expected_version + 1 + place, event)
+            self._pending.extend(self.store.project(one))
+            recorded.append(one)
+        return recorded
+
+    def inbox(self, reaction: str, event_id: str) -> bool:
+        """Notes that a reaction handled an event; False if it had been handled before (then do nothing)."""
+        if self.fetch_one(
+            "SELECT 1 FROM lethe.inbox WHERE account_id = %s AND reaction = %s AND event_id = %s",
+            (self.account_id, reaction, event_id),
+        ):
+            return False
+        self.later(
+            "INSERT INTO lethe.inbox (account_id, reaction, event_id) VALUES (%s, %s, %s)",
+            (self.account_id, reaction, event_id),
+        )
+        return True
+
+    def share_item(self, item_id: str, person_id: str) -> None:
+        """Makes a person a further owner of an item, so that it is cut with its last one."""
+        self.item_key_for_writing(item_id, stream="", persons=())
+        self.hold_persons((person_id,))
+        self.later(
+            "INSERT INTO keys.item_person (account_id, item_id, person_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (self.account_id, item_id, person_id),
+        )
+
+    def item_key_for_writing(self, item_id: str, *, stream: str, persons: Sequence[str]) -> bytes:
+        """The key to seal under for an item: held, or minted for `stream` and `persons` where there is none."""
+        self._prepare_items({item_id: (stream, tuple(persons), False)})
+        return self._minted.get(item_id) or self._held[item_id]
+
+    def secret(self, purpose: str) -> bytes:
+        """A key of the account itself for one purpose, made at its first use (blind index, suppression)."""
+        item = account_item(self.account_id, purpose)
+        return self.item_key_for_writing(item, stream=f"account/{self.account_id}", persons=())
+
+    def blind_index(self) -> BlindIndex:
+        """Makes the tokens of this account in this service."""
+        return BlindIndex(self.secret("index"))
+
+    def commit(self) -> bool:
+        """Sends the batch and commits. True if events were appended."""
+        if not (self._pending or self._mints or self._persons):
+            self._connection.rollback() if self._started else None
+            return False
+        self._start()
+        batch = [*self._holds(), *self._mints, *self._pending]
+        self._cursor.execute(b";".join(self._cursor.mogrify(statement.sql, statement.values or None) for statement in batch))
+        failpoint(f"{self.store.service}.before-commit")
+        self.committing = True
+        self._connection.commit()
+        failpoint(f"{self.store.service}.after-commit")
+        for item, key in (*self._held.items(), *self._minted.items()):
+            self.store.keys.keep_for_writing(self.account_id, item, key)
+        return self._appended > 0
+
+    def flush(self) -> None:
+        """Sends what is gathered so far, so that later reads of this work see it. The transaction stays open."""
+        self._start()
+        batch = [*self._holds(), *self._mints, *self._pending]
+        if batch:
+            self._cursor.execute(b";".join(self._cursor.mogrify(one.sql, one.values or None) for one in batch))
+        self._persons, self._mints, self._pending = set(), [], []
+
+    def _holds(self) -> Iterator[Statement]:
+        if self._persons:
+            yield Statement("SELECT keys.hold_persons(%s, %s::uuid[])", (self.account_id, sorted(self._persons)))
+        if self._held:
+            names = sorted(key_id(key) for key in self._held.values())
+            yield Statement("SELECT keys.hold_keys(%s, %s::bytea[])", (self.account_id, names))
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._cursor.execute(
+                "SELECT set_config('lethe.account', %s, true), set_config('lock_timeout', %s, true)",
+                (self.account_id, str(LOCK_TIMEOUT_MILLISECONDS)),
+            )
+
+    # -- keys
+
+    def _prepare_keys(self, stream: str, expected_version: int, events: Sequence[Event]) -> None:
+        wanted: dict[str, tuple[str, tuple[str, ...], bool]] = {}
+        for event in events:
+            for field, personal in self.store.types.personal[type(event)].items():
+                value = getattr(event, field)
+                if value is None or isinstance(value, Erased):
+                    continue
+                item = getattr(event, personal.item)
+                persons = _persons_of(event, personal)
+                self._persons.update(persons)
+                # an item whose stream begins here and that carries the stream's own id can't have a key yet
+                wanted.setdefault(item, (stream, persons, expected_version == 0 and stream.endswith(item)))
+        self._prepare_items(wanted)
+
+    def _prepare_items(self, wanted: dict[str, tuple[str, tuple[str, ...], bool]]) -> None:
+        missing = {}
+        for item, (stream, persons, is_new) in wanted.items():
+            if item in self._minted or item in self._held:
+                continue
+            kept = self.store.keys.kept_for_writing(self.account_id, item)
+            if kept is not None:
+                self._held[item] = kept
+            else:
+                missing[item] = (stream, persons, is_new)
+        lookup = [item for item, (_, _, is_new) in missing.items() if not is_new]
+        found = self.item_keys(lookup) if lookup else {}
+        for item, (stream, persons, _) in missing.items():
+            if item in found:
+                self._held[item] = found[item]
+            else:
+                self._mint(item, stream, persons)
+
+    def _mint(self, item: str, stream: str, persons: tuple[str, ...]) -> None:
+        if not stream:
+            raise NotFound()
+        account_key = self._newest_account_key()
+        key = new_key()
+        wrapped = self.store.keys.wrap_item_key(self.account_id, account_key.key, item, key)
+        self._minted[item] = key
+        self._persons.update(persons)
+        self._mints.append(
+            Statement(
+                "SELECT keys.mint(%s, %s, %s, %s, %s, %s, %s::uuid[])",
+                (self.account_id, item, key_id(key), stream, account_key.generation, wrapped, list(persons)),
+            )
+        )
+
+    def _newest_account_key(self) -> AccountKey:
+        kept = self.store.keys.newest(self.account_id)
+        if kept is not None:
+            return kept
+        row = self._account_key_row("ORDER BY generation DESC LIMIT 1")
+        if row is None:
+            epoch, wrapped, _ = self.store.keys.new_account_key(self.account_id, 1)
+            self.fetch(
+                "INSERT INTO keys.account_key (account_id, generation, epoch, wrapped, created_at)"
+                " VALUES (%s, 1, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1",
+                (self.account_id, epoch, wrapped, self.now),
+            )
+            row = self._account_key_row("ORDER BY generation DESC LIMIT 1")
+            assert row is not None
+        generation, epoch, wrapped = row
+        key = self.store.keys.unwrap_account_key(self.account_id, generation, epoch, bytes(wrapped))
+        self.store.keys.keep_newest(self.account_id, AccountKey(generation, key))
+        return AccountKey(generation, key)
+
+    def _account_key(self, generation: int) -> bytes:
+        row = self._account_key_row("AND generation = %s", (generation,))
+        if row is None:
+            raise Tampered("an item key refers to an account key that is not there")
+        return self.store.keys.unwrap_account_key(self.account_id, generation, row[1], bytes(row[2]))
+
+    def _account_key_row(self, clause: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+        return self.fetch_one(
+            f"SELECT generation, epoch, wrapped FROM keys.account_key WHERE account_id = %s {clause}",
+            (self.account_id, *values),
+        )
+
+    # -- events
+
+    def _record(self, stream: str, version: int, event: Event) -> Recorded:
+        event_id = new_id()
+        name = self.store.types.name_of(event)
+        sealed: dict[str, bytes | None] = {}
+        fields: list[SealedField] = []
+        for field, personal in self.store.types.personal[type(event)].items():
+            plain = self.store.types.encode_value(event, field)
+            if plain is None:
+                continue
+            item = getattr(event, personal.item)
+            key = self._minted.get(item) or self._held[item]
+            part = seal(key, plain, place_of(self.store.service, stream, event_id, name, field))
+            sealed[field] = part
+            fields.append(SealedField(digest=sealed_digest(part), field=field, item=item, key=key_id(key).hex()))
+        envelope = Envelope(
+            account=self.account_id, actor=self.actor, causation=self.causation, data=self.store.types.public_data(event),
+            event=event_id, schema=type(event).schema_version, sealed=fields, service=self.store.service, stream=stream,
+            time=self.now, type=name, version=version,
+        )  # fmt: skip
+        raw = canonical(envelope)
+        self.later(
+            "SELECT lethe.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::bytea[])",
+            (
+                self.account_id, stream, version, event_id, name, envelope.schema, self.now, raw, os.urandom(16),
+                list(sealed.values()),
+            ),
+        )  # fmt: skip
+        self._appended += 1
+        return Recorded(envelope=envelope, event=event, sealed=sealed)
+
+    def _recorded(self, raw: bytes, parts: Sequence[Any]) -> Recorded:
+        envelope = decode_envelope(raw)
+        sealed = {
+            field.field: None if part is None else bytes(part)
+            for field, part in zip(envelope.sealed, parts, strict=True)
+        }
+        return Recorded(envelope=envelope, event=self.store.types.decode(envelope), sealed=sealed)
+
+
+def _persons_of(event: Event, personal: Personal) -> tuple[str, ...]:
+    if personal.person is None:
+        return ()
+    value = getattr(event, personal.person)
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg2://", 1),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c idle_in_transaction_session_timeout=60000",
+        },
+    )
+
+
+def _is_lost(error: psycopg2.Error) -> bool:
+    code = error.pgcode or ""
+    return isinstance(error, psycopg2.InterfaceError) or code.startswith(("08", "57P")) or (
+        isinstance(error, psycopg2.OperationalError) and not code
+    )
+
+
+def _translated(error: psycopg2.Error) -> LetheError:
+    """What the database refused, as one of our errors. Its own text may hold values, so it goes no further."""
+    code = error.pgcode or ""
+    constraint = getattr(error.diag, "constraint_name", None) or ""
+    if code == "LE001" or (code == "23505" and constraint == "event_pkey"):
+        return VersionConflict()
+    if code == "LE002":
+        return PersonErased()
+    if code in ("LE003", "40P01", "40001", "55P03"):
+        return KeyChanged("another writer was first")
+    if code in ("23505", "23503"):
+        return KeyChanged("another writer was first")
+    if _is_lost(error):
+        return Unavailable("the database went away")
+    return LetheError("the database refused a statement", sqlstate=code)
+
+
+__all__ = ["SYSTEM_ACTOR", "SealedValue", "Statement", "Store", "Work", "msgspec"]
