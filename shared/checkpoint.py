@@ -17,7 +17,7 @@ from shared.signed_note import Verifier, open_note
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a log commits to: its name `<cell>/<service>`, how many leaves it has, and their root (32 bytes)."""
+    """What a log commits to: its name `<cell>/<service>`, its number of leaves, and their root (32 bytes)."""
 
     origin: str
     size: int
@@ -29,7 +29,9 @@ class Checkpoint:
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """The checkpoint in the text of a note. Raises `Tampered`. Extension lines, which we never write, are passed over."""
+    """The checkpoint in the text of a note. Raises `Tampered`. Extension lines, which we never write, are
+    passed over.
+    """
     lines = text.split("\n")
     if len(lines) < 4 or not lines[0]:
         raise Tampered("the checkpoint does not have its three lines")
@@ -48,7 +50,8 @@ def parse_checkpoint(text: str) -> Checkpoint:
 def open_checkpoint(note: bytes, verifiers: Iterable[Verifier]) -> Checkpoint:
     """The checkpoint in a note signed under the log's own name by one of `verifiers`. Raises `Tampered`.
 
-    A key may sign for the log of its own name only: otherwise one service's key could vouch for another's log.
+    A key may sign for the log of its own name only: otherwise one service's key could vouch for another's
+    log.
     """
     known = list(verifiers)
     checkpoint = parse_checkpoint(open_note(note, known))

@@ -1,6 +1,8 @@
-"""Files that are there whole or not at all, also after a power cut: written beside, synced, given their name, folder synced.
+"""Files that are there whole or not at all, also after a power cut: written beside, synced, given their name,
+folder synced.
 
-Used for tiles, checkpoints and the signer's record. `create_immutable` never replaces a file; `replace` always does.
+Used for tiles, checkpoints and the signer's record. `create_immutable` never replaces a file; `replace`
+always does.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ def _write_beside(path: Path, octets: bytes, mode: int) -> Path:
 
 
 def create_immutable(path: Path, octets: bytes) -> None:
-    """Gives `path` these bytes for ever. Raises `Tampered` if it is there with others. The caller syncs the folder.
+    """Gives `path` these bytes for ever. Raises `Tampered` if it is there with others. The caller syncs the
+    folder.
 
-    The name is given with `link`, which fails where `rename` would replace: of two processes that write different bytes,
-    the second finds out instead of winning.
+    The name is given with `link`, which fails where `rename` would replace: of two processes that write
+    different bytes, the second finds out instead of winning.
     """
     existing = read_if_there(path)
     if existing is None:
@@ -60,7 +63,9 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def make_folder(folder: Path, below: Path) -> list[Path]:
-    """Makes `folder` and what is missing between it and `below`. Returns the folders whose lists changed, to be synced."""
+    """Makes `folder` and what is missing between it and `below`. Returns the folders whose lists changed, to
+    be synced.
+    """
     missing = []
     at = folder
     while at != below and not at.exists():

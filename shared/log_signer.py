@@ -1,11 +1,14 @@
-"""Signing the checkpoints of one log, so that it never forks: a record beside the key says what was signed last.
+"""Signing the checkpoints of one log, so that it never forks: a record beside the key says what was signed
+last.
 
-The relay's third and fourth step. The record {size, root, term} lies with the signing key and not in the database, so putting
-back the database does not put back what was signed. It moves by compare and swap under a lock of its file, synced before
-anything is signed: never two trees of one size, never a smaller one after a larger, never for a relay whose term is over.
+The relay's third and fourth step. The record {size, root, term} lies with the signing key and not in the
+database, so putting back the database does not put back what was signed. It moves by compare and swap under a
+lock of its file, synced before anything is signed: never two trees of one size, never a smaller one after a
+larger, never for a relay whose term is over.
 
-What happens if we crash: after the record, the same tree is signed by whoever comes next; before it, nobody has seen anything.
-A process that is stopped while it holds the lock (a few milliseconds) delays its successor and can't fork.
+What happens if we crash: after the record, the same tree is signed by whoever comes next; before it, nobody
+has seen anything. A process that is stopped while it holds the lock (a few milliseconds) delays its successor
+and can't fork.
 """
 
 from __future__ import annotations
@@ -46,7 +49,8 @@ class SignedRecord:
 
 
 class LogSigner:
-    """The signer of the log `origin`; the key, its record and the lock lie in `folder`, the checkpoint in `tiles`.
+    """The signer of the log `origin`; the key, its record and the lock lie in `folder`, the checkpoint in
+    `tiles`.
 
     The key is made when it is not there; with the record it must be there or missing together.
     """
@@ -64,7 +68,9 @@ class LogSigner:
         return self._key.verifier
 
     def record(self) -> SignedRecord:
-        """What was signed last. Raises `Tampered` where the record is missing although a checkpoint is published."""
+        """What was signed last. Raises `Tampered` where the record is missing although a checkpoint is
+        published.
+        """
         octets = read_if_there(self._record_path)
         published = self.published()
         if octets is None:
@@ -85,17 +91,26 @@ class LogSigner:
             )
         return record
 
+    def term(self) -> int:
+        """The latest term that the record knows; 0 where there is none."""
+        octets = read_if_there(self._record_path)
+        return int(json.loads(octets)["term"]) if octets else 0
+
     def published(self) -> Checkpoint:
-        """The checkpoint that readers see; of size 0 where none was published. Raises `Tampered` if we did not sign it."""
+        """The checkpoint that readers see; of size 0 where none was published. Raises `Tampered` if we did
+        not sign it.
+        """
         note = read_if_there(self.checkpoint_path)
         if note is None:
             return Checkpoint(self.origin, 0, EMPTY_ROOT)
         return open_checkpoint(note, [self.verifier])
 
     def advance(self, size: int, root: bytes, term: int) -> None:
-        """Moves the record to this tree, durably: from now on it, or a larger one, may be signed and nothing else.
+        """Moves the record to this tree, durably: from now on it, or a larger one, may be signed and nothing
+        else.
 
-        Raises `TermOver`, `Tampered` (another tree of this size, or a smaller one), `Unavailable` (the lock is held).
+        Raises `TermOver`, `Tampered` (another tree of this size, or a smaller one), `Unavailable` (the lock
+        is held).
         """
         with self._locked():
             record = self.record()
@@ -113,10 +128,11 @@ class LogSigner:
                 replace(self._record_path, (json.dumps(fields) + "\n").encode(), mode=0o600)
 
     def publish(self) -> Checkpoint:
-        """Signs the recorded tree and publishes it if it is larger than what is published. Returns what readers now see.
+        """Signs the recorded tree and publishes it if it is larger than what is published. Returns what
+        readers now see.
 
-        Only the record says what is signed, whatever the caller thinks; so a relay that was stopped here for an hour and
-        goes on signs what its successor recorded.
+        Only the record says what is signed, whatever the caller thinks; so a relay that was stopped here for
+        an hour and goes on signs what its successor recorded.
         """
         with self._locked():
             record = self.record()

@@ -1,8 +1,9 @@
-"""Merkle tree arithmetic of the event log: hashes, roots, inclusion and consistency proofs (RFC 6962, sections 2.1.1 and 2.1.2).
+"""Merkle tree arithmetic of the event log: hashes, roots, inclusion and consistency proofs (RFC 6962,
+sections 2.1.1 and 2.1.2).
 
-Pure: no file, no database. `shared/tiles.py` stores the trees, `shared/tlog_proof.py` writes the proofs down. A hash is 32
-bytes; an index and a size count leaves from 0. What does not verify raises `Tampered`; a question that no tree can answer
-(an index beyond its size) raises `InvalidArgument`.
+Pure: no file, no database. `shared/tiles.py` stores the trees, `shared/tlog_proof.py` writes the proofs down.
+A hash is 32 bytes; an index and a size count leaves from 0. What does not verify raises `Tampered`; a
+question that no tree can answer (an index beyond its size) raises `InvalidArgument`.
 """
 
 from __future__ import annotations
@@ -40,17 +41,20 @@ def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
         return EMPTY_ROOT
     level = list(leaf_hashes)
     while len(level) > 1:
-        # A node without a sibling goes up as it is: the same tree as the recursive definition, without the recursion.
+        # A node without a sibling goes up as it is: the same tree as the recursive definition, without the
+        # recursion.
         paired = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
         level = paired + level[len(level) - len(level) % 2 :]
     return level[0]
 
 
 class Frontier:
-    """The roots of the full subtrees that a tree is made of, largest first: all that is needed to grow it and know its root.
+    """The roots of the full subtrees that a tree is made of, largest first: all that is needed to grow it and
+    know its root.
 
-    Appending costs one node hash a leaf on average; the root costs one for each bit of the size. `append` tells which nodes it
-    completed, so that a writer of tiles gets their hashes without computing anything twice.
+    Appending costs one node hash a leaf on average; the root costs one for each bit of the size. `append`
+    tells which nodes it completed, so that a writer of tiles gets their hashes without computing anything
+    twice.
     """
 
     def __init__(self, size: int = 0, nodes: Iterable[bytes] = ()) -> None:
@@ -60,7 +64,9 @@ class Frontier:
             raise InvalidArgument(field="nodes", rule="one for each bit that is set in the size")
 
     def append(self, leaf: bytes) -> list[bytes]:
-        """Adds a leaf hash. Returns the nodes completed by it: element k covers 2**k leaves; the first is the leaf itself."""
+        """Adds a leaf hash. Returns the nodes completed by it: element k covers 2**k leaves; the first is the
+        leaf itself.
+        """
         completed = [leaf]
         height = 0
         while self.size >> height & 1:
@@ -86,7 +92,9 @@ def range_hash_of(leaf_hashes: Sequence[bytes]) -> RangeHash:
 
 
 def inclusion_proof(index: int, size: int, range_hash: RangeHash) -> list[bytes]:
-    """The sibling hashes from the leaf at `index` up to the root of the tree of `size` leaves (RFC 6962, 2.1.1)."""
+    """The sibling hashes from the leaf at `index` up to the root of the tree of `size` leaves (RFC 6962,
+    2.1.1).
+    """
     if not 0 <= index < size:
         raise InvalidArgument(
             field="index", rule="must be below the size of the tree", index=index, size=size
@@ -105,7 +113,9 @@ def inclusion_proof(index: int, size: int, range_hash: RangeHash) -> list[bytes]
 
 
 def consistency_proof(old_size: int, new_size: int, range_hash: RangeHash) -> list[bytes]:
-    """The hashes that show that the tree of `new_size` leaves extends the one of `old_size` (RFC 6962, 2.1.2)."""
+    """The hashes that show that the tree of `new_size` leaves extends the one of `old_size` (RFC 6962,
+    2.1.2).
+    """
     if not 0 <= old_size <= new_size:
         raise InvalidArgument(
             field="old_size", rule="must not be above the new size", old=old_size, new=new_size
@@ -114,7 +124,7 @@ def consistency_proof(old_size: int, new_size: int, range_hash: RangeHash) -> li
         return []
     path: list[bytes] = []
     start, end = 0, new_size
-    whole = True  # the old tree's root, which the verifier has, is this very subtree as long as we have only gone left
+    whole = True  # as long as we only went left, this subtree is the old tree, whose root the verifier has
     while end != old_size:
         middle = start + split_point(end - start)
         if old_size <= middle:
@@ -130,7 +140,9 @@ def consistency_proof(old_size: int, new_size: int, range_hash: RangeHash) -> li
 
 
 def root_from_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes:
-    """The root that `proof` leads to from the leaf hash `leaf`. Raises `Tampered` if it has the wrong number of hashes."""
+    """The root that `proof` leads to from the leaf hash `leaf`. Raises `Tampered` if it has the wrong number
+    of hashes.
+    """
     if not 0 <= index < size:
         raise Tampered("the index of the proof is not below the size of its tree", index=index, size=size)
     node, last, remaining = leaf, size - 1, iter(proof)
@@ -153,7 +165,9 @@ def root_from_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[byte
 
 
 def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
-    """Raises `Tampered` unless the leaf hash `leaf` is at `index` in the tree of `size` leaves whose root is `root`."""
+    """Raises `Tampered` unless the leaf hash `leaf` is at `index` in the tree of `size` leaves whose root is
+    `root`.
+    """
     if root_from_inclusion(index, size, leaf, proof) != root:
         raise Tampered("the inclusion proof does not lead to the root", index=index, size=size)
 
@@ -161,7 +175,9 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
 def verify_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Raises `Tampered` unless the new tree extends the old one. The proof must be consumed whole (RFC 6962, 2.1.2)."""
+    """Raises `Tampered` unless the new tree extends the old one. The proof must be consumed whole (RFC 6962,
+    2.1.2).
+    """
     if not 0 <= old_size <= new_size:
         raise Tampered("the later tree is smaller than the earlier one", old=old_size, new=new_size)
     if old_size in (0, new_size):

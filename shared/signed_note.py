@@ -1,7 +1,8 @@
-"""Signed notes (c2sp.org/signed-note): a text with signature lines under it, Ed25519 only. Used by checkpoints and receipts.
+"""Signed notes (c2sp.org/signed-note): a text with signature lines under it, Ed25519 only. Used by
+checkpoints and receipts.
 
-Pure but for `read_signing_key` and `create_signing_key`. A verifier ignores the signatures of keys it does not know, rejects
-the note if one of a known key fails, and needs one to hold.
+Pure but for `read_signing_key` and `create_signing_key`. A verifier ignores the signatures of keys it does
+not know, rejects the note if one of a known key fails, and needs one to hold.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class Verifier:
 
 
 class SigningKey:
-    """A private key with its name, kept as `PRIVATE+KEY+name+hex8(key id)+base64(0x01 ‖ seed)`, one line, mode 0600."""
+    """A private key with its name, kept as `PRIVATE+KEY+name+hex8(key id)+base64(0x01 ‖ seed)`, one line,
+    mode 0600.
+    """
 
     def __init__(self, name: str, seed: bytes) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
@@ -104,7 +107,8 @@ class SigningKey:
 
     def text(self) -> str:
         """The key written down. Secret."""
-        return f"PRIVATE+KEY+{self.name}+{self.verifier.key_id.hex()}+{base64.b64encode(ED25519 + self._seed).decode()}\n"
+        seed = base64.b64encode(ED25519 + self._seed).decode()
+        return f"PRIVATE+KEY+{self.name}+{self.verifier.key_id.hex()}+{seed}\n"
 
     def signature(self, message: bytes) -> bytes:
         return self._key.sign(message)
@@ -118,7 +122,8 @@ def read_signing_key(path: Path) -> SigningKey:
 def create_signing_key(path: Path, name: str) -> SigningKey:
     """Makes a key and its file (mode 0600, synced). A file that exists is read and never replaced.
 
-    The whole file appears at once: two processes that create it end up with the same key, and a crash leaves no half of one.
+    The whole file appears at once: two processes that create it end up with the same key, and a crash leaves
+    no half of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,9 +1,11 @@
-"""Growing a tiled log in a folder (c2sp.org/tlog-tiles): each append leaves every tile and entry bundle of the new size there.
+"""Growing a tiled log in a folder (c2sp.org/tlog-tiles): each append leaves every tile and entry bundle of
+the new size there.
 
-The relay's second step. It costs O(batch + log n): the frontier gives the hashes of the tiles that fill up, and only the last,
-not yet full tile of each level is kept in memory. All files are durable when `append` returns, since a checkpoint over them is
-signed next. A file that exists must be byte-equal, else `Tampered`: what was written before a crash is written once more,
-and the same bytes come out. It signs nothing and knows nothing of checkpoints.
+The relay's second step. It costs O(batch + log n): the frontier gives the hashes of the tiles that fill up,
+and only the last, not yet full tile of each level is kept in memory. All files are durable when `append`
+returns, since a checkpoint over them is signed next. A file that exists must be byte-equal, else `Tampered`:
+what was written before a crash is written once more, and the same bytes come out. It signs nothing and knows
+nothing of checkpoints.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from shared.tiles import (
 
 
 class TileWriter:
-    """The one writer of the log in `folder`, starting after its first `size` leaves, whose tiles must be there.
+    """The one writer of the log in `folder`, starting after its first `size` leaves, whose tiles must be
+    there.
 
     Raises `NotFound` or `Tampered` where they are not. The caller compares `root()` with what was signed.
     """
@@ -60,7 +63,8 @@ class TileWriter:
         return self._frontier.root()
 
     def append(self, entries: Sequence[bytes]) -> None:
-        """Adds entries and writes their tiles, durably. After an exception this object is of no use; make a new one.
+        """Adds entries and writes their tiles, durably. After an exception this object is of no use; make a
+        new one.
 
         Raises `Tampered` if a tile is there with other bytes.
         """
@@ -81,8 +85,9 @@ class TileWriter:
     def discard_superseded(self) -> None:
         """Removes the partial tiles whose full tile is there and covered by the last published checkpoint.
 
-        Without it a log that grows event by event would keep 255 partial tiles for each full one. Readers of an earlier
-        checkpoint take the full tile instead (the specification tells them to). A crash in between leaves files, no harm.
+        Without it a log that grows event by event would keep 255 partial tiles for each full one. Readers of
+        an earlier checkpoint take the full tile instead (the specification tells them to). A crash in between
+        leaves files, no harm.
         """
         for path in self._superseded:
             shutil.rmtree(self.folder / path, ignore_errors=True)

@@ -1,8 +1,10 @@
-"""Reading a tiled log (c2sp.org/tlog-tiles): paths of tiles and entry bundles, and roots and proofs computed from few tiles.
+"""Reading a tiled log (c2sp.org/tlog-tiles): paths of tiles and entry bundles, and roots and proofs computed
+from few tiles.
 
-A tile is 256 hashes: level 0 holds leaf hashes, each hash of the level above is the root of one full tile below. What it reads
-comes from a function `path → bytes or None`, so a folder, an archive and an HTTP server are all the same to it. It never
-writes; `shared/tile_writer.py` does. It believes what it reads: compare a root with a verified checkpoint before trusting it.
+A tile is 256 hashes: level 0 holds leaf hashes, each hash of the level above is the root of one full tile
+below. What it reads comes from a function `path → bytes or None`, so a folder, an archive and an HTTP server
+are all the same to it. It never writes; `shared/tile_writer.py` does. It believes what it reads: compare a
+root with a verified checkpoint before trusting it.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ ReadFile = Callable[[str], bytes | None]
 
 
 def tile_path(level: Level, number: int, width: int = TILE_WIDTH) -> str:
-    """Where a tile or entry bundle lies, for example `tile/0/x001/x234/067.p/8`. `width` below 256 means a partial one."""
+    """Where a tile or entry bundle lies, for example `tile/0/x001/x234/067.p/8`. `width` below 256 means a
+    partial one.
+    """
     groups = [f"{number % 1000:03}"]
     while number := number // 1000:
         groups.insert(0, f"x{number % 1000:03}")
@@ -36,13 +40,17 @@ def tile_path(level: Level, number: int, width: int = TILE_WIDTH) -> str:
 
 
 def tile_width(level: Level, number: int, size: int) -> int:
-    """How many hashes (or entries) the tile has in a log of `size` leaves: 256, fewer, or 0 where there is no such tile."""
+    """How many hashes (or entries) the tile has in a log of `size` leaves: 256, fewer, or 0 where there is no
+    such tile.
+    """
     hashes = size if level == ENTRIES else size >> (TILE_HEIGHT * level)
     return max(0, min(TILE_WIDTH, hashes - number * TILE_WIDTH))
 
 
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
-    """The bytes of an entry bundle: before each entry its length, two bytes big-endian. Raises `InvalidArgument`."""
+    """The bytes of an entry bundle: before each entry its length, two bytes big-endian. Raises
+    `InvalidArgument`.
+    """
     if any(len(entry) > 0xFFFF for entry in entries):
         raise InvalidArgument(field="entry", rule="at most 65,535 bytes")
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
@@ -74,7 +82,8 @@ def files_in(folder: Path) -> ReadFile:
 
 
 class TileReader:
-    """The log as of `size` leaves. Keeps the tiles last read, 64 at most; proofs in a log of a million read 5 of them.
+    """The log as of `size` leaves. Keeps the tiles last read, 64 at most; proofs in a log of a million read 5
+    of them.
 
     `tiles_read` counts the files that were asked for.
     """
@@ -115,7 +124,7 @@ class TileReader:
         return self._tile(0, index // TILE_WIDTH)[index % TILE_WIDTH]
 
     def range_hash(self, start: int, end: int) -> bytes:
-        """The root of the subtree over the leaves [start, end), a range that RFC 6962's splitting produces."""
+        """The root of the subtree over the leaves [start, end), a range that RFC 6962's split gives."""
         leaves = end - start
         if leaves & (leaves - 1):
             middle = start + merkle.split_point(leaves)

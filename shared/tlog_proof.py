@@ -1,6 +1,8 @@
-"""Offline proofs that an entry is in a log (c2sp.org/tlog-proof@v1): written, read and verified; files end in `.tlog-proof`.
+"""Offline proofs that an entry is in a log (c2sp.org/tlog-proof@v1): written, read and verified; files end in
+`.tlog-proof`.
 
-Pure. A proof carries the signed checkpoint that it leads to, so that whoever holds the verifier key needs nothing else.
+Pure. A proof carries the signed checkpoint that it leads to, so that whoever holds the verifier key needs
+nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ MOST_HASHES = 63
 
 @dataclass(frozen=True)
 class TlogProof:
-    """`index` in the log, the sibling hashes from leaf to root, the signed checkpoint as it is, and octets of the writer's."""
+    """`index` in the log, the sibling hashes from leaf to root, the signed checkpoint as it is, and octets of
+    the writer's.
+    """
 
     index: int
     hashes: tuple[bytes, ...]
@@ -38,7 +42,9 @@ class TlogProof:
         return ("\n".join(lines) + "\n\n").encode() + self.checkpoint
 
     def verify(self, entry: bytes, verifiers: Iterable[Verifier]) -> Checkpoint:
-        """The checkpoint, if one of `verifiers` signed it and `entry` is in its tree at `index`. Raises `Tampered`."""
+        """The checkpoint, if one of `verifiers` signed it and `entry` is in its tree at `index`. Raises
+        `Tampered`.
+        """
         checkpoint = open_checkpoint(self.checkpoint, verifiers)
         merkle.verify_inclusion(
             self.index, checkpoint.size, merkle.leaf_hash(entry), self.hashes, checkpoint.root

@@ -1,6 +1,7 @@
 """The log's formats against a log that another project wrote (transparency-dev/tessera's test data).
 
-The folder is named by TLOG_VECTORS; it is not part of the project, so the tests skip, saying so, where it is not there.
+The folder is named by TLOG_VECTORS; it is not part of the project, so the tests skip, saying so, where it is
+not there.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def test_our_tiles_are_the_vectors_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_their_log_is_read_and_proved() -> None:
-    """Every entry of their log has a proof to their checkpoint, and each size is shown to extend each earlier one."""
+    """Every entry of their log has a proof to their checkpoint, and each size is shown to extend each earlier
+    one.
+    """
     note = (VECTORS / "checkpoint").read_bytes()
     reader = TileReader(files_in(VECTORS), 15)
     assert [word.encode() for word in WORDS] == list(reader.entries())

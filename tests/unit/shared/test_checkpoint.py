@@ -40,7 +40,9 @@ def test_a_note_gives_back_its_text(text: str) -> None:
 
 
 def test_a_note_is_refused_when_a_known_key_fails() -> None:
-    """A good signature beside a bad one of a known key does not help; a bad one of an unknown key is passed over."""
+    """A good signature beside a bad one of a known key does not help; a bad one of an unknown key is passed
+    over.
+    """
     note = sign_note("one\n", KEY)
     swapped = sign_note("two\n", OTHER).split(b"\n")[-2] + b"\n"
     assert "one\n" == open_note(note + swapped, [KEY.verifier])
@@ -67,7 +69,9 @@ def test_what_is_no_note_is_refused(note: bytes) -> None:
 
 
 def test_keys_are_read_from_what_is_written(tmp_path: Path) -> None:
-    """A verifier key and a signing key survive being written down; the file of the latter is the owner's only."""
+    """A verifier key and a signing key survive being written down; the file of the latter is the owner's
+    only.
+    """
     assert KEY.verifier.public_key == Verifier.parse(str(KEY.verifier)).public_key
     assert KEY.text() == SigningKey.parse(KEY.text()).text()
     made = create_signing_key(tmp_path / "keys" / "log-signer.key", ORIGIN)

@@ -53,7 +53,7 @@ def test_every_leaf_has_a_proof_that_holds(size: int, data: st.DataObject) -> No
 
 @given(st.integers(min_value=2, max_value=200), st.data())
 def test_a_changed_inclusion_proof_is_refused(size: int, data: st.DataObject) -> None:
-    """A proof with another leaf, another index, a hash more, a hash less or a changed hash does not verify."""
+    """A proof with another leaf, another index, a hash more or less, or a changed hash does not verify."""
     index = data.draw(st.integers(0, size - 1))
     hashes = leaves(size)
     root = merkle.root_of(hashes)
@@ -84,7 +84,9 @@ def test_a_later_tree_is_shown_to_extend_an_earlier_one(one: int, other: int) ->
 
 @given(st.integers(1, 200), st.integers(1, 200), st.data())
 def test_a_fork_is_never_shown_to_be_an_extension(one: int, other: int, data: st.DataObject) -> None:
-    """A consistency proof with another old root, another new root, a hash more or a hash less does not verify."""
+    """A consistency proof with another old root, another new root, a hash more or a hash less does not
+    verify.
+    """
     old, new = sorted((one, other))
     hashes = leaves(new)
     old_root, new_root = merkle.root_of(hashes[:old]), merkle.root_of(hashes)

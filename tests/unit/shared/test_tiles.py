@@ -38,7 +38,9 @@ def test_paths_are_those_of_the_specification(expected: str, level: int, number:
 
 
 def test_a_log_of_70000_has_the_tiles_of_the_specification(tmp_path: Path) -> None:
-    """The example of c2sp.org/tlog-tiles: 273 full tiles and a partial one of 112, one and one of 17, one of 1."""
+    """The example of c2sp.org/tlog-tiles: 273 full tiles and a partial one of 112, one and one of 17, one of
+    1.
+    """
     TileWriter(tmp_path / "log").append(commitments(0, 70_000))
     found = {
         str(path.relative_to(tmp_path / "log")) for path in (tmp_path / "log").rglob("*") if path.is_file()
@@ -54,7 +56,9 @@ def test_a_log_of_70000_has_the_tiles_of_the_specification(tmp_path: Path) -> No
 def test_a_log_grown_in_steps_is_the_log_written_at_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], data: st.DataObject
 ) -> None:
-    """However it grew, and reopened at each size, its root, its entries and its proofs are those of the whole tree."""
+    """However it grew, and reopened at each size, its root, its entries and its proofs are those of the whole
+    tree.
+    """
     folder = tmp_path_factory.mktemp("log") / "tickets"
     size = 0
     for step in steps:
