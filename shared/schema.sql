@@ -80,6 +80,7 @@ CREATE TRIGGER never_truncated BEFORE TRUNCATE ON lethe.log FOR EACH STATEMENT E
 
 -- Appends one event. The xid is forced before the sequence number is drawn: the relay relies on "whoever holds a number below
 -- one that I can see was in flight when I looked" to tell a late commit from an abort. It takes no lock beyond its own rows.
+-- A version that exists is the primary key's violation; it is not caught here, since a handler would cost a subtransaction.
 CREATE FUNCTION lethe.append_event(
     p_account uuid, p_stream text, p_version integer, p_event uuid, p_type text, p_schema_version integer,
     p_occurred_at timestamptz, p_envelope bytea, p_salt bytea, p_sealed bytea[]
@@ -94,8 +95,6 @@ BEGIN
     END IF;
     INSERT INTO lethe.event (account_id, stream, version, event_id, type, schema_version, occurred_at, envelope, salt, sealed)
     VALUES (p_account, p_stream, p_version, p_event, p_type, p_schema_version, p_occurred_at, p_envelope, p_salt, p_sealed);
-EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION 'version % of the stream exists', p_version USING ERRCODE = 'LE001';
 END $$;
 
 -- --------------------------------------------------------------------------------------------- reactions, commands, accounts
@@ -115,6 +114,15 @@ CREATE TABLE lethe.idempotency (                 -- which commands were done: ke
     result       jsonb NOT NULL,
     done_at      timestamptz NOT NULL,
     PRIMARY KEY (account_id, actor_id, command_key)
+);
+
+CREATE TABLE lethe.erasing (                     -- what was held when a request's persons were cut: for the receipt, told once
+    account_id uuid  NOT NULL,
+    request_id uuid  NOT NULL,
+    counts     jsonb NOT NULL,
+    retained   jsonb NOT NULL,
+    cut_at     timestamptz NOT NULL,
+    PRIMARY KEY (account_id, request_id)
 );
 
 CREATE TABLE lethe.account_state (               -- what lifecycle last said; an account unknown here is active
@@ -207,6 +215,8 @@ BEGIN
     END IF;
 END $$;
 
+-- A key that another writer minted first is a unique violation, an account key rotated meanwhile one of the foreign key: the
+-- writer loads again and seals again.
 CREATE FUNCTION keys.mint(p_account uuid, p_item uuid, p_key_id bytea, p_stream text, p_generation integer, p_wrapped bytea,
                           p_persons uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -219,11 +229,15 @@ BEGIN
     IF cardinality(p_persons) > 0 THEN
         INSERT INTO keys.item_person (account_id, item_id, person_id) SELECT p_account, p_item, unnest(p_persons);
     END IF;
-EXCEPTION
-    WHEN unique_violation THEN      -- another writer minted it first: load it and seal again
-        RAISE EXCEPTION 'this item has a key' USING ERRCODE = 'LE003';
-    WHEN foreign_key_violation THEN  -- the account's key was rotated meanwhile: wrap again
-        RAISE EXCEPTION 'the key of the account changed' USING ERRCODE = 'LE003';
+END $$;
+
+-- Takes the rows of several persons alone, in the order of their ids, ahead of cutting them.
+CREATE FUNCTION keys.lock_persons(p_account uuid, p_persons uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO keys.person (account_id, person_id)
+        SELECT p_account, wanted FROM (SELECT DISTINCT unnest(p_persons) AS wanted ORDER BY 1) AS missing
+        ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM keys.person WHERE account_id = p_account AND person_id = ANY (p_persons) ORDER BY person_id FOR UPDATE;
 END $$;
 
 -- Cuts a person: the tombstone, then every item key that belongs to no other person. An item that others share stays, and is
@@ -279,6 +293,7 @@ END $$;
 ALTER TABLE lethe.event         ENABLE ROW LEVEL SECURITY; ALTER TABLE lethe.event         FORCE ROW LEVEL SECURITY;
 ALTER TABLE lethe.inbox         ENABLE ROW LEVEL SECURITY; ALTER TABLE lethe.inbox         FORCE ROW LEVEL SECURITY;
 ALTER TABLE lethe.idempotency   ENABLE ROW LEVEL SECURITY; ALTER TABLE lethe.idempotency   FORCE ROW LEVEL SECURITY;
+ALTER TABLE lethe.erasing       ENABLE ROW LEVEL SECURITY; ALTER TABLE lethe.erasing       FORCE ROW LEVEL SECURITY;
 ALTER TABLE lethe.account_state ENABLE ROW LEVEL SECURITY; ALTER TABLE lethe.account_state FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.account_key    ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.account_key    FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.item_key       ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.item_key       FORCE ROW LEVEL SECURITY;
@@ -290,6 +305,7 @@ CREATE POLICY own_account ON lethe.event         TO {service}, {eraser} USING (a
 CREATE POLICY all_events  ON lethe.event         FOR SELECT TO {relay}, {auditor} USING (true);
 CREATE POLICY own_account ON lethe.inbox         TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON lethe.idempotency   TO {service} USING (account_id = lethe.current_account());
+CREATE POLICY own_account ON lethe.erasing       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON lethe.account_state TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.account_key    TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.item_key       TO {service} USING (account_id = lethe.current_account());
@@ -306,7 +322,7 @@ GRANT USAGE ON SCHEMA lethe TO {service}, {relay}, {eraser}, {auditor};
 GRANT USAGE ON SCHEMA keys  TO {service}, {eraser};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA lethe, keys FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.current_account() TO {owner}, {service}, {relay}, {eraser}, {auditor};
-GRANT EXECUTE ON FUNCTION lethe.append_event, keys.hold_persons, keys.hold_keys, keys.mint, keys.cut_person TO {service};
+GRANT EXECUTE ON FUNCTION lethe.append_event, keys.hold_persons, keys.hold_keys, keys.mint, keys.lock_persons, keys.cut_person TO {service};
 GRANT EXECUTE ON FUNCTION lethe.prune_events TO {eraser};
 GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning TO {service}, {relay}, {eraser};
 GRANT SELECT, INSERT ON lethe.event TO {service};
@@ -317,7 +333,7 @@ GRANT SELECT ON lethe.log TO {service}, {auditor};
 GRANT SELECT, INSERT ON lethe.log TO {relay};
 GRANT SELECT, UPDATE ON lethe.relay_lease, lethe.relay_cursor TO {relay};
 GRANT SELECT ON lethe.event, lethe.relay_cursor, lethe.relay_lease TO {auditor};
-GRANT SELECT, INSERT ON lethe.inbox, lethe.idempotency TO {service};
+GRANT SELECT, INSERT ON lethe.inbox, lethe.idempotency, lethe.erasing TO {service};
 GRANT SELECT, INSERT, UPDATE ON lethe.account_state TO {service};
 GRANT SELECT, INSERT ON keys.account_key TO {service};
 GRANT SELECT, INSERT, DELETE, UPDATE (wrapped) ON keys.item_key TO {service};

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import psycopg2
-import psycopg2.errors
+import psycopg2.extensions
 from sqlalchemy import create_engine
+from sqlalchemy import event as engine_event
 from sqlalchemy.engine import Engine
 
 from shared import clock
@@ -482,17 +483,30 @@ def _persons_of(event: Event, personal: Personal) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+_UUID_AS_TEXT = psycopg2.extensions.new_type((2950,), "UUID", lambda value, _: value)
+_UUIDS_AS_TEXT = psycopg2.extensions.new_array_type((2951,), "UUID[]", _UUID_AS_TEXT)
+
+
+def _ids_as_text(connection: Any, _: Any) -> None:
+    """Ids are strings everywhere in Lethe; SQLAlchemy's dialect would make them `uuid.UUID`."""
+    psycopg2.extensions.register_type(_UUID_AS_TEXT, connection)
+    psycopg2.extensions.register_type(_UUIDS_AS_TEXT, connection)
+
+
 def _engine(url: str, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg2://", 1),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c idle_in_transaction_session_timeout=60000",
+            "options": "-c search_path=lethe"
+            f" -c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c idle_in_transaction_session_timeout=60000",
         },
     )
+    engine_event.listen(engine, "connect", _ids_as_text)
+    return engine
 
 
 def _is_lost(error: psycopg2.Error) -> bool:

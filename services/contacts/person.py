@@ -1,0 +1,148 @@
+"""The person and their identifiers: pure decisions about what becomes known from a text. No I/O, no keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from services.contacts.events import (
+    IdentifierAdded,
+    IdentifierMarkedAsList,
+    Origin,
+    PersonAdded,
+    PersonNamed,
+    PersonRecognised,
+    SpellingAdded,
+)
+from shared.events import Event
+from shared.resolving import IdentifierSeen, Owner, TextSeen
+
+Key = tuple[str, str]
+"""(kind, normalised address): what makes two occurrences the same identifier."""
+
+ERASED_SENDER = "the sender was erased, and this is from before"
+ERASED_MAIL = "this mail belonged to a person who was erased"
+
+
+@dataclass
+class KnownIdentifier:
+    """An identifier as it stands: in the read model, or added by this decision."""
+
+    identifier_id: str
+    owner: Owner
+    person_ids: list[str]
+    spellings: dict[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
+    """Of its person, where that is one only."""
+    is_named: bool = False
+
+
+@dataclass
+class Suppressed:
+    """What the suppression list says of a batch of texts."""
+
+    mails: list[bool]
+    """By position: a mail that belonged to an erased person, known by its Message-ID or content."""
+    days: dict[Key, date]
+    """The last day on which a person with this identifier was erased."""
+
+
+def is_from_before(text: TextSeen, day: date) -> bool:
+    """Whether a text counts as older than an erasure on `day`: the list keeps the day only, so that day is before; a text
+    without any date counts as old (architecture, "Erasure", 6)."""
+    return text.earliest is None or text.earliest.date() <= day
+
+
+def refusal(text: TextSeen, position: int, suppressed: Suppressed) -> str | None:
+    """Why a text is not taken in at all, or None."""
+    if suppressed.mails[position]:
+        return ERASED_MAIL
+    for seen in text.identifiers:
+        day = suppressed.days.get((seen.kind, seen.address))
+        if seen.role == "sender" and day is not None and is_from_before(text, day):
+            return ERASED_SENDER
+    return None
+
+
+def is_erased_here(text: TextSeen, seen: IdentifierSeen, known: KnownIdentifier | None, suppressed: Suppressed) -> bool:
+    """Whether an identifier stays erased in this text: everywhere in old texts, and in new ones too unless its human has
+    come back, which takes a new message of their own."""
+    day = suppressed.days.get((seen.kind, seen.address))
+    if day is None or seen.role == "sender":
+        return False
+    return known is None or is_from_before(text, day)
+
+
+class Resolution:
+    """Gathers what a batch of texts adds: one object a batch, filled text by text, then asked for its events."""
+
+    def __init__(self, known: dict[Key, KnownIdentifier], new_id: Callable[[], str], now: datetime) -> None:
+        self.known = known
+        self.events: dict[str, list[Event]] = {}
+        self.new_tokens: list[tuple[Key, str]] = []
+        self.new_spellings: list[tuple[Key, str, str, str]] = []
+        self.new_names: list[tuple[str, str]] = []
+        self._new_id = new_id
+        self._now = now
+
+    def see(self, seen: IdentifierSeen) -> KnownIdentifier:
+        """The identifier of one occurrence; adds it, its person, name and spellings where they are new."""
+        known = self.known.get((seen.kind, seen.address))
+        if known is None:
+            known = self._add(seen)
+        elif seen.is_list and known.owner == "person":
+            known.owner = "list"
+            self._note(f"identifier/{known.identifier_id}", IdentifierMarkedAsList(identifier_id=known.identifier_id))
+        if known.owner == "person" and len(known.person_ids) == 1:
+            self._learn(known, seen)
+        self._spell(known, seen)
+        return known
+
+    def _add(self, seen: IdentifierSeen) -> KnownIdentifier:
+        owner: Owner = "list" if seen.is_list else "person"
+        persons = [self._new_id()] if owner == "person" else []
+        origin: Origin = "quoted" if seen.role == "quoted" else "correspondent"
+        known = KnownIdentifier(self._new_id(), owner, persons, {}, origin)
+        self.known[seen.kind, seen.address] = known
+        for person in persons:
+            self._note(f"person/{person}", PersonAdded(person_id=person, origin=origin))
+        self._note(
+            f"identifier/{known.identifier_id}",
+            IdentifierAdded(
+                identifier_id=known.identifier_id, person_ids=persons, kind=seen.kind, owner=owner, address=seen.address
+            ),
+        )
+        self.new_tokens.append(((seen.kind, seen.address), known.identifier_id))
+        return known
+
+    def _learn(self, known: KnownIdentifier, seen: IdentifierSeen) -> None:
+        (person,) = known.person_ids
+        if known.origin == "quoted" and seen.role != "quoted":
+            known.origin = "correspondent"
+            self._note(f"person/{person}", PersonRecognised(person_id=person, origin="correspondent"))
+        if seen.name and not known.is_named:
+            known.is_named = True
+            self._note(f"person/{person}", PersonNamed(person_id=person, name=seen.name))
+            self.new_names.append((person, seen.name))
+
+    def _spell(self, known: KnownIdentifier, seen: IdentifierSeen) -> None:
+        for text in seen.spellings:
+            if text not in known.spellings:
+                spelling = self._new_id()
+                known.spellings[text] = spelling
+                self._note(
+                    f"identifier/{known.identifier_id}",
+                    SpellingAdded(
+                        identifier_id=known.identifier_id, spelling_id=spelling, person_ids=known.person_ids, text=text
+                    ),
+                )
+                self.new_spellings.append(((seen.kind, seen.address), text, spelling, known.identifier_id))
+
+    def _note(self, stream: str, event: Event) -> None:
+        self.events.setdefault(stream, []).append(event)
+
+
+def keys_of(texts: Iterable[TextSeen]) -> list[Key]:
+    """The distinct identifiers of texts, in the order of their first occurrence."""
+    return list(dict.fromkeys((seen.kind, seen.address) for text in texts for seen in text.identifiers))
