@@ -23,7 +23,15 @@ from nameko.extensions import register_entrypoint
 from nameko.rpc import Rpc, RpcConsumer
 
 from shared import clock, deadline
-from shared.errors import InternalError, InvalidArgument, LetheError, NotFound, PermissionRefused, Tampered, TimedOut
+from shared.errors import (
+    InternalError,
+    InvalidArgument,
+    LetheError,
+    NotFound,
+    PermissionRefused,
+    Tampered,
+    TimedOut,
+)
 from shared.failpoints import failpoint
 from shared.logs import get_logger
 from shared.message_consumer import MessageConsumer, drain
@@ -192,6 +200,8 @@ class SealedRpcConsumer(RpcConsumer):  # type: ignore[misc]
         self.consumer = MessageConsumer(self.amqp_uri, [self.queue], self.handle_delivery, PREFETCH_COUNT)
 
     def start(self) -> None:
+        service = self.container.service_name
+        self.methods = {f"{service}.{method.method_name}": method for method in self._providers}
         self.container.spawn_managed_thread(self.consumer.run)
         self.consumer.wait_until_consumer_ready()
 
@@ -208,9 +218,10 @@ class SealedRpcConsumer(RpcConsumer):  # type: ignore[misc]
     def handle_delivery(self, message: Any) -> None:
         """Opens a call and gives it to its method, or answers with the typed error that says why not."""
         routing_key = message.delivery_info["routing_key"]
-        method = next((one for one in self._providers if f"{self.container.service_name}.{one.method_name}" == routing_key), None)
+        method = self.methods.get(routing_key)
         if method is None:
-            return self.answer(message, _refusal(message, InvalidArgument(field="method", rule="is one of the service's methods")))
+            unknown = InvalidArgument(field="method", rule="is one of the service's methods")
+            return self.answer(message, _refusal(message, unknown))
         try:
             if message.content_type != CONTENT_TYPE:
                 raise Tampered("a message is not sealed")

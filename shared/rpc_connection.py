@@ -14,16 +14,14 @@ import uuid
 from concurrent.futures import Future, InvalidStateError
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import amqp
 
+from shared.broker_url import CONNECT_TIMEOUT_SECONDS, connection_parameters
 from shared.errors import LetheError, TimedOut, Unavailable
 from shared.rpc_wire import RPC_EXCHANGE
 from shared.transport import CONTENT_ENCODING, CONTENT_TYPE
 
-HEARTBEAT_SECONDS: Final = 10
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
 READ_TIMEOUT_SECONDS: Final = 30.0
 SHORTEST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -221,22 +219,6 @@ class Connection:
                 request.channel, request.next_try = None, 0.0
         for request in again:
             self._write(channel, request)
-
-
-def connection_parameters(amqp_url: str) -> dict[str, Any]:
-    """What py-amqp wants to know of an AMQP URL (`amqp://user:password@host:port/vhost`; no path is the vhost `/`)."""
-    parts = urlsplit(amqp_url)
-    tls = parts.scheme == "amqps"
-    return {
-        "host": f"{parts.hostname or '127.0.0.1'}:{parts.port or (5671 if tls else 5672)}",
-        "userid": unquote(parts.username or "guest"),
-        "password": unquote(parts.password or "guest"),
-        "virtual_host": unquote(parts.path[1:]) or "/",
-        "login_method": "PLAIN",
-        "ssl": tls,
-        "heartbeat": HEARTBEAT_SECONDS,
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-    }
 
 
 def _readable(transport: Any, timeout_seconds: float) -> bool:

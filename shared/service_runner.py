@@ -1,0 +1,125 @@
+"""Runs one service in one process: `python -m shared.service_runner <service> [replica]`.
+
+Finds the service's class, starts nameko's container for it, and ends it gracefully on SIGTERM or SIGINT: it stops taking
+messages, finishes those it has begun, and leaves. `home/run/service-<service>-<replica>.ready` is there while it consumes.
+Nothing is imported before eventlet has made the standard library cooperative, so import this module from nowhere else.
+"""
+
+from __future__ import annotations
+
+import eventlet
+
+eventlet.monkey_patch()
+
+import importlib  # noqa: E402
+import inspect  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from typing import Any, Final  # noqa: E402
+
+import eventlet.debug  # noqa: E402
+import nameko  # noqa: E402
+from nameko.containers import ServiceContainer  # noqa: E402
+
+from shared import core_dumps, logs  # noqa: E402
+from shared.message_consumer import DRAIN_LIMIT_SECONDS, HEARTBEAT_SECONDS  # noqa: E402
+from shared.settings import Settings  # noqa: E402
+from shared.transport import SERIALIZER, register_serializer  # noqa: E402
+
+MAX_WORKERS: Final = 10
+"""Handlers that run at once in one process; the database pool must be as large."""
+STOP_LIMIT_SECONDS: Final = DRAIN_LIMIT_SECONDS + 5.0
+"""After this long a stop is forced: what is not acknowledged goes back to the broker."""
+
+log = logs.get_logger("lethe.service")
+
+
+def service_class(service: str) -> type:
+    """The only class in `services.<service>.service` whose `name` is the service's. Raises `LookupError` otherwise."""
+    module = importlib.import_module(f"services.{service}.service")
+    found = [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if getattr(kind, "name", None) == service and kind.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise LookupError(f"services.{service}.service has {len(found)} classes with name = {service!r}, not one")
+    return found[0]
+
+
+def run(kind: type, settings: Settings, service: str, replica: str) -> None:
+    """Runs a service until it is told to stop. Raises what made the container die, if it did."""
+    register_serializer()
+    nameko.config.setup(
+        {
+            "AMQP_URI": settings.amqp_url,
+            "HEARTBEAT": HEARTBEAT_SECONDS,
+            "max_workers": MAX_WORKERS,
+            "serializer": SERIALIZER,
+            "ACCEPT": [SERIALIZER],
+        }
+    )
+    container = ServiceContainer(kind)
+    ready = settings.path("run", f"service-{service}-{replica}.ready")
+    _stop_on_signals(container)
+    try:
+        container.start()
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        ready.write_text(f"{os.getpid()}\n")
+        log.info("ready", pid=os.getpid())
+        _wait(container)
+    finally:
+        ready.unlink(missing_ok=True)
+    log.info("stopped")
+
+
+def _stop_on_signals(container: Any) -> None:
+    stopping: list[Any] = []
+
+    def stop(number: int, _frame: Any) -> None:
+        if stopping:
+            return
+        # a signal's handler runs in the hub and may not wait, so a green thread does the stopping
+        stopping.append(eventlet.spawn(container.stop))
+        eventlet.spawn_after(STOP_LIMIT_SECONDS, _force)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _force() -> None:
+    log.error("stop took too long")
+    os._exit(1)
+
+
+def _wait(container: Any) -> None:
+    """Waits in a green thread of its own: a signal would break a wait of the main one (EINTR)."""
+    waiting = eventlet.spawn(container.wait)
+    while True:
+        try:
+            waiting.wait()
+            return
+        except InterruptedError:
+            continue
+
+
+def main(arguments: list[str]) -> int:
+    """The command line. Returns the exit status."""
+    if not 1 <= len(arguments) <= 2:
+        sys.stderr.write("usage: python -m shared.service_runner <service> [replica]\n")
+        return 2
+    service, replica = arguments[0], (arguments[1] if len(arguments) == 2 else "0")
+    core_dumps.switch_off()
+    logs.configure(service, replica)
+    eventlet.debug.hub_exceptions(False)  # the hub would print tracebacks
+    try:
+        run(service_class(service), Settings.load(), service, replica)
+    except Exception as error:
+        log.critical("service died", error=error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
