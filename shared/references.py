@@ -24,6 +24,7 @@ Kind = Literal["address", "phone"]
 ERASED_MARKER = "[erased]"
 MAX_LOCAL_CHARS = 256
 MAX_DOMAIN_CHARS = 253
+MAX_PHONE_GROUPS = 6
 
 
 class Found(NamedTuple):
@@ -302,8 +303,9 @@ def _ascii_domain(domain: str) -> str:
 
 _PHONE = re.compile(
     r"(?<![\w+])(?:\+|＋|%2[Bb]|&#0{0,3}43;|&plus;)[ \u00a0]?\(?\d"
-    r"(?:[ \u00a0().\-/\u2010-\u2015]{0,3}\d){6,19}(?!\d)"
+    r"(?:[ \u00a0().\-/\u2010-\u2015]{0,2}\d){6,19}(?!\d)"
 )
+_LAST_GROUP = re.compile(r"[^\d+;]{1,2}\d+\Z")
 _PLUS = re.compile(r"＋|%2[Bb]|&#0{0,3}43;|&plus;")
 
 
@@ -312,9 +314,19 @@ def _phones(text: str) -> list[Found]:
         return []
     found = []
     for match in _PHONE.finditer(text):
-        normalised = normalise_phone(match[0])
-        if normalised is not None:
-            found.append(Found(match.start(), match.end(), "phone", normalised, match[0]))
+        spelling = match[0]
+        for _ in range(MAX_PHONE_GROUPS):
+            normalised = normalise_phone(spelling)
+            if normalised is not None:
+                end = match.start() + len(spelling)
+                found.append(Found(match.start(), end, "phone", normalised, spelling))
+                break
+            # A year or a second number may follow without a word between: try without the last group of
+            # digits.
+            shorter = _LAST_GROUP.sub("", spelling)
+            if shorter == spelling:
+                break
+            spelling = shorter
     return found
 
 

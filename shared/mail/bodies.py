@@ -7,37 +7,22 @@ The rest is attached. The markup of an HTML mail is not kept.
 
 from __future__ import annotations
 
-import html
 import re
 from email.message import Message
 
-import inscriptis
-import nh3
-from inscriptis.model.config import ParserConfig
-
 from shared.mail.charsets import clean, decode
 from shared.mail.headers import mailboxes, unstructured
+from shared.mail.html import read_html
 from shared.mail.model import Attachment
 from shared.mail.parts import Part, charset, content, content_type, file_name, is_attached
 
 MAX_TEXT_CHARS = 2_000_000
 MAX_HTML_CHARS = 2_000_000
 MAX_ATTACHMENTS = 1_000
-MAX_MARKUP_DEPTH = 150
 SNIFFED_BYTES = 1_000_000
 
 _LINE_END = re.compile(r"\r\n|\r(?!\n)")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_SHOWN = (
-    "a abbr address article b blockquote body br caption center cite code dd del div dl dt em font footer "
-    "h1 h2 h3 h4 h5 h6 header hr html i ins li main ol p pre q s section small span strike strong sub sup "
-    "table tbody td tfoot th thead tr tt u ul"
-)
-_TAGS = set(_SHOWN.split())
-_SILENT = {"script", "style", "title", "head", "noscript", "template"}
-_BREAK = re.compile(r"<(?:br|/?p|/?div|/tr|/li|/h[1-6]|/?table|/?blockquote)\b[^<>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[^<>]*>")
-_CONFIG = ParserConfig(display_images=False, display_links=False)
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/xhtml+xml", "application/x-sh"})
 _HEADER_LINES = ("From", "To", "Cc", "Date", "Subject")
 
@@ -197,34 +182,3 @@ def _default_name(kind: str) -> str:
     endings = {"plain": "txt", "jpeg": "jpg", "svg+xml": "svg", "pgp-signature": "asc", "octet-stream": "bin"}
     stem = main if main in ("image", "text", "audio", "video") else "attachment"
     return f"{stem}.{endings.get(sub, sub[:10])}"
-
-
-def read_html(source: str) -> str:
-    """The text of an HTML document, sanitised first. Its lines follow its blocks; links and pictures are left
-    out."""
-    safe = nh3.clean(source, tags=_TAGS, clean_content_tags=_SILENT, attributes={}, link_rel=None)
-    bare = _TAG.sub("", safe)
-    if not bare.strip():
-        return ""
-    text = ""
-    if _depth(safe) <= MAX_MARKUP_DEPTH:
-        try:
-            text = inscriptis.get_text(safe, _CONFIG)
-        except Exception:  # noqa: BLE001  a reader of hostile markup: whatever it trips over, the plain way below reads it
-            text = ""
-    if len("".join(text.split())) * 2 < len("".join(html.unescape(bare).split())):
-        text = html.unescape(_TAG.sub("", _BREAK.sub("\n", safe)))
-    lines = (line.rstrip() for line in clean(text)[0].splitlines())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
-
-
-def _depth(markup: str) -> int:
-    """How deeply elements are nested: libxml2 drops what is deeper than 256, silently."""
-    depth = deepest = 0
-    for tag in _TAG.finditer(markup):
-        if tag[0].startswith("</"):
-            depth -= 1
-        elif not tag[0].startswith(("<br", "<hr")):
-            depth += 1
-            deepest = max(deepest, depth)
-    return deepest
