@@ -275,6 +275,18 @@ BEGIN
     DELETE FROM keys.item_person WHERE account_id = p_account AND person_id = p_person;
 END $$;
 
+-- Cuts one item by its id: a ticket that is deleted for good, a request that is completed. The tombstone stays.
+CREATE FUNCTION keys.cut_item_key(p_account uuid, p_item uuid, p_at timestamptz) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE cut bytea; sealed_stream text;
+BEGIN
+    DELETE FROM keys.item_key WHERE account_id = p_account AND item_id = p_item RETURNING key_id, stream INTO cut, sealed_stream;
+    IF cut IS NOT NULL THEN
+        INSERT INTO keys.cut_item (account_id, item_id, key_id, stream, cut_at)
+            VALUES (p_account, p_item, cut, sealed_stream, p_at);
+    END IF;
+    RETURN cut;
+END $$;
+
 -- Removes the bytes of sealed parts whose key is cut (the key's id stands in bytes 2 to 9 of each). Run as the eraser.
 CREATE FUNCTION lethe.prune_events(p_account uuid, p_streams text[], p_key_ids bytea[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE pruned integer;
@@ -322,7 +334,7 @@ GRANT USAGE ON SCHEMA lethe TO {service}, {relay}, {eraser}, {auditor};
 GRANT USAGE ON SCHEMA keys  TO {service}, {eraser};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA lethe, keys FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.current_account() TO {owner}, {service}, {relay}, {eraser}, {auditor};
-GRANT EXECUTE ON FUNCTION lethe.append_event, keys.hold_persons, keys.hold_keys, keys.mint, keys.lock_persons, keys.cut_person TO {service};
+GRANT EXECUTE ON FUNCTION lethe.append_event, keys.hold_persons, keys.hold_keys, keys.mint, keys.lock_persons, keys.cut_person, keys.cut_item_key TO {service};
 GRANT EXECUTE ON FUNCTION lethe.prune_events TO {eraser};
 GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning TO {service}, {relay}, {eraser};
 GRANT SELECT, INSERT ON lethe.event TO {service};

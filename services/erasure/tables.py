@@ -1,0 +1,64 @@
+"""The rows that erasure owns."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
+
+metadata = sa.MetaData(schema="lethe")
+_id = UUID(as_uuid=False)
+
+request = sa.Table(
+    "request",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("request_id", _id, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("completed_at", sa.DateTime(timezone=True)),
+    sa.Column("person_ids", sa.ARRAY(_id), nullable=False),
+    sa.Column("claim_hash", sa.Text, nullable=False),
+    sa.Column("unanswered", JSONB, nullable=False),
+    sa.Column("traces", JSONB, nullable=False),
+    sa.Column("certificate", sa.Text),
+    sa.Column("addresses", BYTEA),
+    sa.Column("reason", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("request_by_time", "account_id", "requested_at", "request_id"),
+)
+receipt = sa.Table(  # what each participant said; from its event, so not from this service's own log
+    "receipt",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("request_id", _id, primary_key=True),
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("counts", JSONB, nullable=False),
+    sa.Column("retained", JSONB, nullable=False),
+    sa.Column("receipted_at", sa.DateTime(timezone=True), nullable=False),
+    info={"index": True},
+)
+certificate = sa.Table(  # the document itself: signed, without personal data; its digest is in the log
+    "certificate",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("request_id", _id, primary_key=True),
+    sa.Column("document", BYTEA, nullable=False),
+    info={"index": True},
+)
+suppression = sa.Table(  # no person, no request, the day only (architecture, "Erasure", 6)
+    "suppression",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("token", sa.BigInteger, primary_key=True),
+    sa.Column("day", sa.Date, nullable=False),
+    info={"index": True},
+)
+open_request = sa.Table(  # what the timer looks after, over all accounts; ids and times only
+    "open_request",
+    metadata,
+    sa.Column("request_id", _id, primary_key=True),
+    sa.Column("account_id", _id, nullable=False),
+    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
+    info={"index": True, "cell_wide": True},
+)

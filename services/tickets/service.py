@@ -1,0 +1,139 @@
+"""The tickets service: what people wrote, and the answers. RPC methods and reactions, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import msgspec
+
+from services.tickets import handlers, queries
+from services.tickets.commands import (
+    AttachmentContent,
+    ImportedMails,
+    ImportMails,
+    KnownSources,
+    KnownSourcesAnswer,
+    ListPutAside,
+    ListTickets,
+    MessagePage,
+    MessagesOf,
+    PutAsideList,
+    SearchHits,
+    SearchTickets,
+    ShowAttachment,
+    ShowTicket,
+    TicketPage,
+    TicketWithMessages,
+)
+from services.tickets.events import TYPES
+from services.tickets.holdings import TicketsHoldings
+from services.tickets.indexing import MailIndex
+from services.tickets.projections import project
+from shared.blobs import BlobStore
+from shared.erasing import Holdings
+from shared.ids import Id
+from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, TakeIn, TakenIn
+from shared.rpc import Call, rpc_method
+from shared.service import USERS, Resources, Runtime, Service, account_of, actor_of
+
+IMPORT_SECONDS = 60.0
+
+
+class Suppress(msgspec.Struct, frozen=True, kw_only=True):
+    """What tickets tells erasure before a cut. Erasure validates it as its own command of this name."""
+
+    request_id: Id
+    mails: Annotated[list[MailToCheck], msgspec.Meta(max_length=1_000)]
+
+
+class TicketsResources:
+    """The service's resources with its blobs and its holdings."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.store = resources.store
+        self.client = resources.client
+        self.blobs = BlobStore(str(resources.settings.path("blobs", "tickets")))
+        self.holdings = TicketsHoldings(self.blobs, self._suppress)
+
+    def _suppress(self, account_id: str, request_id: str, mails: Sequence[MailToCheck]) -> None:
+        self.client.call(
+            "erasure", "suppress", Suppress(request_id=request_id, mails=list(mails)), account=account_id, repeatable=True
+        )
+
+
+class TicketsService(Service):
+    """Tickets, messages, attachments and search."""
+
+    name = "tickets"
+    runtime = Runtime(TYPES, project, TicketsResources)
+
+    @property
+    def holdings(self) -> Holdings:
+        holdings: Holdings = self.runtime.holdings
+        return holdings
+
+    @rpc_method(argument=ImportMails, result=ImportedMails, roles=USERS)
+    def import_mails(self, call: Call) -> ImportedMails:
+        """Take in a batch of mails as they are. The same mail twice changes nothing."""
+        account = account_of(call)
+
+        def ask(command: TakeIn) -> TakenIn:
+            answer: TakenIn = self.runtime.client.call(
+                "contacts", "take_in", command, account=account, timeout_seconds=IMPORT_SECONDS, repeatable=True,
+                result_type=TakenIn,
+            )  # fmt: skip
+            return answer
+
+        return handlers.import_mails(self.store, self.runtime.blobs, account, actor_of(call), call.argument, ask)
+
+    @rpc_method(argument=KnownSources, result=KnownSourcesAnswer, roles=USERS)
+    def known_sources(self, call: Call) -> KnownSourcesAnswer:
+        """Which mails are in already, by the digest of their bytes."""
+        with self.store.work(account_of(call)) as work:
+            return KnownSourcesAnswer(known=MailIndex(work).known_sources(call.argument.digests))
+
+    @rpc_method(argument=ListTickets, result=TicketPage, roles=USERS)
+    def list_tickets(self, call: Call) -> TicketPage:
+        """A page of tickets."""
+        return queries.list_tickets(self.store, account_of(call), call.argument, self._spellings(call))
+
+    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=USERS)
+    def show_ticket(self, call: Call) -> TicketWithMessages:
+        """A ticket with its messages."""
+        return queries.show_ticket(self.store, account_of(call), call.argument, self._spellings(call))
+
+    @rpc_method(argument=SearchTickets, result=SearchHits, roles=USERS)
+    def search_tickets(self, call: Call) -> SearchHits:
+        """Messages that hold all of the words."""
+        return queries.search(self.store, account_of(call), call.argument, self._spellings(call))
+
+    @rpc_method(argument=MessagesOf, result=MessagePage, roles=USERS)
+    def messages_of(self, call: Call) -> MessagePage:
+        """All messages that belong to a person."""
+        return queries.messages_of(self.store, account_of(call), call.argument, self._spellings(call))
+
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=USERS)
+    def show_attachment(self, call: Call) -> AttachmentContent:
+        """An attachment's name, type and bytes."""
+        return queries.show_attachment(
+            self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=USERS)
+    def list_put_aside(self, call: Call) -> PutAsideList:
+        """The mails that could not be parsed at all, with the reason."""
+        return queries.list_put_aside(self.store, account_of(call), call.argument)
+
+    def _spellings(self, call: Call) -> Callable[[RenderSpellings], RenderedSpellings]:
+        account = account_of(call)
+
+        def ask(query: RenderSpellings) -> RenderedSpellings:
+            if not query.spelling_ids:
+                return RenderedSpellings(texts=[])
+            answer: RenderedSpellings = self.runtime.client.call(
+                "contacts", "render_spellings", query, account=account, repeatable=True, result_type=RenderedSpellings
+            )
+            return answer
+
+        return ask

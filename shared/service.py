@@ -1,0 +1,160 @@
+"""What each `service.py` has in common: its store and client as a dependency, admission, and its part in every erasure.
+
+A service class derives from `Service`, names its `Runtime`, and declares its own RPC methods and reactions. Nothing here
+decides anything: it hands over to `erasing.py`, `account_states.py` and the service's own handlers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from nameko.extensions import DependencyProvider
+
+from shared import account_states, clock
+from shared.bus import reaction
+from shared.erasing import Count, Holdings, Retained, erase_subject, probe
+from shared.errors import AccountSuspended, InvalidArgument
+from shared.events import Envelope, EventTypes
+from shared.ids import Id
+from shared.personal import InTransit, NotPersonal
+from shared.receipts import ReceiptProof, receipt_proof
+from shared.rpc import Call, rpc_method
+from shared.rpc_client import RpcClient
+from shared.settings import Settings
+from shared.tokens import TokenIssuer, service_actor
+from shared.work import SYSTEM_ACTOR, Project, Store
+
+USERS = frozenset({"owner", "admin", "agent"})
+SERVICES_ONLY = frozenset({"service"})
+OPERATORS = frozenset({"operator"})
+TOKEN_LIFE = timedelta(minutes=30)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class SubjectQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The persons of a request, and the addresses that erasure knows them by (sealed in transit)."""
+
+    request_id: Id
+    person_ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=1_000)]
+    addresses: Annotated[list[Annotated[str, InTransit(category="e-mail")]], msgspec.Meta(max_length=5_000)] = []
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure would remove here, and what it would keep and why."""
+
+    counts: dict[Annotated[str, NotPersonal("the name of a kind of row")], Count]
+    retained: list[Retained]
+
+
+class ProbeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of the persons here (empty when clean), and the receipt with its proof (None while it is not there)."""
+
+    traces: dict[Annotated[str, NotPersonal("the name of a kind of row")], Count]
+    receipt: ReceiptProof | None
+
+
+class Resources:
+    """What a service's process holds: opened once, shared by its workers."""
+
+    def __init__(self, types: EventTypes, project: Project) -> None:
+        self.settings = Settings.load()
+        self.store = Store(types, project, self.settings)
+        issuer = TokenIssuer(types.service, self.settings.path("root-keys", types.service, "token.key"))
+        self._mint = lambda: issuer.mint(service_actor(types.service), TOKEN_LIFE)
+        self._token, self._token_until = "", clock.now()
+        self.client = RpcClient(self.settings.amqp_url, self._fresh_token)
+
+    def _fresh_token(self) -> str:
+        now = clock.now()
+        if now >= self._token_until:
+            self._token, self._token_until = self._mint(), now + TOKEN_LIFE / 2
+        return self._token
+
+
+class Runtime(DependencyProvider):  # type: ignore[misc]
+    """The nameko dependency that gives each worker the service's `Resources` (or what `build` makes of them)."""
+
+    def __init__(self, types: EventTypes, project: Project, build: Callable[[Resources], Any] | None = None) -> None:
+        self.types = types
+        self.project = project
+        self.build = build
+        self.resources: Any = None
+
+    def setup(self) -> None:
+        resources = Resources(self.types, self.project)
+        self.resources = self.build(resources) if self.build else resources
+
+    def get_dependency(self, worker_ctx: Any) -> Any:
+        return self.resources
+
+
+class Service:
+    """Derive from it: `name`, `runtime`, and `holdings` are the service's own."""
+
+    name: ClassVar[str]
+    runtime: Any
+
+    @property
+    def store(self) -> Store:
+        store: Store = self.runtime.store
+        return store
+
+    @property
+    def holdings(self) -> Holdings:
+        raise NotImplementedError
+
+    def admit(self, call: Call, allow_suspended: bool) -> None:
+        """Refuses users of a suspended account (mission L3). Operators and services go on: erasures must finish."""
+        if call.account_id is None:
+            return
+        if not _UUID.fullmatch(call.account_id):
+            raise InvalidArgument(field="account", rule="an account's id")
+        if call.actor.kind == "user" and not allow_suspended:
+            if account_states.state_of(self.store, call.account_id) != "active":
+                raise AccountSuspended()
+
+    @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY)
+    def preview_subject(self, call: Call) -> Preview:
+        """What an erasure of these persons would remove here (mission E12)."""
+        with self.store.work(account_of(call)) as work:
+            counts = {kind: count for kind, count in self.holdings.count(work, call.argument.person_ids).items() if count}
+            return Preview(counts=counts, retained=self.holdings.retained(work, call.argument.person_ids))
+
+    @rpc_method(argument=SubjectQuery, result=ProbeAnswer, roles=SERVICES_ONLY)
+    def probe_subject(self, call: Call) -> ProbeAnswer:
+        """An independent look for the persons of a request after their erasure (mission E8)."""
+        query: SubjectQuery = call.argument
+        with self.store.work(account_of(call)) as work:
+            traces = probe(self.store, self.holdings, work, query.person_ids, query.addresses)
+            return ProbeAnswer(traces=traces, receipt=receipt_proof(self.store, work, query.request_id))
+
+    @reaction("erasure.SubjectErased")
+    def on_subject_erased(self, envelope: Envelope) -> None:
+        """Erases the persons of a request here, and gives the receipt."""
+        erase_subject(self.store, self.holdings, envelope)
+
+    @reaction("lifecycle.AccountSuspended")
+    def on_account_suspended(self, envelope: Envelope) -> None:
+        """Closes the account to its users."""
+        account_states.set_state(self.store, envelope.account, "suspended", envelope.version)
+
+    @reaction("lifecycle.AccountResumed")
+    def on_account_resumed(self, envelope: Envelope) -> None:
+        """Opens the account to its users again."""
+        account_states.set_state(self.store, envelope.account, "active", envelope.version)
+
+
+def account_of(call: Call) -> str:
+    """The account that a call is about; an error where it names none."""
+    if call.account_id is None:
+        raise InvalidArgument(field="account", rule="is required")
+    return call.account_id
+
+
+def actor_of(call: Call) -> str:
+    """The id that stands in the envelope: a user's; the system's for services and operators, whose names are no ids."""
+    return call.actor.id if call.actor.kind == "user" else SYSTEM_ACTOR
