@@ -124,6 +124,7 @@ _LABEL = (
     rf"|{_OTHER}(?:(?:(?![{_LATIN}])\w|[0-9-]){{0,61}}{_OTHER})?)"
 )
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL}){{0,20}}|\[[0-9A-Fa-f.:IPVv]{{3,60}}\]")
+_NO_DOMAIN = re.compile(r"[^\w.\-\[\]:\u0300-\u036f]")
 _UNIT = re.compile(
     r"&#([0-9]{1,7});|&#[xX]([0-9a-fA-F]{1,6});|&(?:period|dot);|%([0-9a-fA-F]{2})|.", re.DOTALL
 )
@@ -150,22 +151,22 @@ _VERP_TOKEN = re.compile(
 
 def _addresses(text: str) -> list[Found]:
     found: list[Found] = []
-    previous_end = 0
+    floor = 0  # where the next local part may begin: after the last address, or the last @ that made none
     for at in _AT.finditer(text):
-        if at.start() < previous_end:
+        if at.start() < floor:
             continue
-        occurrence = _address_at(text, previous_end, at)
+        occurrence = _address_at(text, floor, at)
         if occurrence is not None:
             found.append(occurrence)
-            previous_end = occurrence.end
+        floor = at.end() if occurrence is None else occurrence.end
     return found
 
 
-def _address_at(text: str, previous_end: int, at: re.Match[str]) -> Found | None:
+def _address_at(text: str, floor: int, at: re.Match[str]) -> Found | None:
     domain, end = _domain_after(text, at.end())
     if not domain:
         return None
-    local, start = _local_before(text, max(previous_end, at.start() - MAX_LOCAL_CHARS), at.start())
+    local, start = _local_before(text, max(floor, at.start() - MAX_LOCAL_CHARS), at.start())
     if not local or (
         "." not in domain and not (local[0].isalpha() and domain[0].isalpha() and len(domain) > 1)
     ):
@@ -177,7 +178,7 @@ def _domain_after(text: str, position: int) -> tuple[str, int]:
     """The domain that begins at `position`, decoded, and where it ends in the text."""
     window = text[position : position + MAX_DOMAIN_CHARS]
     if "&" in window or "%" in window:
-        decoded, ends = _decoded(text[position : position + 3 * MAX_DOMAIN_CHARS])
+        decoded, ends = _decoded(text[position : position + 3 * MAX_DOMAIN_CHARS], until=_NO_DOMAIN)
         match = _DOMAIN.match(decoded)
         return (match[0], position + ends[match.end() - 1]) if match else ("", position)
     match = _DOMAIN.match(window)
@@ -200,9 +201,9 @@ def _local_before(text: str, floor: int, end: int) -> tuple[str, int]:
     return decoded[drop:], start + (ends[drop - 1] if drop else 0)
 
 
-def _decoded(window: str) -> tuple[str, list[int]]:
-    """The text with numeric entities and percent-encoding undone, and for each of its characters where it
-    ends in `window`."""
+def _decoded(window: str, until: re.Pattern[str] | None = None) -> tuple[str, list[int]]:
+    """The text with numeric entities and percent-encoding undone, as far as the first character that is
+    `until`, and for each of its characters where it ends in `window`."""
     characters: list[str] = []
     ends: list[int] = []
     for unit in _UNIT.finditer(window):
@@ -214,6 +215,8 @@ def _decoded(window: str) -> tuple[str, list[int]]:
         # An encoded character that no address has (<, a space) ends it, as the character itself would.
         characters.append(character if len(character) == 1 else " ")
         ends.append(unit.end())
+        if until is not None and until.match(characters[-1]):
+            break
     return "".join(characters), ends
 
 

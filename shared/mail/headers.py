@@ -36,7 +36,7 @@ _NO_DOMAIN = re.compile(r"[\s;,<>\"]")
 _NO_LOCAL = re.compile(r"[\s;,<>()\"]|:$|:;")
 _ID = re.compile(r"<([^<>]{1,998})>")
 _TOKEN = re.compile(
-    rf'(?P<word>{_WORD})|"(?P<quoted>(?:[^"\\]|\\.){{0,1000}}+)"|\((?P<comment>(?:[^()\\]|\\.){{0,1000}}+)\)'
+    rf'(?P<word>{_WORD})|"(?P<quoted>(?:[^"\\]|\\.){{0,300}}+)"|\((?P<comment>(?:[^()\\]|\\.){{0,300}}+)\)'
     r"|<(?P<angle>[^<>]{0,2000})>|(?P<comma>,)|(?P<end>;)|(?P<group>:)|(?P<space>\s+)|(?P<plain>[^\s\"()<>,;:=]+|.)",
     re.DOTALL,
 )
@@ -65,15 +65,14 @@ def decode_words(value: str) -> str:
     for match in _ENCODED.finditer(value):
         between = value[end : match.start()]
         content = _word_bytes(match[2], match[3])
-        if between.strip() or not end:
+        if between.strip() or not pending or content is None or pending[0][0] != match[1].lower():
+            # White space between two words that were decoded is no part of the text.
+            separate = bool(between.strip()) or not pending or content is None
             flush()
-            out.append(between)
+            out.append(between if separate else "")
         if content is None:
-            flush()
             out.append(match[0])
         else:
-            if pending and pending[0][0] != match[1].lower():
-                flush()
             pending.append((match[1].lower(), content))
         end = match.end()
     flush()
