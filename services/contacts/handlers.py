@@ -72,6 +72,8 @@ def _resolve(resolution: Resolution, text: TextSeen, place: int, suppressed: Sup
 def _append(work: Work, index: BlindIndex, resolution: Resolution) -> None:
     if not resolution.events:
         return
+    for identifier, person in resolution.shared:
+        work.share_item(identifier, person)
     old = [stream for stream, events in resolution.events.items() if not _begins(events)]
     versions = work.versions_of(old) if old else {}
     for stream, events in resolution.events.items():

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from services.contacts.events import (
     IdentifierAdded,
     IdentifierMarkedAsList,
+    IdentifierShared,
     Origin,
     PersonAdded,
     PersonNamed,
@@ -83,6 +84,7 @@ class Resolution:
         self.new_tokens: list[tuple[Key, str]] = []
         self.new_spellings: list[tuple[Key, str, str, str]] = []
         self.new_names: list[tuple[str, str]] = []
+        self.shared: list[tuple[str, str]] = []
         self._new_id = new_id
         self._now = now
 
@@ -91,9 +93,12 @@ class Resolution:
         known = self.known.get((seen.kind, seen.address))
         if known is None:
             known = self._add(seen)
-        elif seen.is_list and known.owner == "person":
+        elif seen.is_list and known.owner == "person" and known.origin == "quoted":
+            # headers can be forged: they never take an address away from somebody who has corresponded
             known.owner = "list"
             self._note(f"identifier/{known.identifier_id}", IdentifierMarkedAsList(identifier_id=known.identifier_id))
+        elif known.owner == "list" and seen.role == "sender" and not seen.is_list:
+            self._claim(known)
         if known.owner == "person" and len(known.person_ids) == 1:
             self._learn(known, seen)
         self._spell(known, seen)
@@ -115,6 +120,16 @@ class Resolution:
         )
         self.new_tokens.append(((seen.kind, seen.address), known.identifier_id))
         return known
+
+    def _claim(self, known: KnownIdentifier) -> None:
+        """Somebody writes from an address that was taken for a list's: it is theirs from now on."""
+        person = self._new_id()
+        known.owner, known.person_ids, known.origin, known.is_named = "person", [person], "correspondent", False
+        self._note(f"person/{person}", PersonAdded(person_id=person, origin="correspondent"))
+        self._note(
+            f"identifier/{known.identifier_id}", IdentifierShared(identifier_id=known.identifier_id, person_id=person)
+        )
+        self.shared.append((known.identifier_id, person))
 
     def _learn(self, known: KnownIdentifier, seen: IdentifierSeen) -> None:
         (person,) = known.person_ids

@@ -54,6 +54,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 yield _belongs(account, event.identifier_id, person)
         case IdentifierShared():
             yield _belongs(account, event.identifier_id, event.person_id)
+            yield Statement(
+                "UPDATE identifier SET owner = 'person' WHERE account_id = %s AND identifier_id = %s",
+                (account, event.identifier_id),
+            )
         case IdentifierMarkedAsList():
             yield Statement(
                 "UPDATE identifier SET owner = 'list' WHERE account_id = %s AND identifier_id = %s",

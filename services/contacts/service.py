@@ -59,7 +59,14 @@ class ContactsService(Service):
                 "erasure",
                 "check_suppressed",
                 CheckSuppressed(
-                    mails=[MailToCheck(message_key=one.message_key, content_digest=one.content_digest) for one in texts],
+                    mails=[
+                        MailToCheck(
+                            message_key=one.message_key,
+                            content_digest=one.content_digest,
+                            senders=[seen.address for seen in one.identifiers if seen.role == "sender"],
+                        )
+                        for one in texts
+                    ],
                     identifiers=[IdentifierToCheck(kind=kind, address=address) for kind, address in keys],  # type: ignore[arg-type]
                 ),
                 account=account,

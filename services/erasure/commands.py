@@ -1,0 +1,100 @@
+"""What erasure can be asked: validated arguments and the answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from services.erasure.events import State
+from shared.erasing import CategoryName, Count, Retained
+from shared.events import ServiceName
+from shared.ids import Id
+from shared.personal import InTransit, NotPersonal
+from shared.resolving import MailToCheck
+
+Who = Annotated[str, msgspec.Meta(min_length=1, max_length=998), InTransit(category="e-mail")]
+Address = Annotated[str, msgspec.Meta(min_length=3, max_length=998), InTransit(category="e-mail")]
+
+
+class RequestErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Erase a person: named by id or by an exact identifier, with further addresses of the same human."""
+
+    who: Who
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000), InTransit(category="content")]
+    addresses: Annotated[list[Address], msgspec.Meta(max_length=100)] = []
+
+
+class RequestedErasure(msgspec.Struct, frozen=True, kw_only=True):
+    """The claim code fetches the certificate when no session or address is left. It is shown once; only a hash is kept."""
+
+    request_id: Id
+    person_ids: list[Id]
+    claim_code: Annotated[str, NotPersonal("a random code")] | None
+
+
+class PreviewErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an erasure would remove and what not (mission E12). Changes nothing."""
+
+    who: Who
+    addresses: Annotated[list[Address], msgspec.Meta(max_length=100)] = []
+
+
+class PreviewOfService(msgspec.Struct, frozen=True, kw_only=True):
+    service: ServiceName
+    counts: dict[CategoryName, Count]
+    retained: list[Retained]
+
+
+class PreviewedErasure(msgspec.Struct, frozen=True, kw_only=True):
+    person_ids: list[Id]
+    services: list[PreviewOfService]
+
+
+class ShowErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    request_id: Id
+
+
+class ParticipantView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one participant stands (mission E8)."""
+
+    service: ServiceName
+    outcome: Literal["erased", "retained", "nothing held", "pending", "failed"]
+    counts: dict[CategoryName, Count]
+    retained: list[Retained]
+    traces: dict[CategoryName, Count]
+
+
+class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
+    request_id: Id
+    state: State
+    requested_at: datetime
+    completed_at: datetime | None
+    person_ids: list[Id]
+    participants: list[ParticipantView]
+
+
+class ListErasures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+class ErasureList(msgspec.Struct, frozen=True, kw_only=True):
+    requests: list[ErasureView]
+
+
+class CertificateDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed file, as it was made."""
+
+    document: Annotated[bytes, NotPersonal("a certificate holds no personal data")]
+
+
+class Suppress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mails of the persons of a request, told by a participant before its cut."""
+
+    request_id: Id
+    mails: Annotated[list[MailToCheck], msgspec.Meta(max_length=1_000)]
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing more to say."""

@@ -1,0 +1,208 @@
+"""One function per command and per reaction of erasure: read, decide (`request.py`), append. Knows nothing of nameko."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from services.erasure.commands import RequestedErasure, RequestErasure
+from services.erasure.events import ErasureCompleted, ErasureRequested, SubjectErased
+from services.erasure.participants import participants
+from services.erasure.queries import addresses_of_request
+from services.erasure.request import Look, incomplete, may_complete
+from services.erasure.suppression import add_entries, identifier_entries
+from shared import certificate
+from shared.errors import NotFound
+from shared.events import Envelope
+from shared.failpoints import failpoint
+from shared.ids import new_id
+from shared.receipts import ReceiptProof
+from shared.work import SYSTEM_ACTOR, Store, Work
+
+FIRST_LOOK = timedelta(seconds=3)
+"""How long after the request the timer looks after it, should a receipt or this process have been lost."""
+
+NEXT_LOOK = timedelta(seconds=10)
+
+
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a participant answered to a probe; see `shared.service.ProbeAnswer`."""
+
+    traces: dict[str, int]
+    receipt: ReceiptProof | None
+
+
+Probe = Callable[[str, Sequence[str], Sequence[str]], Mapping[str, ProbeResult | None]]
+"""(request, persons, addresses) → the answer of each participant, None for one that did not answer."""
+
+
+def request_erasure(
+    store: Store, account_id: str, actor: str, command: RequestErasure, persons: Sequence[str], addresses: Sequence[str]
+) -> RequestedErasure:
+    """Takes a request and tells the participants, in one transaction with the suppression of the person's identifiers.
+    A person who is being erased already keeps the request they have."""
+    claim_code = secrets.token_urlsafe(20)
+
+    def decide(work: Work) -> RequestedErasure:
+        open_one = work.fetch_one(
+            "SELECT request_id, person_ids FROM request WHERE account_id = %s AND state <> 'completed'"
+            " AND person_ids @> %s::uuid[] ORDER BY requested_at LIMIT 1",
+            (account_id, list(persons)),
+        )
+        if open_one is not None:
+            return RequestedErasure(request_id=open_one[0], person_ids=open_one[1], claim_code=None)
+        request_id = new_id()
+        requested = ErasureRequested(
+            request_id=request_id, person_ids=sorted(persons), claim_hash=hashlib.sha256(claim_code.encode()).hexdigest(),
+            addresses=list(addresses), reason=command.reason,
+        )  # fmt: skip
+        told = SubjectErased(request_id=request_id, person_ids=sorted(persons))
+        work.append(f"erasure/{request_id}", 0, [requested, told])
+        add_entries(work, identifier_entries(addresses), work.now.date())
+        work.later(
+            "INSERT INTO open_request (request_id, account_id, look_at) VALUES (%s, %s, %s)",
+            (request_id, account_id, work.now + FIRST_LOOK),
+        )
+        return RequestedErasure(request_id=request_id, person_ids=sorted(persons), claim_code=claim_code)
+
+    return store.run(account_id, decide, actor=actor)
+
+
+def retry_erasure(store: Store, account_id: str, actor: str, request_id: str) -> None:
+    """Tells the participants once more. Each of them does only what it has not done."""
+
+    def decide(work: Work) -> None:
+        row = _locked_request(work, request_id)
+        if row is None:
+            raise NotFound()
+        state, persons = row
+        if may_complete(state):
+            stream = f"erasure/{request_id}"
+            version = work.versions_of([stream])[stream]
+            work.append(stream, version, [SubjectErased(request_id=request_id, person_ids=persons)])
+
+    store.run(account_id, decide, actor=actor)
+
+
+def take_receipt(store: Store, envelope: Envelope) -> bool:
+    """Keeps a participant's receipt; True if all have given theirs. The request's row is locked meanwhile, so that of two
+    receipts that arrive at once the later one sees both."""
+    request_id = str(envelope.data["request_id"])
+
+    def decide(work: Work) -> bool:
+        if _locked_request(work, request_id) is None:
+            return False
+        given = {
+            row[0]
+            for row in work.fetch(
+                "SELECT service FROM receipt WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
+            )
+        }
+        work.later(
+            "INSERT INTO receipt (account_id, request_id, service, outcome, counts, retained, receipted_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (
+                work.account_id, request_id, envelope.service, envelope.data["outcome"],
+                msgspec.json.encode(envelope.data["counts"]).decode(),
+                msgspec.json.encode(envelope.data["retained"]).decode(), envelope.time,
+            ),
+        )  # fmt: skip
+        return {*given, envelope.service} >= set(participants())
+
+    return store.run(envelope.account, decide)
+
+
+def complete(store: Store, account_id: str, request_id: str, probe: Probe) -> bool:
+    """Looks at every participant and completes the request if all is clean; True once it is completed.
+
+    After a crash anywhere the next look does it again: the certificate is made in the transaction that completes."""
+    with store.work(account_id) as work:
+        row = work.fetch_one(
+            "SELECT state, person_ids FROM request WHERE account_id = %s AND request_id = %s", (account_id, request_id)
+        )
+        if row is None:
+            raise NotFound()
+        addresses = addresses_of_request(work, request_id)
+    if not may_complete(row[0]):
+        return True
+    answers = probe(request_id, row[1], addresses)
+    look = Look(
+        unanswered=[service for service in participants() if (one := answers.get(service)) is None or one.receipt is None],
+        traces={service: one.traces for service, one in answers.items() if one is not None and one.traces},
+    )
+    failpoint("erasure.probed")
+    if not look.is_clean:
+        store.run(account_id, lambda work: _note_incomplete(work, request_id, look))
+        return False
+    proofs = {service: one.receipt for service, one in answers.items() if one is not None and one.receipt is not None}
+    return store.run(account_id, lambda work: _complete(store, work, request_id, proofs))
+
+
+def _note_incomplete(work: Work, request_id: str, look: Look) -> None:
+    row = work.fetch_one(
+        "SELECT state, unanswered, traces FROM request WHERE account_id = %s AND request_id = %s FOR UPDATE",
+        (work.account_id, request_id),
+    )
+    if row is None or not may_complete(row[0]):
+        return
+    event = incomplete(request_id, look, row[1], row[2])
+    if event is not None:
+        stream = f"erasure/{request_id}"
+        work.append(stream, work.versions_of([stream])[stream], [event])
+
+
+def _complete(store: Store, work: Work, request_id: str, proofs: Mapping[str, ReceiptProof]) -> bool:
+    row = _locked_request(work, request_id)
+    if row is None or not may_complete(row[0]):
+        return True
+    (requested_at,) = work.fetch(
+        "SELECT requested_at FROM request WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
+    )[0]
+    document = certificate.sign(
+        certificate.make(
+            store.settings.cell, work.account_id, request_id, row[1], requested_at, work.now,
+            [certificate.participant(one, proof.envelope, proof.salt, proof.proof) for one, proof in proofs.items()],
+        ),
+        certificate.certificate_key(store.settings.path("root-keys"), store.settings.path("verifiers")),
+        f"{store.settings.cell}/certificate",
+    )  # fmt: skip
+    (cut,) = work.fetch("SELECT keys.cut_item_key(%s, %s, %s)", (work.account_id, request_id, work.now))[0]
+    stream = f"erasure/{request_id}"
+    completed = ErasureCompleted(
+        request_id=request_id, requested_at=requested_at, completed_at=work.now,
+        certificate=hashlib.sha256(document).hexdigest(), keys=[bytes(cut).hex()] if cut else [],
+    )  # fmt: skip
+    work.append(stream, work.versions_of([stream])[stream], [completed])
+    work.later(
+        "INSERT INTO certificate (account_id, request_id, document) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (work.account_id, request_id, document),
+    )
+    work.later("DELETE FROM open_request WHERE request_id = %s", (request_id,))
+    return True
+
+
+def due_requests(store: Store, limit: int = 20) -> list[tuple[str, str]]:
+    """Claims requests that are due for a look, as (account, request): each by one replica, for `NEXT_LOOK`."""
+
+    def decide(work: Work) -> list[tuple[str, str]]:
+        rows = work.fetch(
+            "UPDATE open_request SET look_at = %s WHERE request_id IN (SELECT request_id FROM open_request"
+            " WHERE look_at <= %s ORDER BY look_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING account_id, request_id",
+            (work.now + NEXT_LOOK, work.now, limit),
+        )
+        work.later("SELECT 1")
+        return [(account, request) for account, request in rows]
+
+    return store.run(SYSTEM_ACTOR, decide)
+
+
+def _locked_request(work: Work, request_id: str) -> tuple[str, list[str]] | None:
+    row = work.fetch_one(
+        "SELECT state, person_ids FROM request WHERE account_id = %s AND request_id = %s FOR UPDATE",
+        (work.account_id, request_id),
+    )
+    return None if row is None else (row[0], row[1])

@@ -1,0 +1,37 @@
+"""What erasure holds of persons: nothing under their own keys. What a request says of its person is an item of the request,
+needed until it is completed and cut with it; so the receipt of erasure itself says "nothing held"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.erasing import Retained
+from shared.work import Store, Work
+
+
+class ErasureHoldings:
+    """The service's own part in the protocol that it runs."""
+
+    def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
+        return {}
+
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+        """Nothing has to be told elsewhere."""
+
+    def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
+        return []
+
+    def remove(self, work: Work, persons: Sequence[str]) -> int:
+        return 0
+
+    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
+        """Earlier requests about these persons that are completed and would still open."""
+        (count,) = work.fetch(
+            "SELECT count(*) FROM request r JOIN keys.item_key k ON k.account_id = r.account_id AND k.item_id = r.request_id"
+            " WHERE r.account_id = %s AND r.person_ids && %s::uuid[] AND r.state = 'completed'",
+            (work.account_id, list(persons)),
+        )[0]
+        return {"completed requests that open": count} if count else {}
+
+
+HOLDINGS = ErasureHoldings()

@@ -1,0 +1,44 @@
+"""Events → rows of erasure. Uses what the envelope says and the sealed bytes as they are; opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from services.erasure.events import ErasureCompleted, ErasureIncomplete, ErasureRequested
+from shared.events import Recorded
+from shared.work import Statement
+
+
+def project(recorded: Recorded) -> Iterator[Statement]:
+    """The statements that bring the read model up to an event. Table names are without schema: a replay sets another one."""
+    envelope, event = recorded.envelope, recorded.event
+    account = envelope.account
+    match event:
+        case ErasureRequested():
+            yield Statement(
+                "INSERT INTO request (account_id, request_id, state, requested_at, person_ids, claim_hash, unanswered, traces,"
+                " addresses, reason, event_id) VALUES (%s, %s, 'erasing', %s, %s::uuid[], %s, '[]', '{}', %s, %s, %s)",
+                (
+                    account, event.request_id, envelope.time, event.person_ids, event.claim_hash,
+                    recorded.sealed.get("addresses"), recorded.sealed.get("reason"), envelope.event,
+                ),
+            )  # fmt: skip
+        case ErasureIncomplete():
+            yield Statement(
+                "UPDATE request SET state = 'incomplete', unanswered = %s, traces = %s"
+                " WHERE account_id = %s AND request_id = %s AND state <> 'completed'",
+                (
+                    msgspec.json.encode(event.unanswered).decode(), msgspec.json.encode(event.traces).decode(), account,
+                    event.request_id,
+                ),
+            )  # fmt: skip
+        case ErasureCompleted():
+            yield Statement(
+                "UPDATE request SET state = 'completed', completed_at = %s, certificate = %s, unanswered = '[]', traces = '{}',"
+                " addresses = NULL, reason = NULL WHERE account_id = %s AND request_id = %s",
+                (event.completed_at, event.certificate, account, event.request_id),
+            )
+        case _:
+            pass

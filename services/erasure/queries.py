@@ -1,0 +1,103 @@
+"""Rows → answers of erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from services.erasure.commands import (
+    CertificateDocument,
+    ErasureList,
+    ErasureView,
+    ListErasures,
+    ParticipantView,
+    ShowErasure,
+)
+from services.erasure.events import Names
+from services.erasure.participants import participants
+from shared.erasing import Retained
+from shared.errors import Incomplete, NotFound
+from shared.work import SealedValue, Store, Work
+
+_REQUEST = "SELECT request_id, state, requested_at, completed_at, person_ids, unanswered, traces FROM request"
+
+
+def show_erasure(store: Store, account_id: str, query: ShowErasure) -> ErasureView:
+    """Where a request stands, participant by participant."""
+    with store.work(account_id) as work:
+        return _views(
+            work,
+            work.fetch(f"{_REQUEST} WHERE account_id = %s AND request_id = %s", (account_id, query.request_id)) or _missing(),
+        )[0]
+
+
+def list_erasures(store: Store, account_id: str, query: ListErasures) -> ErasureList:
+    """The newest requests first."""
+    with store.work(account_id) as work:
+        rows = work.fetch(
+            f"{_REQUEST} WHERE account_id = %s ORDER BY requested_at DESC, request_id LIMIT %s", (account_id, query.limit)
+        )
+        return ErasureList(requests=_views(work, rows))
+
+
+def show_certificate(store: Store, account_id: str, query: ShowErasure) -> CertificateDocument:
+    """The signed certificate of a completed request."""
+    with store.work(account_id) as work:
+        row = work.fetch_one(
+            "SELECT document FROM certificate WHERE account_id = %s AND request_id = %s", (account_id, query.request_id)
+        )
+        if row is None:
+            if work.fetch("SELECT 1 FROM request WHERE account_id = %s AND request_id = %s", (account_id, query.request_id)):
+                raise Incomplete("this erasure is not completed yet")
+            raise NotFound()
+        return CertificateDocument(document=bytes(row[0]))
+
+
+def addresses_of_request(work: Work, request_id: str) -> list[str]:
+    """The addresses that a request names, while it is open; [] once it is completed (its key is cut)."""
+    row = work.fetch_one(
+        "SELECT addresses, event_id FROM request WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
+    )
+    if row is None:
+        raise NotFound()
+    (opened,) = work.open([SealedValue(row[0], f"erasure/{request_id}", row[1], Names.ERASURE_REQUESTED, "addresses")])
+    return list(opened) if isinstance(opened, list) else []
+
+
+def _missing() -> list[Any]:
+    raise NotFound()
+
+
+def _views(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[ErasureView]:
+    receipts: dict[tuple[str, str], tuple[Any, ...]] = {
+        (row[0], row[1]): row[2:]
+        for row in work.fetch(
+            "SELECT request_id, service, outcome, counts, retained FROM receipt"
+            " WHERE account_id = %s AND request_id = ANY (%s::uuid[])",
+            (work.account_id, [row[0] for row in rows]),
+        )
+    }
+    views = []
+    for request, state, requested_at, completed_at, persons, _, traces in rows:
+        views.append(
+            ErasureView(
+                request_id=request, state=state, requested_at=requested_at, completed_at=completed_at, person_ids=persons,
+                participants=[
+                    _participant(service, receipts.get((request, service)), traces.get(service, {}))
+                    for service in participants()
+                ],
+            )
+        )  # fmt: skip
+    return views
+
+
+def _participant(service: str, receipt: tuple[Any, ...] | None, traces: dict[str, int]) -> ParticipantView:
+    if receipt is None:
+        return ParticipantView(service=service, outcome="pending", counts={}, retained=[], traces=traces)
+    outcome, counts, retained = receipt
+    return ParticipantView(
+        service=service, outcome="failed" if traces else outcome, counts=counts,
+        retained=msgspec.convert(retained, list[Retained]), traces=traces,
+    )  # fmt: skip

@@ -1,0 +1,179 @@
+"""The erasure service: the request and its protocol. RPC methods, reactions and a timer, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from nameko.timer import timer
+
+from services.erasure import handlers, queries, suppression
+from services.erasure.commands import (
+    CertificateDocument,
+    Done,
+    ErasureList,
+    ErasureView,
+    ListErasures,
+    PreviewedErasure,
+    PreviewErasure,
+    PreviewOfService,
+    RequestedErasure,
+    RequestErasure,
+    ShowErasure,
+    Suppress,
+)
+from services.erasure.events import TYPES
+from services.erasure.handlers import ProbeResult
+from services.erasure.holdings import HOLDINGS
+from services.erasure.participants import participants
+from services.erasure.projections import project
+from shared.bus import reaction
+from shared.erasing import Holdings, prune
+from shared.errors import LetheError
+from shared.events import Envelope
+from shared.ids import Id, new_id
+from shared.resolving import CheckSuppressed, SuppressedAnswer
+from shared.rpc import Call, rpc_method
+from shared.service import SERVICES_ONLY, USERS, Preview, Runtime, Service, SubjectQuery, account_of, actor_of
+
+PROBE_SECONDS = 10.0
+LOOK_EVERY_SECONDS = 2
+
+
+class Subjects(msgspec.Struct, frozen=True, kw_only=True):
+    """Contacts' answer to whom a request means."""
+
+    person_ids: list[Id]
+    addresses: list[str]
+
+
+class ErasureService(Service):
+    """Requests, receipts, certificates, and the suppression list."""
+
+    name = "erasure"
+    runtime = Runtime(TYPES, project)
+
+    @property
+    def holdings(self) -> Holdings:
+        return HOLDINGS
+
+    @rpc_method(argument=RequestErasure, result=RequestedErasure, roles=USERS)
+    def request_erasure(self, call: Call) -> RequestedErasure:
+        """Erase a person everywhere. Returns at once; the progress is in `show_erasure`."""
+        command: RequestErasure = call.argument
+        found = self._subjects(call, command.who, command.addresses)
+        return handlers.request_erasure(
+            self.store, account_of(call), actor_of(call), command, found.person_ids, found.addresses
+        )
+
+    @rpc_method(argument=PreviewErasure, result=PreviewedErasure, roles=USERS)
+    def preview_erasure(self, call: Call) -> PreviewedErasure:
+        """What an erasure would remove, and what it would keep and why. Changes nothing."""
+        found = self._subjects(call, call.argument.who, call.argument.addresses)
+        query = SubjectQuery(request_id=new_id(), person_ids=found.person_ids, addresses=found.addresses)
+        futures = {
+            service: self.runtime.client.call_async(
+                service, "preview_subject", query, account=account_of(call), repeatable=True, result_type=Preview
+            )
+            for service in participants()
+        }
+        answers = {service: future.result() for service, future in futures.items()}
+        return PreviewedErasure(
+            person_ids=found.person_ids,
+            services=[
+                PreviewOfService(service=service, counts=one.counts, retained=one.retained)
+                for service, one in answers.items()
+            ],
+        )
+
+    @rpc_method(argument=ShowErasure, result=ErasureView, roles=USERS)
+    def show_erasure(self, call: Call) -> ErasureView:
+        """Where a request stands, participant by participant."""
+        return queries.show_erasure(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ListErasures, result=ErasureList, roles=USERS)
+    def list_erasures(self, call: Call) -> ErasureList:
+        """The newest requests."""
+        return queries.list_erasures(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ShowErasure, result=Done, roles=USERS)
+    def retry_erasure(self, call: Call) -> Done:
+        """Tell the participants of an incomplete request once more."""
+        handlers.retry_erasure(self.store, account_of(call), actor_of(call), call.argument.request_id)
+        return Done()
+
+    @rpc_method(argument=ShowErasure, result=CertificateDocument, roles=USERS)
+    def show_certificate(self, call: Call) -> CertificateDocument:
+        """The signed certificate of a completed request."""
+        return queries.show_certificate(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=Suppress, result=Done, roles=SERVICES_ONLY)
+    def suppress(self, call: Call) -> Done:
+        """Put mails of a request's persons on the suppression list."""
+        suppression.suppress(self.store, account_of(call), call.argument)
+        return Done()
+
+    @rpc_method(argument=CheckSuppressed, result=SuppressedAnswer, roles=SERVICES_ONLY)
+    def check_suppressed(self, call: Call) -> SuppressedAnswer:
+        """Which of these mails and identifiers belonged to somebody who was erased."""
+        return suppression.check(self.store, account_of(call), call.argument)
+
+    @reaction("contacts.ErasureReceipted")
+    def on_contacts_receipt(self, envelope: Envelope) -> None:
+        self._take_receipt(envelope)
+
+    @reaction("erasure.ErasureReceipted")
+    def on_erasure_receipt(self, envelope: Envelope) -> None:
+        self._take_receipt(envelope)
+
+    @reaction("identity.ErasureReceipted")
+    def on_identity_receipt(self, envelope: Envelope) -> None:
+        self._take_receipt(envelope)
+
+    @reaction("lifecycle.ErasureReceipted")
+    def on_lifecycle_receipt(self, envelope: Envelope) -> None:
+        self._take_receipt(envelope)
+
+    @reaction("tickets.ErasureReceipted")
+    def on_tickets_receipt(self, envelope: Envelope) -> None:
+        self._take_receipt(envelope)
+
+    @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    def look_after_requests(self) -> None:
+        """Looks at requests that did not complete by themselves: a participant was down, or this process was."""
+        for account, request in handlers.due_requests(self.store):
+            self._complete(account, request)
+
+    def _take_receipt(self, envelope: Envelope) -> None:
+        if handlers.take_receipt(self.store, envelope):
+            self._complete(envelope.account, str(envelope.data["request_id"]))
+
+    def _complete(self, account: str, request: str) -> None:
+        def probe(request_id: str, persons: Sequence[str], addresses: Sequence[str]) -> Mapping[str, ProbeResult | None]:
+            query = SubjectQuery(request_id=request_id, person_ids=list(persons), addresses=list(addresses))
+            futures = {
+                service: self.runtime.client.call_async(
+                    service, "probe_subject", query, account=account, timeout_seconds=PROBE_SECONDS, repeatable=True,
+                    result_type=ProbeResult,
+                )
+                for service in participants()
+            }  # fmt: skip
+            return {service: _answer(future) for service, future in futures.items()}
+
+        if handlers.complete(self.store, account, request, probe):
+            prune(self.store, account)
+
+    def _subjects(self, call: Call, who: str, addresses: Sequence[str]) -> Subjects:
+        found: Subjects = self.runtime.client.call(
+            "contacts", "find_subjects", {"who": who, "addresses": list(addresses)}, account=account_of(call),
+            repeatable=True, result_type=Subjects,
+        )  # fmt: skip
+        return found
+
+
+def _answer(future: object) -> ProbeResult | None:
+    try:
+        answer: ProbeResult = future.result()  # type: ignore[attr-defined]
+    except LetheError:
+        return None
+    return answer
