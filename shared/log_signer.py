@@ -71,8 +71,8 @@ class LogSigner:
         """What was signed last. Raises `Tampered` where the record is missing although a checkpoint is
         published.
         """
+        published = self.published()  # read first: the record is never behind it
         octets = read_if_there(self._record_path)
-        published = self.published()
         if octets is None:
             if published.size:
                 raise Tampered(
@@ -105,6 +105,17 @@ class LogSigner:
             return Checkpoint(self.origin, 0, EMPTY_ROOT)
         return open_checkpoint(note, [self.verifier])
 
+    def claim(self, term: int) -> SignedRecord:
+        """Puts our term into the record and returns what was signed last. Raises `TermOver`, `Tampered`, `Unavailable`.
+
+        From here on a predecessor that wakes up can't move the record any more, so it stays what we build on.
+        """
+        with self._locked():
+            record = self.record()
+            _check_term(record, term)
+            self._swap(record, SignedRecord(record.size, record.root, term))
+            return record
+
     def advance(self, size: int, root: bytes, term: int) -> None:
         """Moves the record to this tree, durably: from now on it, or a larger one, may be signed and nothing
         else.
@@ -114,18 +125,20 @@ class LogSigner:
         """
         with self._locked():
             record = self.record()
-            if term < record.term:
-                raise TermOver(term=term, later=record.term)
+            _check_term(record, term)
             if size < record.size:
                 raise Tampered(
                     "a larger tree was signed already", origin=self.origin, size=size, signed=record.size
                 )
             if size == record.size and root != record.root:
                 raise Tampered("another tree of this size was signed already", origin=self.origin, size=size)
-            if (size, root, term) != (record.size, record.root, record.term):
-                fields = {"size": size, "root": root.hex(), "term": term}
-                failpoint("relay.recording")
-                replace(self._record_path, (json.dumps(fields) + "\n").encode(), mode=0o600)
+            self._swap(record, SignedRecord(size, root, term))
+
+    def _swap(self, record: SignedRecord, new: SignedRecord) -> None:
+        if new != record:
+            fields = {"size": new.size, "root": new.root.hex(), "term": new.term}
+            failpoint("relay.recording")
+            replace(self._record_path, (json.dumps(fields) + "\n").encode(), mode=0o600)
 
     def publish(self) -> Checkpoint:
         """Signs the recorded tree and publishes it if it is larger than what is published. Returns what
@@ -140,7 +153,9 @@ class LogSigner:
             if record.size <= published.size and self.checkpoint_path.exists():
                 return published
             checkpoint = Checkpoint(self.origin, record.size, record.root)
-            replace(self.checkpoint_path, sign_note(checkpoint.text(), self._key))
+            # The folder is not synced: after a power cut an older checkpoint is seen, and the record makes it
+            # anew.
+            replace(self.checkpoint_path, sign_note(checkpoint.text(), self._key), durable=False)
             return checkpoint
 
     @contextmanager
@@ -160,3 +175,8 @@ class LogSigner:
             yield
         finally:
             os.close(descriptor)
+
+
+def _check_term(record: SignedRecord, term: int) -> None:
+    if term < record.term:
+        raise TermOver(term=term, later=record.term)

@@ -122,12 +122,12 @@ class Relay:
                 if started >= renew_at:
                     sequencer.renew()
                     renew_at = started + RENEW_SECONDS
-                more = sequencer.step()
+                worked = sequencer.step()
                 if time.monotonic() >= renew_at + LEASE_SECONDS - RENEW_SECONDS:
                     continue  # we were stopped, or that took too long: first see whether we lead still
                 sequencer.feed(publisher)
                 self._say_leading(sequencer, publisher, term)
-                if not more:
+                if not worked:
                     self._wakeup.wait(min(self._poll_seconds, renew_at - time.monotonic()))
                 time.sleep(max(0.0, started + SHORTEST_STEP_SECONDS - time.monotonic()))
             self._drain(sequencer, publisher)

@@ -258,7 +258,10 @@ class RelayDatabase:
         """
         failpoint("relay.moving_cursor")
         self._cursor.execute(
-            "UPDATE lethe.relay_cursor SET published = %s WHERE published < %s", (published, published)
+            # Its commit does not wait for the disk: a cursor that is behind means duplicates only.
+            "UPDATE lethe.relay_cursor SET published = %s WHERE published < %s"
+            " AND set_config('synchronous_commit', 'off', true) IS NOT NULL",
+            (published, published),
         )
 
     def _one(self, statement: str, arguments: tuple[object, ...] = ()) -> int | None:

@@ -33,6 +33,7 @@ class SequenceGaps:
     def __init__(self, high: int = 0, holes: Iterable[tuple[int, int]] = ()) -> None:
         self.high = high
         self.gaps = [Gap(first, last) for first, last in holes]
+        self._outlived = False
 
     def saw(self, sequences: Sequence[int], oldest_running: int, complete: bool) -> None:
         """Takes in what one snapshot showed of the gaps and of the numbers above `high`, in ascending order.
@@ -43,6 +44,7 @@ class SequenceGaps:
         remaining = _without(self.gaps, [number for number in sequences if number <= self.high])
         if complete:
             remaining = [gap for gap in remaining if gap.horizon is None or gap.horizon > oldest_running]
+        self._outlived = any(gap.horizon is None for gap in remaining)
         for number in sequences:
             if number > self.high:
                 if number > self.high + 1:
@@ -52,14 +54,15 @@ class SequenceGaps:
 
     @property
     def needs_horizon(self) -> bool:
-        """True where a gap was seen for which no later transaction id has been asked."""
-        return bool(self.gaps) and any(gap.horizon is None for gap in self.gaps)
+        """True where a gap has outlived a look and has no horizon. Most are filled by then, and need none."""
+        return self._outlived
 
     def set_horizon(self, transaction_id: int) -> None:
         """Gives the gaps without one their horizon: a transaction id handed out after the snapshot that
         showed them.
         """
         self.gaps = [Gap(gap.first, gap.last, gap.horizon or transaction_id) for gap in self.gaps]
+        self._outlived = False
 
 
 def _without(gaps: Sequence[Gap], found: Sequence[int]) -> list[Gap]:

@@ -10,6 +10,7 @@ again, and it knows nothing of leases beyond its own term.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from shared.relay_database import LoggedEvent, PickedEvent, RelayDatabase
 from shared.tile_writer import TileWriter
 
 BATCH = 2_000
+TIDY_SECONDS = 0.2
 MOST_RECENT = 5_000
 MOST_STREAMS_REMEMBERED = 20_000
 
@@ -45,17 +47,15 @@ class Sequencer:
         self._tiles = tiles
         self._signer = signer
         self._term = term
-        record = signer.record()
+        record = signer.claim(term)
         self._writer = TileWriter(tiles, record.size)
         if self._writer.root() != record.root:
             raise Tampered("the tiles do not have the root that was signed", size=record.size)
-        # Claimed at once with our term: from here on a predecessor that wakes up can't move the record any
-        # more.
-        signer.advance(record.size, record.root, term)
         self.log_size = compare_with_tiles(database, tiles, record.size, self._renew_term)
         self.published = database.published()
         self._next_to_publish = min(self.published, record.size)
         self._gaps = database.gaps()
+        self._tidy_at = 0.0
         self._versions: dict[tuple[str, str], int] = {}
         self._recent: deque[LoggedEvent] = deque()  # spares reading again what was just indexed
 
@@ -76,7 +76,9 @@ class Sequencer:
             )
 
     def step(self) -> bool:
-        """Steps 1 to 4 for one batch. Returns True if there may be more at once."""
+        """Steps 1 to 4 for one batch. Returns False if there was nothing to do: the next look can wait for a
+        wake-up.
+        """
         picked = self._database.pick(self._gaps, BATCH) if self.log_size == self._writer.size else []
         leaves = self._index(picked) if picked else []
         behind = self.log_size - self._writer.size
@@ -90,8 +92,7 @@ class Sequencer:
         failpoint("relay.recorded")
         self._signer.publish()
         failpoint("relay.signed")
-        self._writer.discard_superseded()
-        return len(picked) == BATCH or self.log_size > self._writer.size
+        return True
 
     def feed(self, publisher: Publisher) -> None:
         """Step 5: hands the publisher what is signed, as far as it has room, and moves the cursor to what is
@@ -101,7 +102,11 @@ class Sequencer:
             end = min(self.signed_size, self._next_to_publish + min(publisher.room, BATCH))
             publisher.submit(self._events(self._next_to_publish, end))
             self._next_to_publish = end
-        self.note_confirmed(publisher)
+        now = time.monotonic()
+        if publisher.waiting == 0 or now >= self._tidy_at:
+            self._tidy_at = now + TIDY_SECONDS
+            self.note_confirmed(publisher)
+            self._writer.discard_superseded()
 
     def note_confirmed(self, publisher: Publisher) -> None:
         """Moves the cursor."""

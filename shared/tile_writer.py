@@ -117,11 +117,9 @@ class TileWriter:
 
     def _write(self, files: dict[str, bytes]) -> None:
         changed: list[Path] = []
-        for path, octets in files.items():
-            file = self.folder / path
-            changed += make_folder(file.parent, self.folder.parent)
-            create_immutable(file, octets)
-            changed.append(file.parent)
+        for path in files:
+            changed += make_folder((self.folder / path).parent, self.folder.parent)
+        create_immutable({self.folder / path: octets for path, octets in files.items()})
         sync_folders(changed)
 
 
