@@ -106,7 +106,7 @@ class LogSigner:
         return open_checkpoint(note, [self.verifier])
 
     def claim(self, term: int) -> SignedRecord:
-        """Puts our term into the record and returns what was signed last. Raises `TermOver`, `Tampered`, `Unavailable`.
+        """Puts our term into the record and returns what was signed last. Raises as `advance` does.
 
         From here on a predecessor that wakes up can't move the record any more, so it stays what we build on.
         """

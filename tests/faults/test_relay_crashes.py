@@ -171,8 +171,8 @@ def test_versions_that_are_not_consecutive_stop_the_relay(stage: RelayStage) -> 
     stage.await_published(2)
     stage.execute_untriggered(
         "INSERT INTO lethe.event (account_id, stream, version, event_id, type, schema_version, occurred_at,"
-        " envelope, salt, sealed) SELECT account_id, stream, 4, gen_random_uuid(), type, 1, occurred_at, envelope,"
-        " salt, sealed FROM lethe.event WHERE version = 2"
+        " envelope, salt, sealed) SELECT account_id, stream, 4, gen_random_uuid(), type, 1, occurred_at,"
+        " envelope, salt, sealed FROM lethe.event WHERE version = 2"
     )
     state = stage.await_state("stopped")
     assert "jumping" in state.reason and "version 4" in state.reason

@@ -149,7 +149,7 @@ def test_a_relay_whose_term_is_over_signs_nothing(signer: LogSigner) -> None:
 
 
 def test_a_claimed_record_is_moved_by_no_predecessor(signer: LogSigner) -> None:
-    """Once a relay has put its term into the record, one with an earlier term can neither claim nor move it."""
+    """Once a relay has claimed the record, one with an earlier term can neither claim nor move it."""
     signer.advance(5, root(5), term=1)
     assert (5, root(5)) == (signer.claim(term=2).size, signer.claim(term=2).root)
     for late in (lambda: signer.advance(6, root(6), term=1), lambda: signer.claim(term=1)):
