@@ -1,0 +1,116 @@
+"""Events as structs and as bytes."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contacts.events import TYPES, PersonAdded, SpellingAdded
+from services.erasure.participants import event_types, participants
+from shared.errors import Tampered
+from shared.events import Envelope, Event, EventTypes, canonical, decode_envelope
+from shared.ids import new_id
+from shared.personal import ERASED, undeclared_fields
+
+_plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text("abcdefghijklmnopqrstuvwxyz_", max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def envelope_with(data: dict[str, object]) -> Envelope:
+    return Envelope(
+        account=new_id(), actor=new_id(), causation=None, data=data, event=new_id(), schema=1, sealed=[],
+        service="contacts", stream="person/1", time=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+        type="contacts.PersonAdded", version=1,
+    )  # fmt: skip
+
+
+@given(st.dictionaries(st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8), _plain, max_size=5))
+def test_the_canonical_bytes_are_those_of_rfc_8785(data: dict[str, object]) -> None:
+    """msgspec's deterministic order gives the same bytes as an RFC 8785 library for all that an envelope may hold."""
+    raw = canonical(envelope_with(data))
+    assert raw == rfc8785.dumps(msgspec.json.decode(raw))
+
+
+def test_every_string_of_every_event_is_declared() -> None:
+    """A string that is declared neither personal nor not personal fails the build (mission G6)."""
+    assert {service: types.undeclared() for service, types in event_types().items()} == {
+        service: [] for service in event_types()
+    }
+
+
+def test_the_build_check_finds_an_undeclared_string() -> None:
+    """The check can fail: a bare string, also inside a list, is named."""
+
+    class Forgetful(Event, frozen=True, kw_only=True):
+        note: str
+        tags: list[str]
+
+    assert list(undeclared_fields(Forgetful)) == ["Forgetful.note", "Forgetful.tags"]
+
+
+@pytest.mark.parametrize("service", sorted(event_types()))
+def test_every_string_of_every_command_and_answer_is_declared(service: str) -> None:
+    """What passes over RPC is declared as well: personal data in transit is known as such."""
+    module = importlib.import_module(f"services.{service}.commands")
+    structs = [
+        one
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, msgspec.Struct) and one.__module__ == module.__name__
+    ]
+    assert [name for struct in structs for name in undeclared_fields(struct)] == []
+
+
+def test_whoever_declares_a_personal_field_takes_part_in_every_erasure() -> None:
+    """The participants are found from the declarations, not from a list that somebody could forget."""
+    assert set(participants()) == {name for name, types in event_types().items() if types.holds_personal_data()}
+    assert {"contacts", "tickets", "erasure"} <= set(participants())
+
+
+def test_an_event_whose_key_is_cut_reads_as_erased() -> None:
+    """Reading what was cut gives the value `Erased`, never an exception."""
+    event = SpellingAdded(identifier_id=new_id(), spelling_id=new_id(), person_ids=[], text="alice@example.org")
+    public = TYPES.public_data(event)
+    assert "text" not in public
+    sealed = [{"digest": "00", "field": "text", "item": event.identifier_id, "key": "00"}]
+    envelope = msgspec.structs.replace(
+        envelope_with(public), type="contacts.SpellingAdded", sealed=msgspec.convert(sealed, list)
+    )
+    decoded = TYPES.decode(decode_envelope(canonical(envelope)))
+    assert isinstance(decoded, SpellingAdded)
+    assert decoded.text is ERASED
+    value = TYPES.encode_value(event, "text")
+    assert value is not None
+    assert TYPES.decode(decode_envelope(canonical(envelope)), {"text": value}) == event
+
+
+def test_an_older_schema_version_is_upcast_on_reading() -> None:
+    """An event of version 1 reads as one of version 2."""
+
+    class Moved(Event, frozen=True, kw_only=True):
+        schema_version = 2
+        steps: int
+
+    types = EventTypes("walks", {"Moved": Moved}, {("walks.Moved", 1): lambda data: {"steps": data["paces"]}})
+    envelope = msgspec.structs.replace(envelope_with({"paces": 3}), type="walks.Moved")
+    assert types.decode(envelope) == Moved(steps=3)
+
+
+def test_an_unknown_type_or_broken_data_is_an_error() -> None:
+    """What this service never wrote is tampering, not something to skip."""
+    with pytest.raises(Tampered):
+        TYPES.decode(msgspec.structs.replace(envelope_with({}), type="contacts.Unheard"))
+    with pytest.raises(Tampered):
+        TYPES.decode(envelope_with({"person_id": 7}))
+    assert TYPES.decode(envelope_with({"person_id": (one := new_id()), "origin": "quoted"})) == PersonAdded(
+        person_id=one, origin="quoted"
+    )
