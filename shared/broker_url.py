@@ -1,4 +1,6 @@
-"""An AMQP URL as the arguments of a py-amqp connection. Pure; connects to nothing. Never log its result: it has the password."""
+"""An AMQP URL as the arguments of a py-amqp connection. Pure; connects to nothing. Never log its result: it
+has the password.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 5.0
 
 
 def connection_parameters(amqp_url: str) -> dict[str, Any]:
-    """What py-amqp wants to know of an AMQP URL (`amqp://user:password@host:port/vhost`; no path is the vhost `/`)."""
+    """What py-amqp wants to know of an AMQP URL (`amqp://user:password@host:port/vhost`; no path is the vhost
+    `/`).
+    """
     parts = urlsplit(amqp_url)
     tls = parts.scheme == "amqps"
     return {

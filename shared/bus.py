@@ -1,9 +1,11 @@
-"""Events from other services: `@reaction` declares a handler, and nothing that was published for it is lost or spun on.
+"""Events from other services: `@reaction` declares a handler, and nothing that was published for it is lost
+or spun on.
 
-One quorum queue for each service and event type, so that replicas share the work. A message is acknowledged after its
-handler succeeded, and only then; one that can't ever succeed goes to the service's dead letters; any other is tried again
-after a pause that grows, held here meanwhile while the others of its queue go on. Handlers must be idempotent (inbox row in
-their transaction) and not depend on order. Publishing is the relay's business (`shared/publisher.py`).
+One quorum queue for each service and event type, so that replicas share the work. A message is acknowledged
+after its handler succeeded, and only then; one that can't ever succeed goes to the service's dead letters;
+any other is tried again after a pause that grows, held here meanwhile while the others of its queue go on.
+Handlers must be idempotent (inbox row in their transaction) and not depend on order. Publishing is the
+relay's business (`shared/publisher.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ DELIVERY_LIMIT: Final = 20
 DEAD_DELIVERY_LIMIT: Final = 1_000_000
 """Looking at dead letters counts as a delivery, and RabbitMQ 4 has a limit of its own where none is given."""
 PREFETCH_COUNT: Final = 20
-"""Messages of one queue held at once, running or pausing. Not more: a crash counts as a delivery for all of them."""
+"""Messages of one queue held at once, running or pausing. Not more: a crash counts as a delivery for all of
+them.
+"""
 WORKERS: Final = 5
 """Handlers that run at once in one process, so that events leave room for calls (`max_workers` 10)."""
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -76,14 +80,15 @@ def dead_queue_arguments() -> dict[str, Any]:
 
 
 def declare_topology(connection: Any, reactions: Mapping[str, Iterable[str]]) -> None:
-    """Declares every exchange, queue and binding: `reactions` has the event types that each service reacts to.
+    """Declares every exchange, queue and binding: `reactions` has the event types that each service reacts
+    to.
 
     `connection` is an AMQP URL, or an open connection of py-amqp, kombu or pika (all have `channel()`).
 
-    Run before the relays start: what is published to a queue that exists waits there for a service that does not run yet.
-    An event type that nobody reacts to has no queue; the broker returns it to the relay (mandatory), by way of the alternate
-    exchange `lethe.unrouted`, to which an operator may bind a queue. Running it again changes nothing. Raises `Unavailable`
-    if the broker is away.
+    Run before the relays start: what is published to a queue that exists waits there for a service that does
+    not run yet. An event type that nobody reacts to has no queue; the broker returns it to the relay
+    (mandatory), by way of the alternate exchange `lethe.unrouted`, to which an operator may bind a queue.
+    Running it again changes nothing. Raises `Unavailable` if the broker is away.
     """
     if not isinstance(connection, str):
         _declare(connection.channel(), reactions)
@@ -96,7 +101,11 @@ def declare_topology(connection: Any, reactions: Mapping[str, Iterable[str]]) ->
 
 
 def _declare(channel: Any, reactions: Mapping[str, Iterable[str]]) -> None:
-    wanted = [(service, event_type) for service, types in sorted(reactions.items()) for event_type in sorted(set(types))]
+    wanted = [
+        (service, event_type)
+        for service, types in sorted(reactions.items())
+        for event_type in sorted(set(types))
+    ]
     channel.exchange_declare(UNROUTED_EXCHANGE, "fanout", durable=True, auto_delete=False)
     channel.exchange_declare(DEAD_EXCHANGE, "direct", durable=True, auto_delete=False)
     for service in sorted(reactions):
@@ -142,7 +151,9 @@ class ReactionConsumer(SharedExtension):  # type: ignore[misc]
             for name in sorted(self.reactions)
         ]
         self.consumer = _Consumer(nameko.config["AMQP_URI"], queues, self.on_message, PREFETCH_COUNT)
-        self.consumer.topology = {self.container.service_name: [one.event_type for one in self.reactions.values()]}
+        self.consumer.topology = {
+            self.container.service_name: [one.event_type for one in self.reactions.values()]
+        }
         self.container.spawn_managed_thread(self.consumer.run)
         self.consumer.wait_until_consumer_ready()
 
@@ -175,7 +186,9 @@ class ReactionConsumer(SharedExtension):  # type: ignore[misc]
 
 
 class _Consumer(MessageConsumer):
-    """Declares its queues at each connection, so that it also comes back to a broker that has lost everything."""
+    """Declares its queues at each connection, so that it also comes back to a broker that has lost
+    everything.
+    """
 
     topology: dict[str, list[str]]
 
@@ -211,13 +224,20 @@ class Delivery:
             bus.consumer.requeue(self.message)
 
     def on_result(self, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
-        """Settles the message, or arranges for the next attempt. Called by nameko when the handler has ended."""
+        """Settles the message, or arranges for the next attempt. Called by nameko when the handler has
+        ended.
+        """
         self.bus.workers.release()
         error = exc_info[1] if exc_info is not None else None
         if error is None:
             failpoint("bus.before-acknowledge")
-            log.info("reacted", reaction=self.reaction.method_name, event_type=self.envelope.type,
-                     event_id=self.envelope.event, attempt=self.attempts + 1)  # fmt: skip
+            log.info(
+                "reacted",
+                reaction=self.reaction.method_name,
+                event_type=self.envelope.type,
+                event_id=self.envelope.event,
+                attempt=self.attempts + 1,
+            )
             self.bus.consumer.acknowledge(self.message)
         elif isinstance(error, PERMANENT_ERRORS):
             self.bus.give_up(self.message, self.reaction, error)
@@ -228,9 +248,17 @@ class Delivery:
     def _pause(self, error: BaseException) -> None:
         pause = pause_seconds(self.attempts)
         self.attempts += 1
-        log.warning("event will be tried again", reaction=self.reaction.method_name, event_type=self.envelope.type,
-                    event_id=self.envelope.event, attempts=self.attempts, delay_seconds=pause, error=error)  # fmt: skip
-        # A server that is away is not the message's fault, so such attempts are made here and don't count at the broker
+        log.warning(
+            "event will be tried again",
+            reaction=self.reaction.method_name,
+            event_type=self.envelope.type,
+            event_id=self.envelope.event,
+            attempts=self.attempts,
+            delay_seconds=pause,
+            error=error,
+        )
+        # A server that is away is not the message's fault, so such attempts are made here and don't count at
+        # the broker
         held = monotonic() - self.held_since + pause
         here = isinstance(error, (Unavailable, TimedOut)) and held < LONGEST_HELD_SECONDS
 
@@ -244,7 +272,9 @@ class Delivery:
 
 
 class Reaction(Entrypoint):  # type: ignore[misc]
-    """The entrypoint that `reaction` attaches to a method `on_something(self, envelope: Envelope) -> None`."""
+    """The entrypoint that `reaction` attaches to a method `on_something(self, envelope: Envelope) ->
+    None`.
+    """
 
     bus = ReactionConsumer()
 
@@ -283,11 +313,13 @@ def delivery_count(message: Any) -> int:
 
 
 def _octets(body: Any) -> bytes:
-    return body.encode() if isinstance(body, str) else bytes(body)
+    return body.encode() if isinstance(body, str) else bytes(body or b"")
 
 
 def queue_of(message: Any, service: str) -> str:
-    """The queue that a message came from, by its consumer's event type; also after a replay by the queue's own name."""
+    """The queue that a message came from, by its consumer's event type; also after a replay by the queue's
+    own name.
+    """
     routing_key = str(message.delivery_info["routing_key"])
     prefix = f"lethe.{service}."
     return routing_key if routing_key.startswith(prefix) else prefix + routing_key

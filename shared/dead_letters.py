@@ -1,7 +1,7 @@
 """What reactions gave up: counted, listed and put back into the queue that it came from.
 
-A dead letter is the event's envelope (ids only) with the broker's own notes (`x-death`). This module must not change or drop
-one: it is gone only when the broker has confirmed its copy in the first queue.
+A dead letter is the event's envelope (ids only) with the broker's own notes (`x-death`). This module must not
+change or drop one: it is gone only when the broker has confirmed its copy in the first queue.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def _put_back(channel: Any, message: Any, queue: str) -> None:
         name: value for name, value in (message.headers or {}).items() if not name.startswith(_BROKER_NOTES)
     }
     properties = {
-        name: message.properties[name] for name in ("content_type", "message_id", "type") if name in message.properties
+        name: message.properties[name]
+        for name in ("content_type", "message_id", "type")
+        if name in message.properties
     }
     copy = amqp.Message(message.body, delivery_mode=2, application_headers=headers, **properties)
     channel.basic_publish_confirm(
@@ -105,7 +107,7 @@ def _described(message: Any) -> DeadLetter:
     reason = str(headers.get("x-first-death-reason") or deaths[-1].get("reason", ""))
     try:
         body = message.body
-        envelope = decode_envelope(body.encode() if isinstance(body, str) else bytes(body))
+        envelope = decode_envelope(body.encode() if isinstance(body, str) else bytes(body or b""))
     except Tampered:
         envelope = None
     return DeadLetter(

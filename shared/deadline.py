@@ -1,7 +1,7 @@
 """The deadline of the work in hand, passed down: what is called on behalf of a call may not outlive it.
 
-Kept in a context variable, which is each thread's and each green thread's own; work handed to another thread starts
-without one. The RPC entrypoint sets it; the RPC client and other waits ask for it.
+Kept in a context variable, which is each thread's and each green thread's own; work handed to another thread
+starts without one. The RPC entrypoint sets it; the RPC client and other waits ask for it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Logs that can't hold personal data: JSON lines on stderr, made of what is on a list of safe fields and nothing else.
+"""Logs that can't hold personal data: JSON lines on stderr, made of what is on a list of safe fields and
+nothing else.
 
-Our own records come through structlog: an event (a constant text) and fields, of which only those in `SAFE_FIELDS` pass,
-and only if their value looks like an id, a name of ours or a number. Of foreign loggers (nameko, kombu, amqp, sqlalchemy …)
-only the logger's name, the level and the exception's type pass: their messages and arguments hold bodies and values.
-Of an exception its type and the places in the code, never its text.
+Our own records come through structlog: an event (a constant text) and fields, of which only those in
+`SAFE_FIELDS` pass, and only if their value looks like an id, a name of ours or a number. Of foreign loggers
+(nameko, kombu, amqp, sqlalchemy …) only the logger's name, the level and the exception's type pass: their
+messages and arguments hold bodies and values. Of an exception its type and the places in the code, never its
+text.
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ from shared import clock
 from shared.errors import LetheError
 
 SAFE_FIELDS: Final = frozenset(
-    """account actor_kind attempt attempts bytes cell code count cpu_ms delay_seconds delivery_count duration_ms epoch event_id
-    event_type events exit_status file holder index indices kind level logger method origin pid port prefetch queue reaction
-    reason replica role root_hash rows seconds sequence service signal size sqlstate state step stream term version where
-    workers""".split()
-)
+    (
+        "account", "actor_kind", "attempt", "attempts", "bytes", "cell", "code", "count", "cpu_ms",
+        "delay_seconds", "delivery_count", "duration_ms", "epoch", "event_id", "event_type", "events",
+        "exit_status", "file", "holder", "index", "indices", "kind", "level", "logger", "method", "origin",
+        "pid", "port", "prefetch", "queue", "reaction", "reason", "replica", "role", "root_hash", "rows",
+        "seconds", "sequence", "service", "signal", "size", "sqlstate", "state", "step", "stream", "term",
+        "version", "where", "workers",
+    )
+)  # fmt: skip
 """The fields that a log line may have. Add one only if no value of it can come from a person."""
 
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/+, ()'-]{0,200}")
@@ -41,7 +47,7 @@ _place = {"service": "", "replica": ""}
 
 def get_logger(name: str) -> Any:
     """A logger of ours: `log.info("constant text", method=…, code=…)`; `error=` takes an exception."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(logger_name=name)  # the name `logger` is structlog's own
 
 
 def configure(service: str, replica: str = "0", level: int = logging.INFO) -> None:
@@ -70,7 +76,9 @@ def configure(service: str, replica: str = "0", level: int = logging.INFO) -> No
 
 
 def describe_error(error: BaseException) -> dict[str, str]:
-    """What may be said of an exception: its type, its code if it is ours, and where it came from in the code."""
+    """What may be said of an exception: its type, its code if it is ours, and where it came from in the
+    code.
+    """
     said = {"error": type(error).__name__, "where": _places(error.__traceback__)}
     if isinstance(error, LetheError):
         said["code"] = error.code
@@ -100,6 +108,7 @@ def _only_safe(_logger: Any, _method: str, record: structlog.typing.EventDict) -
     event = record.pop("event", "")
     level = record.pop("level", "info")
     error = record.pop("error", None) or record.pop("exc_info", None)
+    record["logger"] = record.pop("logger_name", None)
     safe = {name: _safe_value(value) for name, value in record.items() if name in SAFE_FIELDS}
     if isinstance(error, bool):
         error = sys.exc_info()[1]

@@ -1,9 +1,11 @@
-"""A consumer that keeps what it was given until it is done: it drains before it stops, and comes back within 2 s.
+"""A consumer that keeps what it was given until it is done: it drains before it stops, and comes back within
+2 s.
 
-Shared by RPC and bus. It fills three gaps of nameko's consumer: at a stop it cancels its tags and goes on reading until
-nothing is unsettled (nameko leaves, and the broker gives what is running to somebody else, too); its pauses before
-reconnecting are 2 s at most; and it settles messages of a connection that is gone silently, since the broker already has
-them back. All methods run in the hub of the one process, in green threads.
+Shared by RPC and bus. It fills three gaps of nameko's consumer: at a stop it cancels its tags and goes on
+reading until nothing is unsettled (nameko leaves, and the broker gives what is running to somebody else,
+too); its pauses before reconnecting are 2 s at most; and it settles messages of a connection that is gone
+silently, since the broker already has them back. All methods run in the hub of the one process, in green
+threads.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ class StoppedWhileConnecting(Exception):
 
 
 def drain(consumer: MessageConsumer) -> None:
-    """Stops a consumer and waits, in a green thread, until what it holds is settled (its limit is `DRAIN_LIMIT_SECONDS`)."""
+    """Stops a consumer and waits, in a green thread, until what it holds is settled (its limit is
+    `DRAIN_LIMIT_SECONDS`).
+    """
     consumer.stop()
     latest = monotonic() + DRAIN_LIMIT_SECONDS + 1.0
     while consumer.unsettled and not consumer.ended and monotonic() < latest:
@@ -36,7 +40,8 @@ def drain(consumer: MessageConsumer) -> None:
 
 
 class MessageConsumer(Consumer):  # type: ignore[misc]
-    """Consumes from `queues` on one connection; `on_message(message)` is called with each message, not decoded.
+    """Consumes from `queues` on one connection; `on_message(message)` is called with each message, not
+    decoded.
 
     Whoever is given a message must settle it, once, with `acknowledge`, `requeue` or `reject`.
     """
@@ -82,7 +87,9 @@ class MessageConsumer(Consumer):  # type: ignore[misc]
     # -- life
 
     def stop(self) -> None:
-        """Stops taking messages; `run` goes on until what is held is settled, for `DRAIN_LIMIT_SECONDS` at most."""
+        """Stops taking messages; `run` goes on until what is held is settled, for `DRAIN_LIMIT_SECONDS` at
+        most.
+        """
         if not self.should_stop:
             self._lasts_until = monotonic() + DRAIN_LIMIT_SECONDS
             self.should_stop = True
@@ -105,7 +112,11 @@ class MessageConsumer(Consumer):  # type: ignore[misc]
     def establish_connection(self) -> Any:
         connection = self.connection.clone()
         connection.ensure_connection(
-            self.on_connection_error, None, interval_start=0.1, interval_step=0.2, interval_max=LONGEST_PAUSE_SECONDS
+            self.on_connection_error,
+            None,
+            interval_start=0.1,
+            interval_step=0.2,
+            interval_max=LONGEST_PAUSE_SECONDS,
         )
         return connection
 
@@ -125,8 +136,12 @@ class MessageConsumer(Consumer):  # type: ignore[misc]
         else:
             self._deliver(message)
 
-    def consume(self, limit: Any = None, timeout: Any = None, safety_interval: float = 1, **kwargs: Any) -> Iterator[None]:
-        """Reads until stopped and drained. Replaces kombu's loop, which leaves at once and beats only when it is idle."""
+    def consume(
+        self, limit: Any = None, timeout: Any = None, safety_interval: float = 1, **kwargs: Any
+    ) -> Iterator[None]:
+        """Reads until stopped and drained. Replaces kombu's loop, which leaves at once and beats only when it
+        is idle.
+        """
         with self.consumer_context(**kwargs) as (connection, _channel, consumers):
             beaten = monotonic()
             cancelled = False

@@ -1,9 +1,11 @@
-"""The server side of RPC: `@rpc_method` declares a method of a service, and checks each call before the method sees it.
+"""The server side of RPC: `@rpc_method` declares a method of a service, and checks each call before the
+method sees it.
 
-The way of a call: opened by the transport, refused if its deadline has passed, its token verified (here, by every service
-itself), its account and role checked, its argument validated, the service asked to `admit` it, the method run under the
-deadline. Every failure becomes a typed error that survives the wire; one that nobody foresaw becomes `internal`, without its
-text. nameko is the engine; domain code must not import this module, only each `service.py` does.
+The way of a call: opened by the transport, refused if its deadline has passed, its token verified (here, by
+every service itself), its account and role checked, its argument validated, the service asked to `admit` it,
+the method run under the deadline. Every failure becomes a typed error that survives the wire; one that nobody
+foresaw becomes `internal`, without its text. nameko is the engine; domain code must not import this module,
+only each `service.py` does.
 """
 
 from __future__ import annotations
@@ -48,9 +50,11 @@ log = get_logger("lethe.rpc")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that has been checked. `argument` is the validated struct that the method declares (None if it takes none).
+    """A call that has been checked. `argument` is the validated struct that the method declares (None if it
+    takes none).
 
-    `token` may be handed on to another service, to act there as the same actor; `deadline` is passed on by itself.
+    `token` may be handed on to another service, to act there as the same actor; `deadline` is passed on by
+    itself.
     """
 
     actor: Actor
@@ -95,8 +99,8 @@ def rpc_method(
 ) -> Callable[[Method], Method]:
     """Makes `method(self, call: Call) -> result` callable by RPC for actors in one of these roles.
 
-    Called with a `Call` the method is itself; called by nameko with what came over the wire, it answers with the body of an
-    answer and raises nothing.
+    Called with a `Call` the method is itself; called by nameko with what came over the wire, it answers with
+    the body of an answer and raises nothing.
     """
 
     def declare(method: Method) -> Method:
@@ -121,7 +125,9 @@ def rpc_method(
 def describe(service_class: type) -> list[RpcMethod]:
     """The RPC methods of a service, by name."""
     found = (getattr(getattr(service_class, name, None), "__rpc__", None) for name in dir(service_class))
-    return sorted((method for method in found if isinstance(method, RpcMethod)), key=lambda method: method.name)
+    return sorted(
+        (method for method in found if isinstance(method, RpcMethod)), key=lambda method: method.name
+    )
 
 
 class IncomingCall(msgspec.Struct, frozen=True):
@@ -132,7 +138,9 @@ class IncomingCall(msgspec.Struct, frozen=True):
     body: Any
 
 
-def _answer(service: Any, method: Callable[..., Any], declared: RpcMethod, incoming: IncomingCall) -> dict[str, Any]:
+def _answer(
+    service: Any, method: Callable[..., Any], declared: RpcMethod, incoming: IncomingCall
+) -> dict[str, Any]:
     begun = monotonic()
     result, error = None, None
     try:
@@ -147,7 +155,9 @@ def _answer(service: Any, method: Callable[..., Any], declared: RpcMethod, incom
         log.error("call failed", method=incoming.routing_key, error=unforeseen)
         error = InternalError()
     milliseconds = round((monotonic() - begun) * 1000, 1)
-    log.info("call", method=incoming.routing_key, code=error.code if error else "ok", duration_ms=milliseconds)
+    log.info(
+        "call", method=incoming.routing_key, code=error.code if error else "ok", duration_ms=milliseconds
+    )
     return answer_body(result, error, incoming.correlation_id)
 
 
@@ -228,10 +238,17 @@ class SealedRpcConsumer(RpcConsumer):  # type: ignore[misc]
             body = transport().open(message.body)
         except Tampered as error:
             return self.answer(message, _refusal(message, error))
+        except (
+            Exception
+        ) as unforeseen:  # raised here it would end the process, and then the next one that gets the call
+            log.error("call can't be opened", method=routing_key, error=unforeseen)
+            return self.answer(message, _refusal(message, InternalError()))
         method.handle_call(IncomingCall(routing_key, message.properties.get("correlation_id"), body), message)
 
     def answer(self, message: Any, body: dict[str, Any]) -> None:
-        """Sends an answer and acknowledges the call. Never raises: if the broker is away, the caller's time limit ends it."""
+        """Sends an answer and acknowledges the call. Never raises: if the broker is away, the caller's time
+        limit ends it.
+        """
         try:
             sealed = _sealed_answer(message, body)
             failpoint("rpc.before-answer")
@@ -256,7 +273,9 @@ class SealedRpc(Rpc):  # type: ignore[misc]
             consumer = self.rpc_consumer.consumer
             try:
                 if consumer.should_stop:
-                    return consumer.requeue(message)  # another replica can begin it; here it would only hold up the stop
+                    return consumer.requeue(
+                        message
+                    )  # another replica can begin it; here it would only hold up the stop
                 self.container.spawn_worker(
                     self, (incoming,), {}, handle_result=functools.partial(self.handle_result, message)
                 )
@@ -282,13 +301,17 @@ def _sealed_answer(message: Any, body: dict[str, Any]) -> bytes:
     except LetheError:
         error: LetheError = InternalError("the answer is larger than one message may be")
     except (TypeError, ValueError, msgspec.MsgspecError) as unforeseen:
-        log.error("answer can't be written", method=message.delivery_info.get("routing_key"), error=unforeseen)
+        log.error(
+            "answer can't be written", method=message.delivery_info.get("routing_key"), error=unforeseen
+        )
         error = InternalError()
     return transport().seal(_refusal(message, error))
 
 
 def _write_answer(message: Any, sealed: bytes, reply_to: str) -> None:
-    """Writes on the consumer's channel. Not with `basic_publish`: that would read from the socket, which is being read."""
+    """Writes on the consumer's channel. Not with `basic_publish`: that would read from the socket, which is
+    being read.
+    """
     answer = amqp.Message(
         sealed, content_type=CONTENT_TYPE, content_encoding=CONTENT_ENCODING, delivery_mode=1,
         correlation_id=message.properties.get("correlation_id"),

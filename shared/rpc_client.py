@@ -1,13 +1,13 @@
 """Calls services: thread-safe, one connection, one reply queue, a time limit on every call.
 
-A call is a transient message that expires with its time limit. The connection's own thread reads answers, sends what could
-not be sent yet when the broker is back (pauses of 2 s at most), and ends what is overdue; callers write themselves and wait
-on a future. The same code runs in plain threads and where eventlet has patched the standard library first. Nothing of ours
-is outside the sealed body, and nothing is logged here.
+A call is a transient message that expires with its time limit. The connection's own thread reads answers,
+sends what could not be sent yet when the broker is back (pauses of 2 s at most), and ends what is overdue;
+callers write themselves and wait on a future. The same code runs in plain threads and where eventlet has
+patched the standard library first. Nothing of ours is outside the sealed body, and nothing is logged here.
 
-What happens to a call when the connection breaks: one that was not sent is sent on the next connection. One that was sent
-is sent again only if that can't do its work twice, that is with an idempotency key or if the caller says `repeatable`;
-otherwise it ends as `TimedOut` (it may or may not have been done).
+What happens to a call when the connection breaks: one that was not sent is sent on the next connection. One
+that was sent is sent again only if that can't do its work twice, that is with an idempotency key or if the
+caller says `repeatable`; otherwise it ends as `TimedOut` (it may or may not have been done).
 """
 
 from __future__ import annotations
@@ -36,12 +36,16 @@ DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
 class RpcClient:
-    """A client of all services at one broker. Connects at the first call, reconnects by itself, is shared by all threads.
+    """A client of all services at one broker. Connects at the first call, reconnects by itself, is shared by
+    all threads.
 
-    `token_source` is asked for an actor's token at every call that brings none of its own (`shared.tokens.TokenSource`).
+    `token_source` is asked for an actor's token at every call that brings none of its own
+    (`shared.tokens.TokenSource`).
     """
 
-    def __init__(self, amqp_url: str, token_source: Callable[[], str], *, sealing: Transport | None = None) -> None:
+    def __init__(
+        self, amqp_url: str, token_source: Callable[[], str], *, sealing: Transport | None = None
+    ) -> None:
         self._token_source = token_source
         self._sealing = sealing or transport()
         self._connection = Connection(amqp_url)
@@ -49,7 +53,9 @@ class RpcClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -77,11 +83,13 @@ class RpcClient:
     ) -> Any:  # fmt: skip
         """Calls a method and waits for its answer: plain data, or a `result_type` where one is given.
 
-        `timeout_seconds` is shortened to the deadline of the call that is being worked on, if there is one. Raises the
-        service's error as it was raised there; `TimedOut` when no answer came in time; `Unavailable` when the call
-        reached no service (broker away, or no queue), so that nothing was done.
+        `timeout_seconds` is shortened to the deadline of the call that is being worked on, if there is one.
+        Raises the service's error as it was raised there; `TimedOut` when no answer came in time;
+        `Unavailable` when the call reached no service (broker away, or no queue), so that nothing was done.
         """
-        request = self._request(service, method, argument, account, idempotency_key, timeout_seconds, token, repeatable)
+        request = self._request(
+            service, method, argument, account, idempotency_key, timeout_seconds, token, repeatable
+        )
         self._connection.send(request)
         try:
             sealed = request.future.result(timeout=max(0.0, request.until - monotonic()))
@@ -95,9 +103,13 @@ class RpcClient:
         idempotency_key: str | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         token: str | None = None, repeatable: bool = False, result_type: Any = None,
     ) -> Future[Any]:  # fmt: skip
-        """As `call`, without waiting: the future gets the result or the error, within the time limit and a tick."""
+        """As `call`, without waiting: the future gets the result or the error, within the time limit and a
+        tick.
+        """
         outcome: Future[Any] = Future()
-        request = self._request(service, method, argument, account, idempotency_key, timeout_seconds, token, repeatable)
+        request = self._request(
+            service, method, argument, account, idempotency_key, timeout_seconds, token, repeatable
+        )
 
         def finish(answered: Future[bytes]) -> None:
             try:
@@ -133,7 +145,10 @@ class RpcClient:
 
     def _result(self, request: Request, sealed: bytes, result_type: Any) -> Any:
         answer = self._sealing.open(sealed)
-        if not isinstance(answer, dict) or answer.get("answers", request.correlation_id) != request.correlation_id:
+        if (
+            not isinstance(answer, dict)
+            or answer.get("answers", request.correlation_id) != request.correlation_id
+        ):
             raise Tampered("an answer does not belong to its call")
         error = error_in(answer)
         if error is not None:

@@ -1,8 +1,9 @@
-"""The connection of an RPC client: one to the broker, one reply queue, one thread that reads, any number that write.
+"""The connection of an RPC client: one to the broker, one reply queue, one thread that reads, any number that
+write.
 
-It carries bytes and knows nothing of what is in them. py-amqp's writer holds a lock of its own and its reader is used by the
-one thread alone, so callers write without waiting for each other's answers. The capability `connection.blocked` is off:
-with it, every publish would read from the socket, in the caller's thread.
+It carries bytes and knows nothing of what is in them. py-amqp's writer holds a lock of its own and its reader
+is used by the one thread alone, so callers write without waiting for each other's answers. The capability
+`connection.blocked` is off: with it, every publish would read from the socket, in the caller's thread.
 """
 
 from __future__ import annotations
@@ -32,11 +33,25 @@ NO_QUEUE_PAUSE_SECONDS: Final = 0.2
 
 
 class Request:
-    """A call on its way. `future` gets the sealed answer, or an error. `until` is on the monotonic clock, in seconds."""
+    """A call on its way. `future` gets the sealed answer, or an error. `until` is on the monotonic clock, in
+    seconds.
+    """
 
-    __slots__ = ("body", "channel", "correlation_id", "future", "next_try", "repeatable", "returned_since", "routing_key", "until")
+    __slots__ = (
+        "body",
+        "channel",
+        "correlation_id",
+        "future",
+        "next_try",
+        "repeatable",
+        "returned_since",
+        "routing_key",
+        "until",
+    )
 
-    def __init__(self, routing_key: str, correlation_id: str, body: bytes, until: float, repeatable: bool) -> None:
+    def __init__(
+        self, routing_key: str, correlation_id: str, body: bytes, until: float, repeatable: bool
+    ) -> None:
         self.routing_key = routing_key
         self.correlation_id = correlation_id
         self.body = body
@@ -55,7 +70,9 @@ class Request:
 
 
 class Connection:
-    """Sends requests and completes their futures. Connects when the first request comes; `close` ends it for good."""
+    """Sends requests and completes their futures. Connects when the first request comes; `close` ends it for
+    good.
+    """
 
     def __init__(self, amqp_url: str) -> None:
         self._parameters = connection_parameters(amqp_url)
@@ -93,7 +110,8 @@ class Connection:
         for request in self._take(lambda request: True):
             _fail(request, Unavailable("the client was closed"))
 
-    # ------------------------------------------------------------------------------------------------- any thread
+    # ------------------------------------------------------------------------------------------------- any
+    # thread
 
     def _write(self, channel: Any, request: Request) -> None:
         with self._lock:
@@ -108,9 +126,12 @@ class Connection:
             reply_to=reply_to, correlation_id=request.correlation_id, expiration=str(milliseconds),
         )  # fmt: skip
         try:
-            channel.basic_publish(message, exchange=RPC_EXCHANGE, routing_key=request.routing_key, mandatory=True)
+            channel.basic_publish(
+                message, exchange=RPC_EXCHANGE, routing_key=request.routing_key, mandatory=True
+            )
         except (OSError, amqp.AMQPError, AttributeError):
-            # not written whole, so not delivered; AttributeError is what py-amqp gives once it has dropped its socket
+            # not written whole, so not delivered; AttributeError is what py-amqp gives once it has dropped
+            # its socket
             with self._lock:
                 if request.channel is channel:
                     request.channel = None
@@ -123,18 +144,23 @@ class Connection:
                 del self._pending[request.correlation_id]
         return taken
 
-    # ----------------------------------------------------------------------------------------- the connection's own thread
+    # ----------------------------------------------------------------------------------------- the
+    # connection's own thread
 
     def _run(self) -> None:
         pause = SHORTEST_PAUSE_SECONDS
         while not self._closing.is_set():
             connection = amqp.Connection(**self._parameters)
-            connection.negotiate_capabilities = {"consumer_cancel_notify": True, "authentication_failure_close": True}
+            connection.negotiate_capabilities = {
+                "consumer_cancel_notify": True,
+                "authentication_failure_close": True,
+            }
             try:
                 self._open(connection)
                 pause = SHORTEST_PAUSE_SECONDS
                 self._serve(connection)
-            except Exception:  # the thread must not die: nobody would be told. What broke is the connection, whatever it says
+            except Exception:
+                # Whatever it says, the connection broke. The thread must not die: nobody would be told
                 pass
             finally:
                 self._lost()
@@ -150,7 +176,9 @@ class Connection:
         channel = connection.channel()
         channel.events["basic_return"].add(self._on_return)
         channel.exchange_declare(RPC_EXCHANGE, "topic", durable=True, auto_delete=False)
-        key = str(uuid.uuid4())  # a new one each time: the broker may not have noticed yet that the old owner is gone
+        key = str(
+            uuid.uuid4()
+        )  # a new one each time: the broker may not have noticed yet that the old owner is gone
         queue = f"rpc.reply-{key}"
         channel.queue_declare(queue, exclusive=True, auto_delete=True, durable=False)
         channel.queue_bind(queue, RPC_EXCHANGE, routing_key=key)
@@ -166,7 +194,9 @@ class Connection:
         last_tick = 0.0
         while not self._closing.is_set():
             if _readable(connection.transport, TICK_SECONDS):
-                connection.drain_events(timeout=READ_TIMEOUT_SECONDS)
+                # one frame, not `drain_events`: after a heartbeat that would wait for a message, and we would
+                # not beat
+                connection.blocking_read(READ_TIMEOUT_SECONDS)
             now = monotonic()
             if now - last_tick >= TICK_SECONDS:
                 last_tick = now
@@ -181,7 +211,12 @@ class Connection:
                 if request.repeatable:
                     request.channel = None
         for request in self._take(lambda request: request.channel is not None):
-            _fail(request, TimedOut("the connection broke before an answer came; the work may or may not have been done"))
+            _fail(
+                request,
+                TimedOut(
+                    "the connection broke before an answer came; the work may or may not have been done"
+                ),
+            )
 
     def _end_overdue(self) -> None:
         now = monotonic()
@@ -214,7 +249,11 @@ class Connection:
     def _send_returned(self, now: float) -> None:
         with self._lock:
             channel = self._channel
-            again = [one for one in self._pending.values() if one.returned_since is not None and 0 < one.next_try <= now]
+            again = [
+                one
+                for one in self._pending.values()
+                if one.returned_since is not None and 0 < one.next_try <= now
+            ]
             for request in again:
                 request.channel, request.next_try = None, 0.0
         for request in again:
@@ -222,14 +261,18 @@ class Connection:
 
 
 def _readable(transport: Any, timeout_seconds: float) -> bool:
-    """Waits until there is something to read, without a time limit on the socket, which would also count for writers."""
+    """Waits until there is something to read, without a time limit on the socket, which would also count for
+    writers.
+    """
     if getattr(transport, "_read_buffer", b""):
         return True
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(transport.sock, select.POLLIN)
         return bool(poll.poll(timeout_seconds * 1000))
-    return bool(select.select([transport.sock], [], [], timeout_seconds)[0])  # eventlet's select has no limit of 1,024
+    return bool(
+        select.select([transport.sock], [], [], timeout_seconds)[0]
+    )  # eventlet's select has no limit of 1,024
 
 
 def _fail(request: Request, error: LetheError) -> None:

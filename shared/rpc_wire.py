@@ -1,8 +1,8 @@
 """What client and server of an RPC call say to each other: names, the body of a call, the body of an answer.
 
-nameko's protocol: exchange `nameko-rpc`, routing key `<service>.<method>`, `reply_to` and `correlation_id`; a request
-`{"args": [], "kwargs": {"call": …}}`, an answer `{"result": …, "error": …}`. Everything of ours is inside the sealed body;
-no header says anything. Pure: no I/O, no nameko.
+nameko's protocol: exchange `nameko-rpc`, routing key `<service>.<method>`, `reply_to` and `correlation_id`; a
+request `{"args": [], "kwargs": {"call": …}}`, an answer `{"result": …, "error": …}`. Everything of ours is
+inside the sealed body; no header says anything. Pure: no I/O, no nameko.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SHORT = msgspec.Meta(min_length=1, max_length=200)
 class WireCall(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A call as it travels. `deadline`: no later than this may it be begun, by the stack's clock.
 
-    `method` is `<service>.<method>` again, inside what is sealed, so that whoever holds the broker can't hand the body of
-    one call to another method. Clients other than ours may leave it out.
+    `method` is `<service>.<method>` again, inside what is sealed, so that whoever holds the broker can't hand
+    the body of one call to another method. Clients other than ours may leave it out.
     """
 
     token: Annotated[str, msgspec.Meta(max_length=2048), InTransit(category="credential")] = ""
@@ -42,7 +42,8 @@ def request_body(call: WireCall) -> dict[str, Any]:
 
 
 def answer_body(result: Any, error: LetheError | None, correlation_id: str | None) -> dict[str, Any]:
-    """The body of an answer. It names its call inside what is sealed, so that answers can't be swapped on the way.
+    """The body of an answer. It names its call inside what is sealed, so that answers can't be swapped on the
+    way.
 
     The error has the form that stock nameko clients read as a `RemoteError`, and ours beside it.
     """
@@ -60,7 +61,9 @@ def answer_body(result: Any, error: LetheError | None, correlation_id: str | Non
 
 
 def error_in(answer: dict[str, Any]) -> LetheError | None:
-    """The typed error in an answer, or None. An error of a stock nameko service has no code of ours: `InternalError`."""
+    """The typed error in an answer, or None. An error of a stock nameko service has no code of ours:
+    `InternalError`.
+    """
     told = answer.get("error")
     if not told:
         return None

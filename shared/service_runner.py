@@ -1,8 +1,9 @@
 """Runs one service in one process: `python -m shared.service_runner <service> [replica]`.
 
-Finds the service's class, starts nameko's container for it, and ends it gracefully on SIGTERM or SIGINT: it stops taking
-messages, finishes those it has begun, and leaves. `home/run/service-<service>-<replica>.ready` is there while it consumes.
-Nothing is imported before eventlet has made the standard library cooperative, so import this module from nowhere else.
+Finds the service's class, starts nameko's container for it, and ends it gracefully on SIGTERM or SIGINT: it
+stops taking messages, finishes those it has begun, and leaves. `home/run/service-<service>-<replica>.ready`
+is there while it consumes. Nothing is imported before eventlet has made the standard library cooperative, so
+import this module from nowhere else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import inspect  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from typing import Any, Final  # noqa: E402
 
 import eventlet.debug  # noqa: E402
@@ -36,7 +38,9 @@ log = logs.get_logger("lethe.service")
 
 
 def service_class(service: str) -> type:
-    """The only class in `services.<service>.service` whose `name` is the service's. Raises `LookupError` otherwise."""
+    """The only class in `services.<service>.service` whose `name` is the service's. Raises `LookupError`
+    otherwise.
+    """
     module = importlib.import_module(f"services.{service}.service")
     found = [
         kind
@@ -44,7 +48,9 @@ def service_class(service: str) -> type:
         if getattr(kind, "name", None) == service and kind.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise LookupError(f"services.{service}.service has {len(found)} classes with name = {service!r}, not one")
+        raise LookupError(
+            f"services.{service}.service has {len(found)} classes with name = {service!r}, not one"
+        )
     return found[0]
 
 
@@ -110,11 +116,16 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m shared.service_runner <service> [replica]\n")
         return 2
     service, replica = arguments[0], (arguments[1] if len(arguments) == 2 else "0")
+    return serve(service, replica, lambda: service_class(service))
+
+
+def serve(service: str, replica: str, find_class: Callable[[], type]) -> int:
+    """Makes this process the service's: no core dumps, safe logs, then runs it. Returns the exit status."""
     core_dumps.switch_off()
     logs.configure(service, replica)
     eventlet.debug.hub_exceptions(False)  # the hub would print tracebacks
     try:
-        run(service_class(service), Settings.load(), service, replica)
+        run(find_class(), Settings.load(), service, replica)
     except Exception as error:
         log.critical("service died", error=error)
         return 1

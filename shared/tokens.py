@@ -1,9 +1,10 @@
 """Signed actor tokens: who is calling, checked by every service itself, offline, at every call.
 
-A token is `lethe-actor.<payload>.<signature>`, both base64url without padding; the payload is JSON with the issuer's name
-in it, the signature Ed25519 (RFC 8032). A private key stays in the process that mints; everybody has the public ones. Who
-may mint what is held up here, by the verifier, so that a service that is broken into can't make itself an owner.
-This module must not know any permission: it says who somebody is, never what they may do.
+A token is `lethe-actor.<payload>.<signature>`, both base64url without padding; the payload is JSON with the
+issuer's name in it, the signature Ed25519 (RFC 8032). A private key stays in the process that mints;
+everybody has the public ones. Who may mint what is held up here, by the verifier, so that a service that is
+broken into can't make itself an owner. This module must not know any permission: it says who somebody is,
+never what they may do.
 """
 
 from __future__ import annotations
@@ -44,11 +45,14 @@ _ISSUER_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _MAX_TOKEN_LENGTH = 2048
 _CLOCK_TOLERANCE = timedelta(seconds=60)
 
-ActorName = Annotated[str, msgspec.Meta(min_length=1, max_length=64), NotPersonal("an opaque id, or a service's name")]
+ActorName = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64), NotPersonal("an opaque id, or a service's name")
+]
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts. `id` is a user's or an operator's opaque id, or a service's name; users alone belong to an account.
+    """Who acts. `id` is a user's or an operator's opaque id, or a service's name; users alone belong to an
+    account.
 
     `expires_at` is set by minting; before that it is None.
     """
@@ -80,11 +84,15 @@ def service_actor(service: str) -> Actor:
 
 
 def may_mint(issuer: str, actor: Actor) -> bool:
-    """Whether an issuer may vouch for this actor: identity for users, the operator's key for operators, each service for
-    itself, and nobody for anybody else."""
+    """Whether an issuer may vouch for this actor: identity for users, the operator's key for operators, each
+    service for itself, and nobody for anybody else."""
     match actor.kind:
         case "user":
-            return issuer == USER_ISSUER and actor.account_id is not None and actor.role in ("owner", "admin", "agent")
+            return (
+                issuer == USER_ISSUER
+                and actor.account_id is not None
+                and actor.role in ("owner", "admin", "agent")
+            )
         case "operator":
             return issuer == OPERATOR_ISSUER and actor.account_id is None and actor.role == "operator"
         case "service":
@@ -93,14 +101,18 @@ def may_mint(issuer: str, actor: Actor) -> bool:
 
 
 class TokenIssuer:
-    """Mints tokens with the private key of one issuer, a file of 32 bytes (`root-keys/<issuer>/token.key`)."""
+    """Mints tokens with the private key of one issuer, a file of 32 bytes
+    (`root-keys/<issuer>/token.key`).
+    """
 
     def __init__(self, issuer_name: str, key_path: Path) -> None:
         self.issuer_name = issuer_name
         self._key = Ed25519PrivateKey.from_private_bytes(key_path.read_bytes())
 
     def mint(self, actor: Actor, ttl: timedelta) -> str:
-        """A token for `actor` that is good for `ttl` from now. `ValueError` if this issuer may not, or not for so long."""
+        """A token for `actor` that is good for `ttl` from now. `ValueError` if this issuer may not, or not
+        for so long.
+        """
         if not may_mint(self.issuer_name, actor):
             raise ValueError(f"{self.issuer_name} may not mint a token for this {actor.kind}")
         if not timedelta(0) < ttl <= MAX_TTL[actor.kind]:
@@ -108,22 +120,26 @@ class TokenIssuer:
         now = clock.now()
         payload = _payload_encoder.encode(
             _Payload(
-                issuer=self.issuer_name, kind=actor.kind, id=actor.id, account_id=actor.account_id, role=actor.role,
-                issued_at=now, expires_at=now + ttl,
+                issuer=self.issuer_name, kind=actor.kind, id=actor.id, account_id=actor.account_id,
+                role=actor.role, issued_at=now, expires_at=now + ttl,
             )
         )  # fmt: skip
         return f"{_PREFIX}.{_encode(payload)}.{_encode(self._key.sign(_SIGNED_AS + payload))}"
 
 
 class TokenVerifier:
-    """Checks tokens against the public keys in a folder, `<issuer>.token.pub` each. A replaced key file counts at once."""
+    """Checks tokens against the public keys in a folder, `<issuer>.token.pub` each. A replaced key file
+    counts at once.
+    """
 
     def __init__(self, verifiers_dir: Path) -> None:
         self._folder = verifiers_dir
         self._keys: dict[str, tuple[int, Ed25519PublicKey]] = {}
 
     def verify(self, token: str, now: datetime) -> Actor:
-        """The actor of a token. Raises `Unauthenticated`, without saying why, on anything that is wrong with it."""
+        """The actor of a token. Raises `Unauthenticated`, without saying why, on anything that is wrong with
+        it.
+        """
         try:
             return self._verified(token, now)
         except (ValueError, OSError, InvalidSignature, msgspec.MsgspecError):
@@ -139,7 +155,11 @@ class TokenVerifier:
             raise ValueError("not a token")
         self._public_key(claims.issuer).verify(_decode(encoded_signature), _SIGNED_AS + payload)
         actor = Actor(
-            kind=claims.kind, id=claims.id, account_id=claims.account_id, role=claims.role, expires_at=claims.expires_at
+            kind=claims.kind,
+            id=claims.id,
+            account_id=claims.account_id,
+            role=claims.role,
+            expires_at=claims.expires_at,
         )
         lifetime = claims.expires_at - claims.issued_at
         if not may_mint(claims.issuer, actor) or not timedelta(0) < lifetime <= MAX_TTL[actor.kind]:
@@ -153,7 +173,10 @@ class TokenVerifier:
         changed = path.stat().st_mtime_ns
         held = self._keys.get(issuer)
         if held is None or held[0] != changed:
-            held = (changed, Ed25519PublicKey.from_public_bytes(base64.b64decode(path.read_text().strip(), validate=True)))
+            held = (
+                changed,
+                Ed25519PublicKey.from_public_bytes(base64.b64decode(path.read_text().strip(), validate=True)),
+            )
             self._keys[issuer] = held
         return held[1]
 
@@ -175,7 +198,8 @@ class TokenSource:
 
 
 def create_token_key(root_keys_dir: Path, verifiers_dir: Path, issuer: str) -> None:
-    """Makes an issuer's key pair where it has none: the private key readable by its owner only, the public one for all.
+    """Makes an issuer's key pair where it has none: the private key readable by its owner only, the public
+    one for all.
 
     What exists stays; a public key that is missing (a crash in between) is made again from the private one.
     """

@@ -1,9 +1,9 @@
 """Seals what services say to each other: a broker writes what it pleases to disk, so it sees ciphertext only.
 
-A body is msgpack, then AES-256-GCM under the transport key of the current epoch: one byte of format, four of key epoch, 12
-of nonce, then ciphertext and tag. Bodies of an older epoch open as long as that epoch's key exists. `register_serializer`
-makes this the kombu serializer "lethe-sealed". Events are not sealed: they carry ids only.
-This module must not log, and its errors say nothing about a body.
+A body is msgpack, then AES-256-GCM under the transport key of the current epoch: one byte of format, four of
+key epoch, 12 of nonce, then ciphertext and tag. Bodies of an older epoch open as long as that epoch's key
+exists. `register_serializer` makes this the kombu serializer "lethe-sealed". Events are not sealed: they
+carry ids only. This module must not log, and its errors say nothing about a body.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _decoder = msgspec.msgpack.Decoder()
 
 
 class _Keys(NamedTuple):
-    """What is held in memory: when the folder had changed, the epoch to seal under, and the keys used so far."""
+    """What is held in memory: when the folder had changed, the epoch to seal under, and the keys used so
+    far.
+    """
 
     changed: int
     epoch: int
@@ -45,8 +47,8 @@ class _Keys(NamedTuple):
 class Transport:
     """Seals and opens bodies under the transport keys in `<root_keys_dir>/transport/`.
 
-    Keys are held in memory until the folder changes, so a rotation counts from the next message on, and the key of an
-    epoch that was destroyed is forgotten.
+    Keys are held in memory until the folder changes, so a rotation counts from the next message on, and the
+    key of an epoch that was destroyed is forgotten.
     """
 
     def __init__(self, root_keys_dir: Path) -> None:
@@ -55,7 +57,9 @@ class Transport:
         self._held = _Keys(-1, -1, {})
 
     def seal(self, body: Any) -> bytes:
-        """The sealed form of plain data or structs. Raises `InvalidArgument` if it is larger than `MAX_BODY_BYTES`."""
+        """The sealed form of plain data or structs. Raises `InvalidArgument` if it is larger than
+        `MAX_BODY_BYTES`.
+        """
         plain = _encoder.encode(body)
         if len(plain) > MAX_BODY_BYTES:
             raise InvalidArgument(field="argument", rule=f"is at most {MAX_BODY_BYTES} bytes in one call")
@@ -64,16 +68,18 @@ class Transport:
         nonce = os.urandom(_NONCE_BYTES)
         return header + nonce + self._cipher(keys, keys.epoch).encrypt(nonce, plain, header)
 
-    def open(self, sealed: bytes) -> Any:
+    def open(self, sealed: bytes | None) -> Any:
         """The plain data again. Raises `Tampered`, without details, if it does not open."""
-        octets = bytes(sealed)
+        octets = bytes(sealed or b"")  # an empty message has the body None in py-amqp
         if len(octets) < _HEADER.size + _NONCE_BYTES + _TAG_BYTES:
             raise Tampered("a message does not open")
         header = octets[: _HEADER.size]
         version, epoch = _HEADER.unpack(header)
         try:
             nonce = octets[_HEADER.size : _HEADER.size + _NONCE_BYTES]
-            plain = self._cipher(self._keys(), epoch).decrypt(nonce, octets[_HEADER.size + _NONCE_BYTES :], header)
+            plain = self._cipher(self._keys(), epoch).decrypt(
+                nonce, octets[_HEADER.size + _NONCE_BYTES :], header
+            )
             if version != _FORMAT:
                 raise Tampered("a message does not open")
             return _decoder.decode(plain)

@@ -1,7 +1,9 @@
-"""Turns what came from outside into a validated struct, or says which field breaks which rule, and never what stood there.
+"""Turns what came from outside into a validated struct, or says which field breaks which rule, and never what
+stood there.
 
-msgspec does the checking; its messages may hold the value (or a name that the caller made up), so of them only what is
-on a list of ours gets through: the path made of the struct's own field names, and rules that the struct itself states.
+msgspec does the checking; its messages may hold the value (or a name that the caller made up), so of them
+only what is on a list of ours gets through: the path made of the struct's own field names, and rules that the
+struct itself states.
 """
 
 from __future__ import annotations
@@ -29,16 +31,31 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), rule)
     for pattern, rule in (
         (r"Object missing required field `(?P<name>\w+)`", "is required"),
-        (r"Expected `(?P<expected>[\w| ]+)` (?P<limit>of length (?:<=|>=|==|<|>) \d+)", "is {expected} {limit}"),
+        (
+            r"Expected `(?P<expected>[\w| ]+)` (?P<limit>of length (?:<=|>=|==|<|>) \d+)",
+            "is {expected} {limit}",
+        ),
         (r"Expected `(?P<expected>[\w| ]+)` (?P<limit>(?:<=|>=|<|>) -?[\d.]+)", "is {expected} {limit}"),
-        (r"Expected `(?P<expected>[\w| ]+)` that's a multiple of (?P<limit>[\d.]+)", "is a multiple of {limit}"),
+        (
+            r"Expected `(?P<expected>[\w| ]+)` that's a multiple of (?P<limit>[\d.]+)",
+            "is a multiple of {limit}",
+        ),
         (r"Expected `(?P<expected>[\w| ]+)` matching regex ", "has the form that is asked for"),
-        (r"Expected `(?P<expected>[\w| ]+)` with (?P<limit>no|a|an) timezone component", "is {expected} with {limit} time zone"),
-        (r"Expected `array` of (?P<limit>at (?:least|most) )?length (?P<count>\d+)", "is an array of {limit}length {count}"),
+        (
+            r"Expected `(?P<expected>[\w| ]+)` with (?P<limit>no|a|an) timezone component",
+            "is {expected} with {limit} time zone",
+        ),
+        (
+            r"Expected `array` of (?P<limit>at (?:least|most) )?length (?P<count>\d+)",
+            "is an array of {limit}length {count}",
+        ),
         (r"Expected `(?P<expected>[\w| ]+)`, got `[\w ]+`", "is {expected}"),
         (r"Invalid enum value ", "is one of the values that are allowed"),
         (r"Invalid value ", "is one of the kinds that are allowed"),
-        (r"Invalid (?P<expected>RFC3339 encoded datetime|RFC3339 encoded date|UUID|base64 encoded string)", "is {expected}"),
+        (
+            r"Invalid (?P<expected>RFC3339 encoded datetime|RFC3339 encoded date|UUID|base64 encoded string)",
+            "is {expected}",
+        ),
         (r"Integer value out of range", "is in range"),
     )
 )
@@ -47,8 +64,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 def validate(struct_type: type[T], raw: Any) -> T:
     """`raw` (plain data: dicts, lists, scalars) as a `struct_type`.
 
-    Nothing is coerced, and fields that the struct does not have are refused, whether it says so or not. Raises
-    `InvalidArgument` with the path of the field, for example `recipients[2].address`, and the rule.
+    Nothing is coerced, and fields that the struct does not have are refused, whether it says so or not.
+    Raises `InvalidArgument` with the path of the field, for example `recipients[2].address`, and the rule.
     """
     if isinstance(raw, msgspec.Struct):
         raw = msgspec.to_builtins(raw, builtin_types=(bytes,))
@@ -67,7 +84,9 @@ def validate(struct_type: type[T], raw: Any) -> T:
 
 
 def _unknown_field(node: inspection.Type, raw: Any, path: str, depth: int) -> str | None:
-    """The path of the first object with a field that its struct does not have. Never that field's name: it isn't ours."""
+    """The path of the first object with a field that its struct does not have. Never that field's name: it
+    isn't ours.
+    """
     if depth > MAX_DEPTH:
         raise InvalidArgument(field=ROOT, rule="is not nested so deeply")
     if isinstance(node, inspection.Metadata):
@@ -129,7 +148,9 @@ def _dict_value(node: inspection.Type) -> inspection.Type | None:
 
 def _element(node: inspection.Type, place: int) -> inspection.Type | None:
     for kind in _kinds(node):
-        if isinstance(kind, (inspection.ListType, inspection.VarTupleType, inspection.SetType, inspection.FrozenSetType)):
+        if isinstance(
+            kind, (inspection.ListType, inspection.VarTupleType, inspection.SetType, inspection.FrozenSetType)
+        ):
             return kind.item_type
         if isinstance(kind, inspection.TupleType) and place < len(kind.item_types):
             return kind.item_types[place]
@@ -152,6 +173,7 @@ def _field_names(struct_type: Hashable) -> frozenset[str]:
             if isinstance(kind, inspection.StructType) and kind.cls not in seen:
                 seen.add(kind.cls)
                 names.update(field.encode_name for field in kind.fields)
+                names.update([kind.tag_field] if kind.tag_field else [])
                 waiting.extend(field.type for field in kind.fields)
             waiting.extend(_inner_types(kind))
     return frozenset(names)

@@ -1,0 +1,158 @@
+"""Actor tokens: who may mint what, and that nothing else is believed."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared import clock
+from shared.errors import Unauthenticated
+from shared.ids import new_id
+from shared.tokens import (
+    MAX_TTL,
+    Actor,
+    TokenIssuer,
+    TokenSource,
+    TokenVerifier,
+    create_token_key,
+    may_mint,
+    service_actor,
+)
+
+MINUTE = timedelta(minutes=1)
+OWNER = Actor(kind="user", id=new_id(), account_id=new_id(), role="owner")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LETHE_HOME", str(tmp_path))
+    for issuer in ("identity", "tickets", "operator"):
+        create_token_key(tmp_path / "root-keys", tmp_path / "verifiers", issuer)
+    return tmp_path
+
+
+def issuer(home: Path, name: str = "identity", key_of: str | None = None) -> TokenIssuer:
+    return TokenIssuer(name, home / "root-keys" / (key_of or name) / "token.key")
+
+
+def test_a_token_comes_back_as_its_actor(home: Path) -> None:
+    """A verified token gives the actor that it was minted for, with the end of its time."""
+    token = issuer(home).mint(OWNER, MINUTE)
+    actor = TokenVerifier(home / "verifiers").verify(token, clock.now())
+    assert (OWNER.id, OWNER.account_id, "owner") == (actor.id, actor.account_id, actor.role)
+    assert actor.expires_at is not None and timedelta(0) < actor.expires_at - clock.now() <= MINUTE
+
+
+def test_who_may_mint_what() -> None:
+    """Identity vouches for users with an account, a service for itself, the operator's key for operators:
+    nothing else.
+    """
+    account = new_id()
+    actors = [
+        Actor(kind=kind, id=name, account_id=of, role=role)  # type: ignore[arg-type]
+        for kind, name, of, role in itertools.product(
+            ("user", "service", "operator"),
+            ("tickets", "operator"),
+            (account, None),
+            ("owner", "admin", "agent", "service", "operator"),
+        )
+    ]
+    allowed = {
+        (
+            issuer_name,
+            actor.kind,
+            actor.id if actor.kind == "service" else "*",
+            actor.account_id is not None,
+            actor.role,
+        )
+        for issuer_name in ("identity", "tickets", "operator")
+        for actor in actors
+        if may_mint(issuer_name, actor)
+    }
+    assert {
+        ("identity", "user", "*", True, "owner"),
+        ("identity", "user", "*", True, "admin"),
+        ("identity", "user", "*", True, "agent"),
+        ("tickets", "service", "tickets", False, "service"),
+        ("operator", "operator", "*", False, "operator"),
+    } == allowed
+
+
+def test_the_verifier_holds_issuers_to_it(home: Path) -> None:
+    """A token that another key than its issuer's signed, or that its issuer may not mint, is refused."""
+    verifier = TokenVerifier(home / "verifiers")
+    stolen = issuer(home, "identity", key_of="tickets").mint(OWNER, MINUTE)
+    with pytest.raises(Unauthenticated):
+        verifier.verify(stolen, clock.now())
+    with pytest.raises(ValueError, match="may not mint"):
+        issuer(home, "tickets").mint(OWNER, MINUTE)
+    with pytest.raises(ValueError, match="at most"):
+        issuer(home).mint(OWNER, MAX_TTL["user"] + MINUTE)
+
+
+def test_a_token_has_its_time(home: Path) -> None:
+    """A token is refused from the moment it ends, and before it was minted."""
+    token = issuer(home).mint(OWNER, MINUTE)
+    verifier = TokenVerifier(home / "verifiers")
+    for now in (clock.now() + MINUTE, clock.now() - timedelta(hours=1)):
+        with pytest.raises(Unauthenticated):
+            verifier.verify(token, now)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(place=st.integers(0, 10_000), character=st.characters())
+def test_a_changed_token_is_refused(home: Path, place: int, character: str) -> None:
+    """A token with any one character changed is refused, without a reason."""
+    token = issuer(home).mint(OWNER, MINUTE)
+    place %= len(token)
+    changed = token[:place] + character + token[place + 1 :]
+    if changed == token:
+        return
+    with pytest.raises(Unauthenticated) as refused:
+        TokenVerifier(home / "verifiers").verify(changed, clock.now())
+    assert {} == refused.value.details
+
+
+@pytest.mark.parametrize("name", ["../identity", "nobody", "", "Identity"])
+def test_an_issuer_is_a_known_name(home: Path, name: str) -> None:
+    """A token of an unknown issuer, or of one whose name is a path, is refused."""
+    forged = TokenIssuer(name, home / "root-keys" / "identity" / "token.key")
+    token = forged.mint(service_actor(name), MINUTE) if name else "lethe-actor.e30.e30"
+    with pytest.raises(Unauthenticated):
+        TokenVerifier(home / "verifiers").verify(token, datetime.now(UTC))
+
+
+def test_a_replaced_key_counts_at_once(home: Path) -> None:
+    """When an issuer's public key is replaced, tokens of the old key are refused from then on."""
+    token = issuer(home).mint(OWNER, MINUTE)
+    verifier = TokenVerifier(home / "verifiers")
+    verifier.verify(token, clock.now())
+    (home / "root-keys" / "identity" / "token.key").unlink()
+    create_token_key(home / "root-keys", home / "verifiers", "identity")
+    with pytest.raises(Unauthenticated):
+        verifier.verify(token, clock.now())
+
+
+def test_making_a_key_twice_keeps_it(home: Path) -> None:
+    """A key that exists stays, is readable by its owner only, and its lost public half is made again."""
+    private, public = home / "root-keys" / "identity" / "token.key", home / "verifiers" / "identity.token.pub"
+    before, text = private.read_bytes(), public.read_text()
+    public.unlink()
+    create_token_key(home / "root-keys", home / "verifiers", "identity")
+    assert (before, text, 0o600) == (private.read_bytes(), public.read_text(), private.stat().st_mode & 0o777)
+    assert 32 == len(base64.b64decode(text))
+
+
+def test_a_source_mints_anew_at_half_of_the_life(home: Path) -> None:
+    """A token source keeps its token for half of its life."""
+    source = TokenSource(issuer(home, "tickets"), service_actor("tickets"), timedelta(minutes=10))
+    first = source()
+    assert first == source()
+    clock.advance(timedelta(minutes=6))
+    assert first != source()
