@@ -66,7 +66,8 @@ class PrivateBroker:
             "RABBITMQ_PID_FILE": f"{at}/pid",
             "RABBITMQ_CONFIG_FILE": f"{at}/rabbitmq.conf",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{at}/advanced.config",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{at}/plugins", "RABBITMQ_CONF_ENV_FILE": f"{at}/rabbitmq-env.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{at}/plugins",
+            "RABBITMQ_CONF_ENV_FILE": f"{at}/rabbitmq-env.conf",
             "ERL_EPMD_PORT": str(self._epmd_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",

@@ -94,3 +94,14 @@ def test_broker_goes_away_while_a_call_runs(
         once.result()
     assert "keyed" == keyed.result()
     assert probe.process.poll() is None
+
+
+def test_stop_while_the_broker_is_away(probe: Probe, broker: PrivateBroker) -> None:
+    """A service that is told to stop while the broker is away stops within 5 s, and without an error."""
+    broker.stop()
+    try:
+        begun = time.monotonic()
+        assert 0 == probe.stop()
+        assert time.monotonic() - begun < 5
+    finally:
+        broker.start()

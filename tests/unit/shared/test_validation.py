@@ -108,11 +108,11 @@ SECRET = "zqxanna"
 names = st.sampled_from(
     [*Everything.__struct_fields__, "address", "type", "to", SECRET, f"` - at `$.{SECRET}`"]
 )
+scalars = st.sampled_from([SECRET, f"'{SECRET}", f"{SECRET}` - at `$.{SECRET}`"]) | st.text() | st.binary()
 garbage = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([SECRET, f"'{SECRET}", f"{SECRET}` - at `$.{SECRET}`"])
-    | st.binary() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names | st.integers(), inner, max_size=4),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=1000, deadline=None)
