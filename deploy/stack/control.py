@@ -1,0 +1,45 @@
+"""How a stack talks with its supervisor: one JSON line there, one back, over the unix socket `home/run/supervisor.sock`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ANSWER_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def address(home: Path) -> Iterator[str]:
+    """The socket's name in the 107 bytes a unix address has, however deep the home lies."""
+    path = home / "run" / "supervisor.sock"
+    if len(os.fsencode(path)) < 107:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def ask(home: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The supervisor's answer, or None if there is no supervisor."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, address(home) as name:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(name)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as answer:
+                received = answer.read()
+    except (FileNotFoundError, ConnectionError):
+        return None
+    if not received:
+        return None
+    decoded: dict[str, Any] = json.loads(received)
+    return decoded
