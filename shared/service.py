@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from nameko.extensions import DependencyProvider
 
-from shared import account_states, clock
+from shared import account_states
 from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
 from shared.errors import AccountSuspended, InvalidArgument
@@ -25,7 +25,7 @@ from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
-from shared.tokens import TokenIssuer, service_actor
+from shared.tokens import TokenIssuer, TokenSource, service_actor
 from shared.work import SYSTEM_ACTOR, Project, Store
 
 USERS = frozenset({"owner", "admin", "agent"})
@@ -64,15 +64,8 @@ class Resources:
         self.settings = Settings.load()
         self.store = Store(types, project, self.settings)
         issuer = TokenIssuer(types.service, self.settings.path("root-keys", types.service, "token.key"))
-        self._mint = lambda: issuer.mint(service_actor(types.service), TOKEN_LIFE)
-        self._token, self._token_until = "", clock.now()
-        self.client = RpcClient(self.settings.amqp_url, self._fresh_token)
-
-    def _fresh_token(self) -> str:
-        now = clock.now()
-        if now >= self._token_until:
-            self._token, self._token_until = self._mint(), now + TOKEN_LIFE / 2
-        return self._token
+        token_source = TokenSource(issuer, service_actor(types.service), TOKEN_LIFE)
+        self.client = RpcClient(self.settings.amqp_url, token_source)
 
 
 class Runtime(DependencyProvider):  # type: ignore[misc]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from shared.personal import ERASED, Erased, Personal
 from shared.root_keys import RootKeys
 from shared.sealing import key_id, new_key, open_sealed, place_of, seal, sealed_key_id
 from shared.settings import Settings
+from shared.wakeup import send_wakeup
 
 T = TypeVar("T")
 
@@ -84,9 +84,7 @@ class Store:
         self.settings = settings
         self.keys = KeyTree(types.service, RootKeys(settings.path("root-keys"), types.service))
         self.engine = _engine(settings.database_url(types.service, role), pool_size)
-        self._wake_path = str(settings.path("run", f"relay-{types.service}.sock"))
-        self._wake = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._wake.setblocking(False)
+        self._wake_path = settings.path("run", f"relay-{types.service}.sock")
 
     def run(
         self, account_id: str, decide: Callable[[Work], T], *, actor: str = SYSTEM_ACTOR, causation: str | None = None
@@ -129,10 +127,7 @@ class Store:
 
     def wake_relay(self) -> None:
         """Tells the relay that there is something to take up. It polls as well, so a lost datagram costs a moment only."""
-        try:
-            self._wake.sendto(b".", self._wake_path)
-        except OSError:
-            pass
+        send_wakeup(self._wake_path)
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:

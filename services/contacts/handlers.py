@@ -14,7 +14,14 @@ from services.contacts.commands import (
 )
 from services.contacts.events import IdentifierAdded, OrganisationAdded, PersonAdded, PersonNamed, SpellingAdded
 from services.contacts.person import Key, Resolution, Suppressed, is_erased_here, keys_of, refusal
-from services.contacts.queries import addresses_of, find_persons, is_organisation, known_identifiers, known_spellings
+from services.contacts.queries import (
+    addresses_of,
+    find_persons,
+    is_organisation,
+    known_identifiers,
+    known_spellings,
+    spelling_token,
+)
 from shared.blind_index import BlindIndex
 from shared.errors import InvalidArgument, NotFound, Refused
 from shared.events import Event
@@ -112,11 +119,6 @@ def add_spelling_tokens(work: Work, index: BlindIndex, added: Sequence[tuple[Key
                 [identifier for _, _, _, identifier in added],
             ),
         )
-
-
-def spelling_token(index: BlindIndex, key: Key, text: str) -> int:
-    """The token of one spelling of one identifier."""
-    return index.token("spelling", f"{key[0]}\n{key[1]}\n{text}")
 
 
 def add_name_tokens(work: Work, index: BlindIndex, person_id: str, name: str) -> None:

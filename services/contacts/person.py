@@ -17,9 +17,9 @@ from services.contacts.events import (
     SpellingAdded,
 )
 from shared.events import Event
-from shared.resolving import IdentifierSeen, Owner, TextSeen
+from shared.resolving import IdentifierKind, IdentifierSeen, Owner, TextSeen
 
-Key = tuple[str, str]
+Key = tuple[IdentifierKind, str]
 """(kind, normalised address): what makes two occurrences the same identifier."""
 
 ERASED_SENDER = "the sender was erased, and this is from before"

@@ -46,6 +46,11 @@ def known_identifiers(work: Work, index: BlindIndex, keys: Sequence[Key]) -> dic
     }
 
 
+def spelling_token(index: BlindIndex, key: Key, text: str) -> int:
+    """The token of one spelling of one identifier."""
+    return index.token("spelling", f"{key[0]}\n{key[1]}\n{text}")
+
+
 def known_spellings(
     work: Work, index: BlindIndex, known: dict[Key, KnownIdentifier], texts: Sequence[TextSeen]
 ) -> None:
@@ -53,17 +58,17 @@ def known_spellings(
     by_token: dict[int, tuple[Key, str]] = {}
     for text in texts:
         for seen in text.identifiers:
-            if (key := (seen.kind, seen.address)) in known:
+            key: Key = (seen.kind, seen.address)
+            if key in known:
                 for spelling in seen.spellings:
-                    token = index.token("spelling", f"{key[0]}\n{key[1]}\n{spelling}")
-                    by_token[token] = (key, spelling)
+                    by_token[spelling_token(index, key, spelling)] = (key, spelling)
     rows = work.fetch(
         "SELECT token, spelling_id FROM spelling_token WHERE account_id = %s AND token = ANY (%s::bigint[])",
         (work.account_id, list(by_token)),
     )
     for token, spelling_id in rows:
-        key, spelling = by_token[token]
-        known[key].spellings[spelling] = spelling_id
+        found, spelling = by_token[token]
+        known[found].spellings[spelling] = spelling_id
 
 
 def render_spellings(store: Store, account_id: str, query: RenderSpellings) -> RenderedSpellings:

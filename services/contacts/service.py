@@ -67,7 +67,7 @@ class ContactsService(Service):
                         )
                         for one in texts
                     ],
-                    identifiers=[IdentifierToCheck(kind=kind, address=address) for kind, address in keys],  # type: ignore[arg-type]
+                    identifiers=[IdentifierToCheck(kind=kind, address=address) for kind, address in keys],
                 ),
                 account=account,
                 repeatable=True,

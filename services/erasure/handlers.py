@@ -10,7 +10,7 @@ from datetime import timedelta
 import msgspec
 
 from services.erasure.commands import RequestedErasure, RequestErasure
-from services.erasure.events import ErasureCompleted, ErasureRequested, SubjectErased
+from services.erasure.events import ErasureCompleted, ErasureRequested, State, SubjectErased
 from services.erasure.participants import participants
 from services.erasure.queries import addresses_of_request
 from services.erasure.request import Look, incomplete, may_complete
@@ -200,7 +200,7 @@ def due_requests(store: Store, limit: int = 20) -> list[tuple[str, str]]:
     return store.run(SYSTEM_ACTOR, decide)
 
 
-def _locked_request(work: Work, request_id: str) -> tuple[str, list[str]] | None:
+def _locked_request(work: Work, request_id: str) -> tuple[State, list[str]] | None:
     row = work.fetch_one(
         "SELECT state, person_ids FROM request WHERE account_id = %s AND request_id = %s FOR UPDATE",
         (work.account_id, request_id),

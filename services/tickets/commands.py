@@ -12,7 +12,7 @@ from shared.ids import Id
 from shared.personal import InTransit, NotPersonal
 
 MAILS_IN_A_BATCH = 50
-MAIL_BYTES = 64 << 20
+MAIL_BYTES = 60 << 20
 """The largest mail that is taken in."""
 
 Content = Annotated[str, InTransit(category="content")]

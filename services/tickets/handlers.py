@@ -119,7 +119,7 @@ def _text_seen(one: Incoming) -> TextSeen:
             )
             for (kind, address), seen in one.gathered.seen.items()
         ],
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def _take_in(

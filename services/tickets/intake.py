@@ -13,9 +13,11 @@ from typing import Any
 from services.tickets.events import Headers, Text
 from shared.mail import Mail, Mailbox
 from shared.references import Segments, Spelling, find_identifiers, normalise_address, split_text
+from shared.resolving import IdentifierKind, Role
 
-IdentifierKey = tuple[str, str]
-ROLES = ("quoted", "recipient", "sender")
+IdentifierKey = tuple[IdentifierKind, str]
+ROLES: tuple[Role, ...] = ("quoted", "recipient", "sender")
+"""From the weakest to the strongest."""
 MAX_THREAD_IDS = 40
 
 
@@ -23,7 +25,7 @@ MAX_THREAD_IDS = 40
 class Seen:
     """An identifier in one mail: its strongest role, its spellings, the name that stood with it."""
 
-    role: str = "quoted"
+    role: Role = "quoted"
     name: str = ""
     is_list: bool = False
     spellings: dict[str, None] = field(default_factory=dict)
@@ -52,9 +54,10 @@ def gather(mail: Mail) -> Gathered:
         names=[split_text(one.name) for one in mail.attachments],
         contents=[split_text(one.text()) if one.is_text else None for one in mail.attachments],
     )
-    for role, mailboxes in (
+    headers: tuple[tuple[Role, Sequence[Mailbox]], ...] = (
         ("sender", mail.senders), ("recipient", mail.reply_to), ("recipient", mail.to), ("recipient", mail.cc)
-    ):  # fmt: skip
+    )  # fmt: skip
+    for role, mailboxes in headers:
         for mailbox in mailboxes:
             if (key := _key_of(mailbox)) is not None:
                 one = gathered.seen.setdefault(key, Seen())
