@@ -63,7 +63,7 @@ class Stack:
                 self._note(f"stopped what a supervisor had left behind: {', '.join(left)}")
             self._ensure_supervisor()
             amqp_url = self._start_servers()
-            self._start_workers()
+            self._start_relays()
             if wait:
                 self._await_workers(amqp_url)
         self._note("the stack is up")
@@ -220,6 +220,7 @@ class Stack:
             if own_database:
                 self._start_postgres(postgres, running)
             self._make_databases(postgres, own_database, amqp_url)
+            self._start_services()  # they import while RabbitMQ starts, and wait for it
             rabbitmq.await_broker(amqp_url, START_SECONDS, f"see {self.home / 'logs' / 'rabbitmq.log'}")
             self._end_topology(topology, amqp_url)
         finally:
@@ -278,12 +279,16 @@ class Stack:
 
     # ------------------------------------------------------------------------------------------------------- processes
 
-    def _start_workers(self) -> None:
-        self._note("starting services and relays")
+    def _start_services(self) -> None:
         for service, count in self.replicas.items():
-            self._start(self._relay(service))
             for replica in range(count):
                 self._start(self._replica(service, replica))
+
+    def _start_relays(self) -> None:
+        """Only after the queues are declared: an event published before would reach nobody."""
+        self._note("starting relays")
+        for service in self.replicas:
+            self._start(self._relay(service))
 
     def _await_workers(self, amqp_url: str) -> None:
         what = f"the services' start; see {self.home / 'logs'}"
