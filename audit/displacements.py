@@ -1,0 +1,115 @@
+"""Names what happened to a log whose leaves are not where they were signed: dropped, inserted, swapped, reordered, changed.
+
+Pure. It is told what was signed at an index and what stands there, for the places where the two differ only, and compares
+the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it counts, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from audit.findings import Findings
+
+MOST_PLACES = 50_000
+
+
+class Place(NamedTuple):
+    """A place where the log is not as signed. `signed` or `found` is None where there is nothing (commitments, 32 bytes)."""
+
+    index: int | None
+    signed: bytes | None
+    found: bytes | None
+    stream: str | None = None
+    event_id: str | None = None
+
+
+class Displacements:
+    """Gathers the places of one log of `size` signed leaves."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._places: list[Place] = []
+        self._beyond = 0
+
+    def add(self, place: Place) -> None:
+        """Notes a place: a signed one with other or no contents, or contents at a place that was never signed."""
+        if len(self._places) < MOST_PLACES:
+            self._places.append(place)
+        else:
+            self._beyond += 1
+
+    def explain(self, findings: Findings) -> None:
+        """Adds the findings that the places amount to."""
+        signed_at = {place.signed: place.index for place in self._places if place.signed is not None}
+        found_at = {place.found: place for place in self._places if place.found is not None}
+        gone: list[Place] = []
+        moved: list[tuple[int, int, Place]] = []  # where it stands, where it was signed
+        for place in self._places:
+            home = signed_at.get(place.found) if place.found is not None else None
+            signed_is_elsewhere = place.signed in found_at
+            if home is not None and place.index is not None:
+                moved.append((place.index, home, place))
+            if place.signed is not None and not signed_is_elsewhere:
+                if place.found is not None and home is None:
+                    self._add(findings, "changed", "the event that stands here is not the one that was signed", place)
+                else:
+                    gone.append(place)
+            elif place.found is not None and home is None:
+                self._add(findings, "inserted", _INSERTED if place.index is not None else _UNINDEXED, place)
+            elif place.found is not None and home is not None and place.index is None:
+                text = f"its row in the log, at index {home}, is gone"
+                findings.add("dropped", text, index=home, stream=place.stream, event_id=place.event_id)
+        self._add_gone(findings, gone)
+        self._add_moved(findings, moved)
+        if self._beyond:
+            findings.add("changed", f"and {self._beyond} more places are not as signed; too many to tell what happened there")
+
+    def _add(self, findings: Findings, kind: str, text: str, place: Place) -> None:
+        findings.add(kind, text, index=place.index, stream=place.stream, event_id=place.event_id)  # type: ignore[arg-type]
+
+    def _add_gone(self, findings: Findings, gone: list[Place]) -> None:
+        """Events that are nowhere: at the very end of the log they were truncated, elsewhere dropped."""
+        emptied = {place.index for place in gone if place.found is None}
+        end = self._size
+        while end - 1 in emptied:
+            end -= 1
+        if end < self._size:
+            findings.add(
+                "truncated", f"the log ends after {end} of {self._size} signed events; those from here on are gone", index=end
+            )
+        for place in gone:
+            if place.index is not None and place.index < end:
+                self._add(findings, "dropped", "the event that was signed here is gone", place._replace(stream=None, event_id=None))
+
+    def _add_moved(self, findings: Findings, moved: list[tuple[int, int, Place]]) -> None:
+        homes = {index: home for index, home, _ in moved}
+        rest: list[tuple[int, int, Place]] = []
+        for index, home, place in moved:
+            if homes.get(home) == index:
+                if index < home:
+                    self._add(findings, "swapped", f"the events at {index} and {home} were swapped", place)
+            else:
+                rest.append((index, home, place))
+        for first, last, shift, place in _runs(rest):
+            which = f"the event at {first} was" if first == last else f"the events at {first} to {last} were"
+            text = f"{which} signed {abs(shift)} place(s) {'earlier' if shift < 0 else 'later'}"
+            self._add(findings, "reordered", text, place)
+
+
+def _runs(moved: list[tuple[int, int, Place]]) -> Iterator[tuple[int, int, int, Place]]:
+    """Neighbours that moved by the same number of places: (first, last, places, the first one)."""
+    run: tuple[int, int, int, Place] | None = None
+    for index, home, place in sorted(moved, key=lambda one: one[0]):
+        if run is not None and index == run[1] + 1 and home - index == run[2]:
+            run = (run[0], index, run[2], run[3])
+            continue
+        if run is not None:
+            yield run
+        run = (index, index, home - index, place)
+    if run is not None:
+        yield run
+
+
+_INSERTED = "this event was never signed here"
+_UNINDEXED = "this event is in no log, and too old to be on its way into it"

@@ -1,0 +1,83 @@
+"""What a verification says: findings, each of a named kind, and the verdict on one service's log.
+
+Findings hold ids, indices and times only, so a verdict may be printed, mailed and kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal
+
+import msgspec
+
+from shared.personal import NotPersonal
+
+Kind = Literal[
+    "changed", "dropped", "inserted", "swapped", "truncated", "reordered", "forked", "unexplained prune", "journal"
+]
+"""changed: an event, a part of it, or a row that belongs to it is not what was signed. dropped: a signed event is gone.
+inserted: an event that was never signed. swapped: two events changed places. truncated: the end of the log is gone, or an
+older checkpoint was put in the place of a newer one. reordered: events stand at other places than they were signed at.
+forked: what is signed now does not extend what was signed before, or is not signed by the log's key."""
+
+MOST_FINDINGS = 1_000
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as it was signed."""
+
+    kind: Kind
+    index: int | None = None
+    """Where in the log, counted from 0; None where it has no place in it."""
+    stream: Annotated[str | None, NotPersonal("a noun and an opaque id")] = None
+    event_id: Annotated[str | None, NotPersonal("an opaque id")] = None
+    text: Annotated[str, NotPersonal("written here, with ids and numbers only")]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was checked of one service's log, and what was found. Without findings the log is whole."""
+
+    service: Annotated[str, NotPersonal("the name of a service")]
+    origin: Annotated[str, NotPersonal("the name of a log")]
+    size: int
+    """How many events the published checkpoint covers."""
+    root: Annotated[str, NotPersonal("a hash, in hexadecimal")]
+    kept_size: int | None
+    """The size of the checkpoint that the auditor kept; None where there was none to compare with."""
+    checked: int
+    """Events compared with their leaves."""
+    pruned: int
+    """Sealed parts that are gone, each explained by an event in the log unless a finding says otherwise."""
+    pending: int
+    """Committed events that no checkpoint covers yet; normal for a moment."""
+    findings: list[Finding]
+    left_out: int = 0
+    """Findings beyond the first 1,000, counted only."""
+
+    @property
+    def good(self) -> bool:
+        return not self.findings
+
+
+class Findings:
+    """Gathers findings: the first 1,000 are kept, the others counted by kind."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.counts: Counter[str] = Counter()
+
+    def add(
+        self, kind: Kind, text: str, *, index: int | None = None, stream: str | None = None, event_id: str | None = None
+    ) -> None:
+        """Notes a finding."""
+        self.counts[kind] += 1
+        if len(self.kept) < MOST_FINDINGS:
+            self.kept.append(Finding(kind=kind, index=index, stream=stream, event_id=event_id, text=text))
+
+    @property
+    def left_out(self) -> int:
+        return self.counts.total() - len(self.kept)
+
+    def in_order(self) -> list[Finding]:
+        """The kept findings: those without a place first, the others in the order of the log."""
+        return sorted(self.kept, key=lambda finding: (-1 if finding.index is None else finding.index, finding.kind))

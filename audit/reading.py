@@ -1,0 +1,192 @@
+"""Reads a service's events in the order of its log, fast: one binary COPY, parsed by hand, in memory that does not grow.
+
+Place: `verify.py`, `replay.py` and the benchmark read through it; `opening.py` opens and decodes what it gives. It hands
+over rows as they stand in the database and believes nothing of them. It never writes, and it keeps nothing it has read.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg2
+import psycopg2.extensions
+
+from shared.errors import Tampered, Unavailable
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROWS_AT_ONCE = 256
+NOT_IN_THE_LOG = -1
+SALT_BYTES = 16
+MICROSECONDS_BEFORE_2000 = 946_684_800_000_000
+"""PostgreSQL counts from 2000-01-01, the rest of the world from 1970-01-01."""
+
+_COLUMNS = """
+    e.version, e.schema_version, e.occurred_at, e.event_id, e.account_id, octet_length(e.stream), octet_length(e.type),
+    octet_length(e.envelope), e.stream, e.type, e.salt || e.envelope, e.sealed
+"""
+# Sequence numbers and indices run nearly in parallel, so looking up each event is cheap, while any other plan sorts the
+# whole log before it gives the first row.
+_PLAN = (
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off;"
+    " SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL statement_timeout = 0"
+)
+_LOGGED = f"""
+COPY (SELECT l.index, l.leaf, {_COLUMNS} FROM lethe.log l LEFT JOIN lethe.event e ON e.sequence = l.sequence
+      WHERE l.index >= {{start}} AND l.index < {{end}} ORDER BY l.index) TO STDOUT (FORMAT binary)
+"""
+_UNLOGGED = f"""
+COPY (SELECT -1::bigint, sha256(''::bytea), {_COLUMNS} FROM lethe.event e
+      WHERE NOT EXISTS (SELECT 1 FROM lethe.log l WHERE l.sequence = e.sequence) ORDER BY e.sequence)
+TO STDOUT (FORMAT binary)
+"""
+
+# Each value has its length before it (4 bytes); the row begins with the number of its values (2 bytes).
+_HEAD = struct.Struct(">hiqi32s")
+_FIXED = struct.Struct(">hiqi32siiiiiqi16si16siiiiii")
+_INT = struct.Struct(">i")
+_ONE_PART = struct.Struct(">iiiiiii")  # an array's length, dimensions, has-null flag, type, elements, lower bound; a length
+_FILE_HEAD = b"PGCOPY\n\xff\r\n\x00"
+_FILE_END = b"\xff\xff"
+
+
+class LogRow(NamedTuple):
+    """A row of the log with its event, as they stand. `salted` is empty where the event is not there.
+
+    `index` is NOT_IN_THE_LOG for an event without a row in the log; `occurred_at` counts microseconds since 1970.
+    """
+
+    index: int
+    leaf: bytes
+    version: int
+    schema_version: int
+    occurred_at: int
+    event_id: bytes
+    account_id: bytes
+    stream: str
+    type: str
+    salted: bytes
+    sealed: tuple[bytes | None, ...]
+
+    @property
+    def envelope(self) -> bytes:
+        """The canonical bytes of the envelope."""
+        return self.salted[SALT_BYTES:]
+
+
+Handle = Callable[[list[LogRow]], object]
+
+
+@contextmanager
+def auditor_connection(settings: Settings, service: str, *, snapshot: str | None = None) -> Iterator[Any]:
+    """A connection as the auditor, in one REPEATABLE READ transaction that is rolled back at the end.
+
+    `snapshot` is the name of another transaction's, to see the same. Raises `Unavailable`.
+    """
+    try:
+        connection = psycopg2.connect(
+            settings.database_url(service, "auditor"), connect_timeout=5, application_name="lethe-audit",
+            client_encoding="UTF8",
+        )  # fmt: skip
+    except psycopg2.OperationalError:
+        raise Unavailable("the database can't be reached", service=service) from None
+    try:
+        connection.set_session(isolation_level=psycopg2.extensions.ISOLATION_LEVEL_REPEATABLE_READ)
+        cursor = connection.cursor()
+        if snapshot is not None:
+            cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
+        cursor.execute("SET LOCAL timezone = 'UTC'; SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield connection
+        connection.rollback()
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise Unavailable("the database went away", service=service) from error
+    finally:
+        connection.close()
+
+
+def read_log(connection: Any, handle: Handle, start: int = 0, end: int = 2**62) -> None:
+    """Gives the rows of the log at [start, end), in the order of their indices, to `handle`, some hundred at a time."""
+    _copy(connection, _LOGGED.format(start=int(start), end=int(end)), handle)
+
+
+def read_unlogged(connection: Any, handle: Handle) -> None:
+    """Gives the events that have no row in the log, in the order of their sequence numbers, to `handle`."""
+    _copy(connection, _UNLOGGED, handle)
+
+
+def _copy(connection: Any, statement: str, handle: Handle) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_PLAN)
+        sink = _Sink(handle)
+        cursor.copy_expert(statement, sink)
+        sink.flush()
+
+
+class _Sink:
+    """What COPY writes to: libpq gives one row at a time. While a batch is worked on, the server fills the socket."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._rows: list[bytes] = []
+        self._begun = False
+
+    def write(self, row: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            if not row.startswith(_FILE_HEAD):
+                raise Tampered("the server's answer is not a binary COPY")
+            row = row[19 + _INT.unpack_from(row, 15)[0] :]
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows and rows[-1] == _FILE_END:
+            rows.pop()
+        if rows and not rows[0]:
+            rows.pop(0)
+        if rows:
+            self._handle([parse_row(row) for row in rows])
+
+
+def parse_row(row: bytes) -> LogRow:
+    """A row of the COPY. `_COLUMNS` and this belong together: values of fixed length first, then the lengths of the rest."""
+    if len(row) < _FIXED.size:
+        _, _, index, _, leaf = _HEAD.unpack_from(row)
+        return LogRow(index, leaf, 0, 0, 0, b"", b"", "", "", b"", ())
+    (
+        _, _, index, _, leaf, _, version, _, schema_version, _, occurred_at, _, event_id, _, account_id,
+        _, stream_bytes, _, type_bytes, _, envelope_bytes,
+    ) = _FIXED.unpack_from(row)  # fmt: skip
+    stream = _FIXED.size + 4
+    type_ = stream + stream_bytes + 4
+    salted = type_ + type_bytes + 4
+    end = salted + SALT_BYTES + envelope_bytes
+    return LogRow(
+        index, leaf, version, schema_version, occurred_at + MICROSECONDS_BEFORE_2000, event_id, account_id,
+        row[stream : type_ - 4].decode(), row[type_ : salted - 4].decode(), row[salted:end], _parts(row, end),
+    )  # fmt: skip
+
+
+def _parts(row: bytes, at: int) -> tuple[bytes | None, ...]:
+    """The elements of the array `sealed`, whose length stands at `at`."""
+    if not _INT.unpack_from(row, at + 4)[0]:
+        return ()
+    _, _, _, _, count, _, length = _ONE_PART.unpack_from(row, at)
+    at += _ONE_PART.size
+    if count == 1:
+        return (None,) if length < 0 else (row[at : at + length],)
+    parts: list[bytes | None] = []
+    at -= 4
+    for _ in range(count):
+        (length,) = _INT.unpack_from(row, at)
+        at += 4
+        parts.append(None if length < 0 else row[at : at + length])
+        at += max(0, length)
+    return tuple(parts)
