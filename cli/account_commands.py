@@ -1,0 +1,206 @@
+"""`lethe account …` and `lethe user …`: make an account with its people and mailboxes, list, show, suspend, resume."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+from services.identity.commands import UserList, UserView
+from services.lifecycle.commands import AccountView
+
+from cli.options import HELP, Account, As, Json, Yes
+from cli.output import moment, note, show, show_json, table
+from cli.session import Session
+from services.contacts.commands import AddedThing, AddMailbox
+
+accounts = typer.Typer(
+    help="Accounts: make, list, show, suspend, resume.", no_args_is_help=True, context_settings=HELP
+)
+users = typer.Typer(help="The users of an account: add, list.", no_args_is_help=True, context_settings=HELP)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name or id.")]
+RoleOption = Annotated[Literal["owner", "admin", "agent"], typer.Option("--role", help="What they may do.")]
+
+
+class CreatedAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as it was made, with its first users."""
+
+    account: AccountView
+    users: list[UserView]
+    mailboxes: int
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the program."""
+    app.add_typer(accounts, name="account")
+    app.add_typer(users, name="user")
+
+
+@accounts.command("create")
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new account.")],
+    owner: Annotated[
+        str | None, typer.Option("--owner", metavar="ADDRESS", help="The owner's mail address.")
+    ] = None,
+    owner_name: Annotated[str, typer.Option("--owner-name", metavar="NAME", help="The owner's name.")] = "",
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", metavar="ADDRESS", help="An agent; may be repeated.")
+    ] = None,
+    mailbox: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mailbox",
+            metavar="ADDRESS",
+            help="An address of the account's own: it is nobody's; may be repeated.",
+        ),
+    ] = None,
+    trial: Annotated[bool, typer.Option("--trial", help="A trial account.")] = False,
+    json: Json = False,
+) -> None:
+    """Make an account, with its owner, agents and mailboxes.
+
+    Example: lethe account create "Harbour Kettles" --owner olga@harbour-kettles.example
+    --agent aaron@harbour-kettles.example --mailbox support@harbour-kettles.example
+    """
+    with Session() as session:
+        plan = "trial" if trial else "standard"
+        account = session.operate(
+            "lifecycle", "open_account", {"name": name, "plan": plan}, result_type=AccountView
+        )
+        people = [(owner, owner_name, "owner")] if owner else []
+        people += [(login, "", "agent") for login in agent or []]
+        added = [
+            _add_user(session, account.account_id, login, person, role) for login, person, role in people
+        ]
+        for address in mailbox or []:
+            session.operate(
+                "contacts", "add_mailbox", AddMailbox(address=address), account=account.account_id, result_type=AddedThing,
+                repeatable=True,
+            )  # fmt: skip
+    if json:
+        show_json(CreatedAccount(account=account, users=added, mailboxes=len(mailbox or [])))
+        return
+    show(_accounts_table([account]))
+    if added:
+        show(_users_table(added))
+    else:
+        note(f"It has no owner yet: lethe user add ADDRESS --role owner --account {account.account_id}")
+
+
+@accounts.command("list")
+def list_accounts(json: Json = False) -> None:
+    """List the accounts.
+
+    Example: lethe account list
+    """
+    with Session() as session:
+        found = session.accounts()
+    show_json(found) if json else show(_accounts_table(found.accounts))
+
+
+@accounts.command("show")
+def show_account(name: Name, json: Json = False) -> None:
+    """Show an account and its users.
+
+    Example: lethe account show "Harbour Kettles"
+    """
+    with Session(name) as session:
+        account, people = _account(session), _users(session)
+    if json:
+        show_json(account)
+        return
+    show(_accounts_table([account]), _users_table(people.users))
+
+
+@accounts.command("suspend")
+def suspend(
+    name: Name,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why. It is kept; name nobody in it.")
+    ],
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Close an account to its users. Erasures go on.
+
+    Example: lethe account suspend "Harbour Kettles" --reason "unpaid since March" --yes
+    """
+    with Session(name) as session:
+        if not yes:
+            typer.confirm(f"Suspend {name}? Nobody can log in then.", abort=True, err=True)
+        session.operate(
+            "lifecycle", "suspend_account", {"reason": reason}, account=session.account_id, repeatable=True
+        )
+        account = _account(session)
+    show_json(account) if json else show(_accounts_table([account]))
+
+
+@accounts.command("resume")
+def resume(name: Name, json: Json = False) -> None:
+    """Open a suspended account again.
+
+    Example: lethe account resume "Harbour Kettles"
+    """
+    with Session(name) as session:
+        session.operate("lifecycle", "resume_account", account=session.account_id, repeatable=True)
+        account = _account(session)
+    show_json(account) if json else show(_accounts_table([account]))
+
+
+@users.command("add")
+def add_user(
+    login: Annotated[str, typer.Argument(metavar="ADDRESS", help="The mail address that they log in with.")],
+    role: RoleOption = "agent",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Their name.")] = "",
+    account: Account = None,
+    json: Json = False,
+) -> None:
+    """Add a user to an account.
+
+    Example: lethe user add berta@harbour-kettles.example --name "Berta Blum" --role agent
+    """
+    with Session(account) as session:
+        added = _add_user(session, session.account_id, login, name, role)
+    show_json(added) if json else show(_users_table([added]))
+
+
+@users.command("list")
+def list_users(account: Account = None, as_user: As = None, json: Json = False) -> None:
+    """List the users of an account.
+
+    Example: lethe user list
+    """
+    with Session(account, as_user) as session:
+        found = _users(session)
+    show_json(found) if json else show(_users_table(found.users))
+
+
+def _account(session: Session) -> AccountView:
+    return session.operate(
+        "lifecycle", "show_account", account=session.account_id, result_type=AccountView, repeatable=True
+    )
+
+
+def _users(session: Session) -> UserList:
+    return session.operate(
+        "identity", "list_users", account=session.account_id, result_type=UserList, repeatable=True
+    )
+
+
+def _add_user(session: Session, account_id: str, login: str, name: str, role: str) -> UserView:
+    named = {"role": role, "name": name or login.partition("@")[0], "login": login}
+    return session.operate("identity", "add_user", named, account=account_id, result_type=UserView)
+
+
+def _accounts_table(found: list[AccountView]) -> object:
+    rows = [(one.account_id, one.name, one.plan, one.state, moment(one.opened_at)) for one in found]
+    return table("Accounts", ("account id", "name", "plan", "state", "opened (UTC)"), rows)
+
+
+def _users_table(found: list[UserView]) -> object:
+    return table(
+        "Users",
+        ("user id", "role", "name", "login"),
+        [(one.user_id, one.role, one.name, one.login) for one in found],
+    )

@@ -1,0 +1,114 @@
+"""The program `lethe`: all commands together, and how each ends. Every other module here is a group of commands."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+
+from cli import exit_status
+from cli.options import HELP
+from cli.output import stderr
+from deploy.stack.errors import StackError
+from shared.errors import InternalError, LetheError
+
+_GROUPS: Final = (
+    "cli.stack_commands", "cli.demo", "cli.account_commands", "cli.import_commands", "cli.person_commands",
+    "cli.ticket_commands", "cli.erase_commands", "cli.certificate_commands", "cli.audit_commands",
+    "cli.export_commands", "cli.rpc_commands", "cli.clock_commands", "cli.schema_commands",
+)  # fmt: skip
+"""The modules with commands, in the order of the help. Each has `register(app)`."""
+
+app = typer.Typer(
+    name="lethe",
+    help="A support desk that forgets a person, and can prove it.\n\nTry it: lethe demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
+
+
+@app.callback()
+def _lethe() -> None:
+    """A support desk that forgets a person, and can prove it. Try it: lethe demo"""
+
+
+def _register() -> None:
+    for name in _GROUPS:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as missing:
+            if missing.name != name:
+                raise
+            continue
+        module.register(app)
+
+
+warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
+_register()
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Runs one command in this process and gives its exit status. What it says goes to stdout and stderr."""
+    try:
+        app(list(arguments), prog_name="lethe")
+    except SystemExit as end:
+        return (
+            end.code
+            if isinstance(end.code, int)
+            else exit_status.DONE
+            if end.code is None
+            else exit_status.REFUSED
+        )
+    except LetheError as error:
+        if os.environ.get("LETHE_DEBUG"):
+            raise
+        stderr().print(f"lethe: {explain(error)}", style="red", soft_wrap=True)
+        return exit_status.exit_status_of(error)
+    except StackError as error:
+        stderr().print(f"lethe: {error}", style="red", soft_wrap=True)
+        return exit_status.UNAVAILABLE
+    except KeyboardInterrupt:
+        stderr().print("lethe: stopped. What was done so far stays done.", style="yellow", soft_wrap=True)
+        return exit_status.INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_status.DONE
+    except OSError as error:
+        if os.environ.get("LETHE_DEBUG"):
+            raise
+        reason = error.strerror or type(error).__name__
+        where = f": {error.filename}" if error.filename else ""
+        stderr().print(f"lethe: {reason}{where}", style="red", soft_wrap=True)
+        return exit_status.REFUSED
+    return exit_status.DONE
+
+
+def explain(error: LetheError) -> str:
+    """An error in one line: what it says, and the details that help (never more than the error itself carries)."""
+    if isinstance(error, InternalError):
+        return f"{error.message} (its log says more: lethe logs)"
+    shown = {
+        key: value for key, value in error.details.items() if key not in ("field", "rule") and str(value)
+    }
+    more = ", ".join(
+        f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in shown.items()
+    )
+    return f"{error.message} ({more})" if more else error.message
+
+
+def main() -> None:
+    """The entry point of the program."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""How commands show things: results on stdout, progress and notes on stderr, tables for people, JSON for programs.
+
+Texts that came from outside lose their control characters first: a mail must not steer the terminal of who reads it.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+NO_TERMINAL_WIDTH: Final = 200
+"""Columns where the output goes to a file or a pipe: ids and addresses are not to be broken there."""
+
+_TURNING: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def stdout() -> Console:
+    """Where results go."""
+    return Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH
+    )
+
+
+def stderr() -> Console:
+    """Where progress, notes and errors go."""
+    return Console(
+        stderr=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if sys.stderr.isatty() else NO_TERMINAL_WIDTH,
+    )
+
+
+def note(text: str) -> None:
+    """Says something to whoever watches."""
+    stderr().print(text, style="dim", soft_wrap=True)
+
+
+def safe(text: object) -> str:
+    """A text without control characters and without marks that turn the direction of writing."""
+    return "".join(
+        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs") else "\ufffd"
+        for letter in str(text).replace("\r\n", "\n")
+        if letter not in _TURNING
+    )
+
+
+def one_line(text: object, length: int = 0) -> str:
+    """A safe text in one line, cut at `length` letters if that is not 0."""
+    line = " ".join(safe(text).split())
+    return line if not length or len(line) <= length else line[: length - 1] + "…"
+
+
+def moment(value: datetime | None) -> str:
+    """A time as people read it, in UTC; empty where there is none."""
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table. Columns whose name ends in "id" are never broken, so that an id can be copied; numbers stand at the right."""
+    made = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold")
+    filled = [list(row) for row in rows]
+    for number, name in enumerate(columns):
+        numeric = bool(filled) and all(isinstance(row[number], (int, float)) for row in filled)
+        made.add_column(
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=name.endswith("id") or numeric,
+            overflow="fold",
+        )
+    for row in filled:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
+    return made
+
+
+def show(*things: Any) -> None:
+    """Prints results: tables, panels, plain texts."""
+    console = stdout()
+    for thing in things:
+        console.print(thing if not isinstance(thing, str) else Text(thing), soft_wrap=isinstance(thing, str))
+
+
+def as_json(value: Any) -> bytes:
+    """A result as JSON, two spaces deep. Bytes become base64, times RFC 3339."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)
+
+
+def show_json(value: Any) -> None:
+    """Prints a result for programs."""
+    sys.stdout.write(as_json(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a result to a file that the user named, whole or not at all; readable by its owner only."""
+    beside = path.with_name(path.name + ".part")
+    beside.touch(mode=0o600)
+    beside.write_bytes(content)
+    beside.replace(path)

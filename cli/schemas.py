@@ -1,0 +1,64 @@
+"""What each command's `--json` prints, as a type: the published contract of the command line with other programs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from services.identity.commands import UserList, UserView
+from services.lifecycle.commands import AccountList, AccountView
+
+from cli.account_commands import CreatedAccount
+from cli.canonical import CanonicalExport
+from cli.certificate_commands import Verdict
+from cli.clock_commands import ClockView
+from cli.erase_commands import Erased
+from cli.import_report import ImportReport
+from cli.person_export import PersonExport
+from cli.rpc_commands import MethodList
+from services.contacts.commands import PersonPage, PersonView
+from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
+from services.tickets.commands import PutAsideList, SearchHits, TicketPage, TicketWithMessages
+from shared.certificate import SignedCertificate
+
+_OWN: dict[str, Any] = {
+    "account create": CreatedAccount,
+    "account list": AccountList,
+    "account show": AccountView,
+    "account suspend": AccountView,
+    "account resume": AccountView,
+    "user add": UserView,
+    "user list": UserList,
+    "import-mail": ImportReport,
+    "import-mail run": ImportReport,
+    "import-mail put-aside list": PutAsideList,
+    "person list": PersonPage,
+    "person show": PersonView,
+    "person export": PersonExport,
+    "ticket list": TicketPage,
+    "ticket show": TicketWithMessages,
+    "search": SearchHits,
+    "erase": Erased,
+    "erase --dry-run": PreviewedErasure,
+    "erasure list": ErasureList,
+    "erasure show": ErasureView,
+    "erasure retry": Erased,
+    "certificate show": SignedCertificate,
+    "certificate verify": Verdict,
+    "export": CanonicalExport,
+    "rpc list": MethodList,
+    "clock show": ClockView,
+    "clock advance": ClockView,
+}
+
+
+def outputs() -> dict[str, Any]:
+    """Command → the type of what its `--json` prints. Other groups of commands publish theirs as `OUTPUTS`."""
+    found = dict(_OWN)
+    for name in ("cli.stack_commands", "cli.audit_commands"):
+        try:
+            found |= getattr(importlib.import_module(name), "OUTPUTS", {})
+        except ModuleNotFoundError as missing:
+            if missing.name != name:
+                raise
+    return found
