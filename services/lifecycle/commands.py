@@ -1,0 +1,51 @@
+"""What lifecycle can be asked: validated arguments and the answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from services.lifecycle.events import Plan, SuspensionReason
+from shared.ids import Id
+from shared.personal import Erased, InTransit
+
+AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=200), InTransit(category="name")]
+State = Literal["active", "suspended"]
+
+
+class OpenAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new account. Names are unique in a cell."""
+
+    name: AccountName
+    plan: Plan = "paid"
+
+
+class FindAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: AccountName
+
+
+class SuspendAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: SuspensionReason = "by-operator"
+
+
+class ListAccounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of accounts in the order in which they were opened."""
+
+    after: Id | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    account_id: Id
+    name: AccountName | Erased
+    plan: Plan
+    state: State
+    opened_at: datetime
+    changed_at: datetime
+
+
+class AccountPage(msgspec.Struct, frozen=True, kw_only=True):
+    accounts: list[AccountView]
+    next_after: Id | None

@@ -1,0 +1,75 @@
+"""The lifecycle service: accounts. RPC methods and reactions, nothing else; the work is in `handlers.py`."""
+
+from __future__ import annotations
+
+from services.lifecycle import handlers, queries
+from services.lifecycle.commands import (
+    AccountPage,
+    AccountView,
+    FindAccount,
+    ListAccounts,
+    OpenAccount,
+    SuspendAccount,
+)
+from services.lifecycle.events import TYPES
+from services.lifecycle.holdings import HOLDINGS
+from services.lifecycle.projections import project
+from shared.blind_index import BlindIndex
+from shared.erasing import Holdings
+from shared.errors import NotFound
+from shared.rpc import Call, rpc_method
+from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
+
+
+class LifecycleResources:
+    """The service's resources with the index of account names, whose key is the cell's: names lead to accounts."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.store = resources.store
+        self.client = resources.client
+        self.names = BlindIndex(resources.settings.path("root-keys", "cell", "routing.key").read_bytes())
+
+
+class LifecycleService(Service):
+    """Accounts: active and suspended."""
+
+    name = "lifecycle"
+    runtime = Runtime(TYPES, project, LifecycleResources)
+
+    @property
+    def holdings(self) -> Holdings:
+        return HOLDINGS
+
+    @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS)
+    def open_account(self, call: Call) -> AccountView:
+        """A new account."""
+        return handlers.open_account(self.store, self.runtime.names, actor_of(call), call.argument, call.idempotency_key)
+
+    @rpc_method(argument=ListAccounts, result=AccountPage, roles=OPERATORS)
+    def list_accounts(self, call: Call) -> AccountPage:
+        """A page of the cell's accounts."""
+        return queries.list_accounts(self.store, call.argument)
+
+    @rpc_method(argument=FindAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY)
+    def find_account(self, call: Call) -> AccountView:
+        """The account of a name."""
+        token = self.runtime.names.token("account", handlers.normalised(call.argument.name))
+        account_id = queries.account_with_name(self.store, token)
+        if account_id is None:
+            raise NotFound("there is no account of this name")
+        return queries.show_account(self.store, account_id)
+
+    @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY)
+    def show_account(self, call: Call) -> AccountView:
+        """The account that the call is about."""
+        return queries.show_account(self.store, account_of(call))
+
+    @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS)
+    def suspend_account(self, call: Call) -> AccountView:
+        """No login and no access to data, for anybody."""
+        return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument)
+
+    @rpc_method(result=AccountView, roles=OPERATORS)
+    def resume_account(self, call: Call) -> AccountView:
+        """Opens the account again."""
+        return handlers.resume_account(self.store, account_of(call), actor_of(call))

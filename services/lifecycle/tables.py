@@ -1,0 +1,29 @@
+"""The rows that lifecycle owns."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import BYTEA, UUID
+
+metadata = sa.MetaData(schema="lethe")
+_id = UUID(as_uuid=False)
+
+account = sa.Table(
+    "account",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("name", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+)
+account_name = sa.Table(  # the routing table: keyed token of a name → account, over all accounts of the cell
+    "account_name",
+    metadata,
+    sa.Column("token", sa.BigInteger, primary_key=True),
+    sa.Column("account_id", _id, nullable=False, unique=True),
+    sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+    info={"index": True, "cell_wide": True},
+)
