@@ -5,25 +5,25 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from services.identity.commands import UserList, UserView
-from services.lifecycle.commands import AccountList, AccountView
-
 from cli.account_commands import CreatedAccount
 from cli.canonical import CanonicalExport
 from cli.certificate_commands import Verdict
 from cli.clock_commands import ClockView
 from cli.erase_commands import Erased
 from cli.import_report import ImportReport
+from cli.keys_commands import KeysStatus, RotationView
 from cli.person_export import PersonExport
 from cli.rpc_commands import MethodList
 from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
+from services.identity.commands import UserList, UserView
+from services.lifecycle.commands import AccountPage, AccountView
 from services.tickets.commands import PutAsideList, SearchHits, TicketPage, TicketWithMessages
 from shared.certificate import SignedCertificate
 
 _OWN: dict[str, Any] = {
     "account create": CreatedAccount,
-    "account list": AccountList,
+    "account list": AccountPage,
     "account show": AccountView,
     "account suspend": AccountView,
     "account resume": AccountView,
@@ -38,6 +38,8 @@ _OWN: dict[str, Any] = {
     "ticket list": TicketPage,
     "ticket show": TicketWithMessages,
     "search": SearchHits,
+    "keys rotate": RotationView,
+    "keys status": KeysStatus,
     "erase": Erased,
     "erase --dry-run": PreviewedErasure,
     "erasure list": ErasureList,

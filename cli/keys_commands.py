@@ -1,0 +1,125 @@
+"""`lethe keys …`: end a key epoch, and show where the epochs stand. Works on the databases as their owner, not over RPC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import psycopg2
+import typer
+
+from cli.options import HELP, Json, Yes
+from cli.output import moment, note, show, show_json, table
+from cli.session import load_settings
+from shared.certificate import EPOCH_LENGTH
+from shared.errors import NotFound, Unavailable
+from shared.events import ServiceName
+from shared.root_keys import RootKeys
+from shared.rotation import Rotated, rotate, rotate_transport
+from shared.settings import Settings
+
+keys = typer.Typer(help="Key epochs: rotate, status.", no_args_is_help=True, context_settings=HELP)
+
+
+class RotationView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rotation did."""
+
+    trees: list[Rotated]
+    transport_epoch: int
+
+
+class EpochView(msgspec.Struct, frozen=True, kw_only=True):
+    """One service's key tree."""
+
+    service: ServiceName
+    epochs: list[int]
+    accounts: int
+    items: int
+    oldest_cut_in_epoch: datetime | None
+    """The first cut that copies could still open; None where there is none. It is due a day later."""
+
+
+class KeysStatus(msgspec.Struct, frozen=True, kw_only=True):
+    trees: list[EpochView]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the program."""
+    app.add_typer(keys, name="keys")
+
+
+@keys.command("rotate")
+def rotate_keys(yes: Yes = False, json: Json = False) -> None:
+    """End the key epoch: afterwards no older copy opens anything that was cut. The old root keys are destroyed.
+
+    Run it while nothing is being written: the system stopped (databases up), or idle.
+
+    Example: lethe keys rotate --yes
+    """
+    settings = load_settings()
+    if not yes:
+        typer.confirm("Older dumps of the keys will open nothing any more. Go on?", abort=True, err=True)
+    trees = []
+    for service in settings.databases:
+        try:
+            trees.append(rotate(settings, service, note))
+        except psycopg2.OperationalError:
+            raise Unavailable("the database can't be reached", service=service) from None
+    view = RotationView(trees=trees, transport_epoch=rotate_transport(settings))
+    if json:
+        show_json(view)
+        return
+    rows = [
+        (one.service, one.epoch, one.accounts_rewrapped, one.accounts_rekeyed, one.items_rewrapped, _list(one.destroyed))
+        for one in trees
+    ]
+    columns = ("service", "epoch", "accounts re-wrapped", "accounts with a new key", "item keys re-wrapped", "roots destroyed")
+    show(table("Keys rotated", columns, rows))
+
+
+@keys.command("status")
+def status(json: Json = False) -> None:
+    """Show the epochs of each service's key tree, and since when copies could open something that was cut.
+
+    Example: lethe keys status
+    """
+    settings = load_settings()
+    view = KeysStatus(trees=[_status_of(settings, service) for service in settings.databases])
+    if json:
+        show_json(view)
+        return
+    rows = [
+        (
+            one.service, _list(one.epochs), one.accounts, one.items,
+            f"cut {moment(one.oldest_cut_in_epoch)}, rotate by {moment(one.oldest_cut_in_epoch + EPOCH_LENGTH)}"
+            if one.oldest_cut_in_epoch
+            else "none",
+        )
+        for one in view.trees
+    ]  # fmt: skip
+    show(table("Key epochs", ("service", "epochs", "accounts", "item keys", "cut, but open in older copies"), rows))
+
+
+def _status_of(settings: Settings, service: str) -> EpochView:
+    try:
+        connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
+    except psycopg2.OperationalError:
+        raise Unavailable("the database can't be reached", service=service) from None
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT (SELECT count(DISTINCT account_id) FROM keys.account_key), (SELECT count(*) FROM keys.item_key),"
+                " (SELECT min(c.cut_at) FROM keys.cut_item c JOIN keys.account_key k USING (account_id)"
+                "  WHERE c.cut_at >= k.created_at)"
+            )
+            row = cursor.fetchone()
+            if row is None:
+                raise NotFound()
+    finally:
+        connection.close()
+    epochs = RootKeys(settings.path("root-keys"), service).epochs()
+    return EpochView(service=service, epochs=epochs, accounts=row[0], items=row[1], oldest_cut_in_epoch=row[2])
+
+
+def _list(epochs: list[int]) -> str:
+    return ", ".join(map(str, epochs)) or "none"
