@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import typer
-from services.identity.commands import UserList, UserView
-from services.lifecycle.commands import AccountView
 
 from cli.options import HELP, Account, As, Json, Yes
 from cli.output import moment, note, show, show_json, table
-from cli.session import Session
+from cli.session import Session, pages
 from services.contacts.commands import AddedThing, AddMailbox
+from services.identity.commands import AddUser, ListUsers, UserList, UserView
+from services.identity.events import Role
+from services.lifecycle.commands import AccountPage, AccountView, OpenAccount, SuspendAccount
+from services.lifecycle.events import SuspensionReason
+from shared.ids import new_id
 
 accounts = typer.Typer(
     help="Accounts: make, list, show, suspend, resume.", no_args_is_help=True, context_settings=HELP
@@ -20,7 +23,7 @@ accounts = typer.Typer(
 users = typer.Typer(help="The users of an account: add, list.", no_args_is_help=True, context_settings=HELP)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name or id.")]
-RoleOption = Annotated[Literal["owner", "admin", "agent"], typer.Option("--role", help="What they may do.")]
+RoleOption = Annotated[Role, typer.Option("--role", help="What they may do.")]
 
 
 class CreatedAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +67,11 @@ def create(
     --agent aaron@harbour-kettles.example --mailbox support@harbour-kettles.example
     """
     with Session() as session:
-        plan = "trial" if trial else "standard"
+        asked = OpenAccount(name=name, plan="trial" if trial else "paid")
         account = session.operate(
-            "lifecycle", "open_account", {"name": name, "plan": plan}, result_type=AccountView
+            "lifecycle", "open_account", asked, result_type=AccountView, idempotency_key=new_id()
         )
-        people = [(owner, owner_name, "owner")] if owner else []
+        people: list[tuple[str, str, Role]] = [(owner, owner_name, "owner")] if owner else []
         people += [(login, "", "agent") for login in agent or []]
         added = [
             _add_user(session, account.account_id, login, person, role) for login, person, role in people
@@ -96,7 +99,7 @@ def list_accounts(json: Json = False) -> None:
     """
     with Session() as session:
         found = session.accounts()
-    show_json(found) if json else show(_accounts_table(found.accounts))
+    show_json(AccountPage(accounts=found, next_after=None)) if json else show(_accounts_table(found))
 
 
 @accounts.command("show")
@@ -116,21 +119,19 @@ def show_account(name: Name, json: Json = False) -> None:
 @accounts.command("suspend")
 def suspend(
     name: Name,
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why. It is kept; name nobody in it.")
-    ],
+    reason: Annotated[SuspensionReason, typer.Option("--reason", help="Why.")] = "by-operator",
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Close an account to its users. Erasures go on.
 
-    Example: lethe account suspend "Harbour Kettles" --reason "unpaid since March" --yes
+    Example: lethe account suspend "Harbour Kettles" --reason billing-failed --yes
     """
     with Session(name) as session:
         if not yes:
             typer.confirm(f"Suspend {name}? Nobody can log in then.", abort=True, err=True)
         session.operate(
-            "lifecycle", "suspend_account", {"reason": reason}, account=session.account_id, repeatable=True
+            "lifecycle", "suspend_account", SuspendAccount(reason=reason), account=session.account_id, repeatable=True
         )
         account = _account(session)
     show_json(account) if json else show(_accounts_table([account]))
@@ -183,14 +184,21 @@ def _account(session: Session) -> AccountView:
 
 
 def _users(session: Session) -> UserList:
+    def fetch(after: str | None) -> tuple[list[UserView], str | None]:
+        page = session.operate(
+            "identity", "list_users", ListUsers(after=after, limit=500), account=session.account_id, result_type=UserList,
+            repeatable=True,
+        )  # fmt: skip
+        return page.users, page.next_after
+
+    return UserList(users=pages(fetch), next_after=None)
+
+
+def _add_user(session: Session, account_id: str, login: str, name: str, role: Role) -> UserView:
+    asked = AddUser(role=role, name=name or login.partition("@")[0], login=login)
     return session.operate(
-        "identity", "list_users", account=session.account_id, result_type=UserList, repeatable=True
+        "identity", "add_user", asked, account=account_id, result_type=UserView, idempotency_key=new_id()
     )
-
-
-def _add_user(session: Session, account_id: str, login: str, name: str, role: str) -> UserView:
-    named = {"role": role, "name": name or login.partition("@")[0], "login": login}
-    return session.operate("identity", "add_user", named, account=account_id, result_type=UserView)
 
 
 def _accounts_table(found: list[AccountView]) -> object:

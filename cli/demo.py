@@ -195,6 +195,6 @@ def _look_again(steps: Steps, sample: Sample) -> None:
 
 def _free_name(wanted: str) -> str:
     with Session() as session:
-        taken = {one.name for one in session.accounts().accounts}
+        taken = {one.name for one in session.accounts()}
     names = (wanted if number == 1 else f"{wanted} {number}" for number in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from audit.findings import Verdict as AuditVerdict
+from audit.replay import ReplayResult
 from cli.account_commands import CreatedAccount
 from cli.canonical import CanonicalExport
 from cli.certificate_commands import Verdict
@@ -49,6 +51,8 @@ _OWN: dict[str, Any] = {
     "certificate verify": Verdict,
     "export": CanonicalExport,
     "rpc list": MethodList,
+    "audit verify": list[AuditVerdict],
+    "audit replay": list[ReplayResult],
     "clock show": ClockView,
     "clock advance": ClockView,
 }
@@ -57,10 +61,9 @@ _OWN: dict[str, Any] = {
 def outputs() -> dict[str, Any]:
     """Command → the type of what its `--json` prints. Other groups of commands publish theirs as `OUTPUTS`."""
     found = dict(_OWN)
-    for name in ("cli.stack_commands", "cli.audit_commands"):
-        try:
-            found |= getattr(importlib.import_module(name), "OUTPUTS", {})
-        except ModuleNotFoundError as missing:
-            if missing.name != name:
-                raise
+    try:
+        found |= getattr(importlib.import_module("cli.stack_commands"), "OUTPUTS", {})
+    except ModuleNotFoundError as missing:
+        if missing.name != "cli.stack_commands":
+            raise
     return found

@@ -15,10 +15,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
-import msgspec
-from services.identity.commands import UserList
-from services.lifecycle.commands import AccountList, AccountView
-
+from services.identity.commands import MintedToken, MintToken
+from services.lifecycle.commands import AccountPage, AccountView, FindAccount, ListAccounts
 from shared import clock
 from shared.errors import InvalidArgument, NotFound, TimedOut, Unauthenticated, Unavailable
 from shared.rpc_client import Argument, RpcClient
@@ -30,12 +28,6 @@ OPERATOR_TOKEN_LIFE: Final = timedelta(minutes=30)
 USER_TOKEN_MINUTES: Final = 60
 DEFAULT_TIMEOUT_SECONDS: Final = 20.0
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-class _Minted(msgspec.Struct, frozen=True):
-    """Of identity's answer, what a session needs."""
-
-    token: str
 
 
 class Session:
@@ -104,23 +96,23 @@ class Session:
     @overload
     def operate(
         self, service: str, method: str, argument: Argument = None, *, account: str | None = None, result_type: type[T],
-        repeatable: bool = ..., timeout_seconds: float = ...,
+        repeatable: bool = ..., timeout_seconds: float = ..., idempotency_key: str | None = ...,
     ) -> T: ...  # fmt: skip
 
     @overload
     def operate(
         self, service: str, method: str, argument: Argument = None, *, account: str | None = None, result_type: None = None,
-        repeatable: bool = ..., timeout_seconds: float = ...,
+        repeatable: bool = ..., timeout_seconds: float = ..., idempotency_key: str | None = ...,
     ) -> Any: ...  # fmt: skip
 
     def operate(
         self, service: str, method: str, argument: Argument = None, *, account: str | None = None, result_type: Any = None,
-        repeatable: bool = False, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        repeatable: bool = False, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, idempotency_key: str | None = None,
     ) -> Any:  # fmt: skip
         """Calls a method as the operator of the stack."""
         return self.client.call(
             service, method, argument, account=account, result_type=result_type, repeatable=repeatable,
-            timeout_seconds=timeout_seconds,
+            timeout_seconds=timeout_seconds, idempotency_key=idempotency_key,
         )  # fmt: skip
 
     def user_token(self) -> str:
@@ -131,8 +123,9 @@ class Session:
         if held is None or now >= held[0] + timedelta(minutes=USER_TOKEN_MINUTES / 2):
             try:
                 minted = self.operate(
-                    "identity", "mint_token", {"user": self._user(), "minutes": USER_TOKEN_MINUTES},
-                    account=self.account_id, result_type=_Minted, repeatable=True,
+                    "identity", "mint_token",
+                    MintToken(user=self._as_user or "owner", minutes=USER_TOKEN_MINUTES),
+                    account=self.account_id, result_type=MintedToken, repeatable=True,
                 )  # fmt: skip
             except (Unavailable, TimedOut):
                 if held is None or now >= held[0] + timedelta(minutes=USER_TOKEN_MINUTES - 1):
@@ -141,9 +134,15 @@ class Session:
             held = self._user_token = (now, minted.token)
         return held[1]
 
-    def accounts(self) -> AccountList:
+    def accounts(self) -> list[AccountView]:
         """All accounts of the cell."""
-        return self.operate("lifecycle", "list_accounts", result_type=AccountList, repeatable=True)
+
+        def fetch(after: str | None) -> tuple[list[AccountView], str | None]:
+            asked = ListAccounts(after=after, limit=500)
+            page = self.operate("lifecycle", "list_accounts", asked, result_type=AccountPage, repeatable=True)
+            return page.accounts, page.next_after
+
+        return pages(fetch)
 
     def _operator_token(self) -> str:
         if self._operator is None:
@@ -166,10 +165,10 @@ class Session:
             return _account_in(self._given_token)
         if name is not None:
             found = self.operate(
-                "lifecycle", "find_account", {"name": name}, result_type=AccountView, repeatable=True
+                "lifecycle", "find_account", FindAccount(name=name), result_type=AccountView, repeatable=True
             )
             return found.account_id
-        accounts = self.accounts().accounts
+        accounts = self.accounts()
         if not accounts:
             raise NotFound("There is no account yet. Make one: lethe account create NAME --owner ADDRESS")
         if len(accounts) > 1:
@@ -178,17 +177,6 @@ class Session:
                 field="account", rule="is required",
             )  # fmt: skip
         return accounts[0].account_id
-
-    def _user(self) -> str:
-        if self._as_user is not None:
-            return self._as_user
-        users = self.operate(
-            "identity", "list_users", account=self.account_id, result_type=UserList, repeatable=True
-        ).users
-        for user in users:
-            if user.role == "owner":
-                return user.user_id
-        raise NotFound("This account has no owner yet. Add one: lethe user add ADDRESS --role owner")
 
 
 def load_settings() -> Settings:
@@ -205,7 +193,7 @@ def _account_in(token: str) -> str:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        account = claims["account_id"]
+        account: object = claims["account_id"]
     except (IndexError, ValueError, KeyError, TypeError):
         raise Unauthenticated("LETHE_TOKEN is not a token") from None
     if not isinstance(account, str):

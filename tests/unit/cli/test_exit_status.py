@@ -37,7 +37,7 @@ def test_every_error_on_the_wire_has_an_exit_status() -> None:
 
 def test_an_error_is_told_with_its_details_and_without_repeating_its_rule() -> None:
     """What an error says fits in one line."""
-    assert "who: is required" == explain(errors.InvalidArgument(field="who", rule="is required"))
-    assert "it is incomplete (missing: contacts, tickets)" == explain(
+    assert explain(errors.InvalidArgument(field="who", rule="is required")) == "who: is required"
+    assert explain(
         errors.Tampered("it is incomplete", missing=["contacts", "tickets"])
-    )
+    ) == "it is incomplete (missing: contacts, tickets)"

@@ -18,7 +18,7 @@ def sources(*sizes: int) -> list[MailSource]:
 def test_batches_keep_the_order_and_the_limits() -> None:
     """No batch has too many mails or bytes, and a mail that is larger by itself stands alone."""
     groups = list(grouped(sources(1, 1, 1, 1, 50, 1, 9, 2), 3, 10))
-    assert [[1, 1, 1], [1], [50], [1, 9], [2]] == [[len(one.raw) for one in group] for group in groups]
+    assert [[len(one.raw) for one in group] for group in groups] == [[1, 1, 1], [1], [50], [1, 9], [2]]
     assert list(range(8)) == [one.position for group in groups for one in group]
 
 
@@ -38,12 +38,12 @@ def test_what_became_of_the_mails_adds_up() -> None:
     tally.add_problem("too-large")
     tally.add_failed("internal")
     report = tally.report(2.0)
-    assert 10 == report.mails
-    assert 10 == report.imported + report.known + sum(
+    assert report.mails == 10
+    assert report.imported + report.known + sum(
         sum(one.values()) for one in (report.refused, report.put_aside, report.failed)
-    )
-    assert {"unknown-charset": 2, "no-date": 1} == report.defects
-    assert 5.0 == report.mails_per_second
+    ) == 10
+    assert report.defects == {"unknown-charset": 2, "no-date": 1}
+    assert report.mails_per_second == 5.0
 
 
 def test_the_table_names_each_reason() -> None:
@@ -53,4 +53,4 @@ def test_the_table_names_each_reason() -> None:
     shown = rows(tally.report(1.0))
     assert ("put aside", 1, "too-large") in shown
     assert ("refused", 0, "") in shown
-    assert ("would be imported", 0, "") == shown[0]
+    assert shown[0] == ("would be imported", 0, "")

@@ -13,23 +13,23 @@ from shared.errors import InvalidArgument
 
 def test_control_characters_are_replaced() -> None:
     """No escape sequence of a mail reaches the terminal."""
-    assert "\ufffd[2Jhello\ufffd" == safe("\x1b[2Jhello\x07")
-    assert "a\nb\tc" == safe("a\r\nb\tc")
+    assert safe("\x1b[2Jhello\x07") == "\ufffd[2Jhello\ufffd"
+    assert safe("a\r\nb\tc") == "a\nb\tc"
 
 
 def test_marks_that_turn_the_direction_of_writing_are_left_out() -> None:
     """A name can't be shown as another one."""
-    assert "exe.txt" == safe("\u202eexe.txt\u202c")
+    assert safe("\u202eexe.txt\u202c") == "exe.txt"
 
 
 def test_one_line_is_cut_with_a_mark() -> None:
     """What was left out can be seen."""
-    assert "one two…" == one_line("one\ntwo  three", 8)
+    assert one_line("one\ntwo  three", 8) == "one two…"
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("14d", timedelta(days=14)), ("1d12h", timedelta(hours=36)), ("90m", timedelta(minutes=90)), ("0.5s", timedelta(seconds=0.5))],
+    [("14d", timedelta(days=14)), ("1d12h", timedelta(hours=36)), ("90m", timedelta(minutes=90)), ("0.5s", timedelta(0, 0.5))],
 )
 def test_a_length_of_time(text: str, expected: timedelta) -> None:
     """Numbers with units, one after the other."""
