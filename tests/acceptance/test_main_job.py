@@ -1,0 +1,214 @@
+"""The main job by the command line, on the real stack: import, look, erase, prove, import again, audit.
+
+Each test begins with an account of its own, so that they can share one stack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.demo_mail import Manifest, generate
+from deploy.stack.stack import Stack
+from shared.ids import new_id
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MAILS = 120
+
+
+@dataclass
+class Desk:
+    """A fresh account and its way of typing commands."""
+
+    home: Path
+    account: str
+
+    def lethe(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """Runs a command and gives its stdout; its exit status must be `status`."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=180,
+            env={**os.environ, "LETHE_HOME": str(self.home), "LETHE_ACCOUNT": self.account, **environment},
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert status == ended.returncode, (arguments, ended.stdout[-2000:], ended.stderr[-2000:])
+        assert "Traceback" not in ended.stderr
+        return ended.stdout
+
+    def json(self, *arguments: str, status: int = 0) -> Any:
+        """A command's JSON."""
+        return json.loads(self.lethe(*arguments, "--json", status=status))
+
+    def export(self) -> str:
+        """The canonical export."""
+        return self.lethe("export", "--json")
+
+
+@pytest.fixture
+def desk(stack: Stack) -> Desk:
+    """An account with its owner and an agent."""
+    return open_desk(stack)
+
+
+def open_desk(stack: Stack) -> Desk:
+    """A new account."""
+    name = f"desk {new_id()}"
+    made = Desk(stack.home, name)
+    made.lethe(
+        "account", "create", name, "--owner", "olga@harbour-kettles.example", "--agent", "aaron@harbour-kettles.example",
+        "--mailbox", "support@harbour-kettles.example",
+    )  # fmt: skip
+    return made
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
+    """A generated mail archive."""
+    folder = tmp_path_factory.mktemp("archive")
+    return folder, generate(folder, mails=MAILS, people=15, seed=7)
+
+
+def busiest(manifest: Manifest) -> str:
+    """Who wrote most."""
+    desk = manifest.desk_address
+    people = {person.address for person in manifest.people}
+    counts = Counter(mail.sender for mail in manifest.mails if mail.sender in people and mail.sender != desk)
+    return counts.most_common(1)[0][0]
+
+
+def test_no_mail_is_lost_and_importing_twice_changes_nothing(desk: Desk, archive: tuple[Path, Manifest]) -> None:
+    """Every mail is imported or put aside with its reason; a second import finds all of them known."""
+    folder, manifest = archive
+    first = desk.json("import-mail", str(folder))
+    unreadable = sum(not mail.readable for mail in manifest.mails)
+    assert len(manifest.mails) == first["mails"]
+    assert unreadable == sum(first["put_aside"].values())
+    assert len(manifest.mails) - unreadable == first["imported"] + first["known"]
+    assert not first["refused"] and not first["failed"]
+    before = desk.export()
+    second = desk.json("import-mail", str(folder))
+    assert second["imported"] == 0
+    assert before == desk.export()
+    assert unreadable == len(desk.json("import-mail", "put-aside", "list")["mails"])
+
+
+def test_a_dry_run_changes_nothing(desk: Desk, archive: tuple[Path, Manifest]) -> None:
+    """What would be imported is told, and nothing is."""
+    folder, manifest = archive
+    told = desk.json("import-mail", "--dry-run", str(folder))
+    assert told["dry_run"] and told["imported"] > 0
+    assert desk.json("ticket", "list")["tickets"] == []
+    assert desk.json("person", "list", "--all")["persons"] == [] or told["mails"] == len(manifest.mails)
+
+
+def test_two_imports_of_one_archive_give_the_same_export(stack: Stack, archive: tuple[Path, Manifest]) -> None:
+    """The canonical export depends on the content only, whatever the size of the batches."""
+    folder, _ = archive
+    one, other = open_desk(stack), open_desk(stack)
+    one.lethe("import-mail", str(folder))
+    other.lethe("import-mail", "--batch", "7", str(folder))
+    assert one.export() == other.export()
+
+
+def test_an_erased_person_is_nowhere_and_stays_away(
+    desk: Desk, archive: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    """After the erasure nothing shows them; others' texts are unchanged but for the address; no import brings them back."""
+    folder, manifest = archive
+    desk.lethe("import-mail", str(folder))
+    person = next(one for one in manifest.people if one.address == busiest(manifest))
+    shown = desk.json("person", "show", person.address)
+    tickets = desk.json("ticket", "list", "--person", person.address)["tickets"]
+    assert tickets and person.address in desk.export()
+    preview = desk.json("erase", person.address, "--dry-run")
+    assert [shown["person_id"]] == preview["person_ids"]
+    certificate = tmp_path / "certificate.json"
+    done = desk.json("erase", person.address, "--reason", "asked by letter", "--yes", "--out", str(certificate))
+    assert done["certificate_holds"] and done["erasure"]["state"] == "completed"
+
+    desk.lethe("person", "show", person.address, status=3)
+    desk.lethe("person", "show", shown["person_id"], status=3)
+    assert desk.json("person", "list", "--all", "--query", person.address)["persons"] == []
+    for ticket in tickets:
+        desk.lethe("ticket", "show", ticket["ticket_id"], status=3)
+    after = desk.export()
+    for trace in (person.address, person.name):
+        assert trace not in after
+    sentences = [one for mail in manifest.mails if mail.sender == person.address for one in mail.sentences]
+    assert sentences
+    assert not [sentence for sentence in sentences if sentence in after]
+
+    again = desk.json("import-mail", str(folder))
+    assert again["refused"] and again["imported"] == 0
+    assert after == desk.export()
+
+
+def test_a_certificate_holds_offline_and_no_changed_one_does(
+    desk: Desk, archive: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    """Any byte changed, or a participant left out, and it fails; without a server."""
+    folder, manifest = archive
+    desk.lethe("import-mail", str(folder))
+    file = tmp_path / "certificate.json"
+    desk.lethe("erase", busiest(manifest), "--reason", "asked", "--yes", "--out", str(file))
+    offline = {"LETHE_AMQP_URL": "amqp://nobody@127.0.0.1:1/none"}
+    desk.lethe("certificate", "verify", str(file), **offline)
+    page = desk.lethe("certificate", "show", str(file), "--html", **offline)
+    assert "Certificate of erasure" in page and "<script" not in page
+    document = bytearray(file.read_bytes())
+    for place in range(0, len(document), max(1, len(document) // 5)):
+        changed = bytearray(document)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        desk.lethe("certificate", "verify", str(file), status=5, **offline)
+    whole = json.loads(bytes(document))
+    whole["certificate"]["participants"].pop()
+    file.write_text(json.dumps(whole, separators=(",", ":"), sort_keys=True))
+    desk.lethe("certificate", "verify", str(file), status=5, **offline)
+
+
+def test_the_exit_status_tells_the_end(desk: Desk) -> None:
+    """Not found, wrong usage and refusals can be told apart, each with its reason on stderr and nothing on stdout."""
+    assert desk.lethe("person", "show", "nobody@example.org", status=3) == ""
+    assert desk.lethe("ticket", "show", "not an id", status=2) == ""
+    assert desk.lethe("erase", "nobody@example.org", "--reason", "asked", "--yes", status=3) == ""
+    assert desk.lethe("import-mail", "no such folder", status=2) == ""
+    assert desk.lethe("rpc", "contacts", "take_in", '{"texts": []}', status=1) == ""
+    assert desk.lethe("account", "create", desk.account, status=1) == ""
+
+
+def test_a_suspended_account_is_closed_to_its_users(desk: Desk) -> None:
+    """Nobody sees its data until it is resumed."""
+    desk.lethe("account", "suspend", desk.account, "--reason", "billing-failed", "--yes")
+    await_refusal(desk)
+    desk.lethe("account", "resume", desk.account)
+    await_answer(desk)
+
+
+def await_refusal(desk: Desk) -> None:
+    """Waits until the suspension has reached the service."""
+    await_status(desk, 1)
+
+
+def await_answer(desk: Desk) -> None:
+    """Waits until the resumption has reached the service."""
+    await_status(desk, 0)
+
+
+def await_status(desk: Desk, status: int) -> None:
+    """Waits until listing tickets ends so."""
+    for _ in range(40):
+        ended = subprocess.run(
+            [sys.executable, "-m", "cli.main", "ticket", "list", "--json"], cwd=CHECKOUT, capture_output=True, timeout=60,
+            env={**os.environ, "LETHE_HOME": str(desk.home), "LETHE_ACCOUNT": desk.account}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if ended.returncode == status:
+            return
+    raise AssertionError(f"ticket list never ended with {status}")
