@@ -1,0 +1,51 @@
+"""The facts that identity publishes: who works for an account, and as what. Names and logins travel sealed."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from shared.erasing import ErasureReceipted, SubjectCut
+from shared.events import ERASED, Erased, Event, EventTypes
+from shared.ids import Id
+from shared.personal import Personal
+
+Role = Literal["owner", "admin", "agent"]
+State = Literal["active", "removed"]
+RemovalReason = Literal["left", "not needed", "security"]
+"""Why a user was removed. A fixed list: what somebody typed could tell of a person."""
+
+_WORKING = "to let the account's people in, and to show who did what"
+
+
+class UserAdded(Event, frozen=True, kw_only=True):
+    """Somebody works for the account from now on. A user is a person too: contacts knows the person."""
+
+    user_id: Id
+    person_id: Id
+    role: Role
+    name: Annotated[str | Erased, Personal(category="name", purpose=_WORKING, item="user_id", person="person_id")] = ERASED
+    login: Annotated[str | Erased, Personal(category="e-mail", purpose=_WORKING, item="user_id", person="person_id")] = ERASED
+
+
+class UserRemoved(Event, frozen=True, kw_only=True):
+    """The user may do nothing any more. Their profile stays until their person is erased."""
+
+    user_id: Id
+    reason: RemovalReason
+
+
+class Names:
+    """The full names of the types, for reactions and queries."""
+
+    USER_ADDED: ClassVar = "identity.UserAdded"
+
+
+TYPES = EventTypes(
+    "identity",
+    {
+        "UserAdded": UserAdded,
+        "UserRemoved": UserRemoved,
+        "SubjectCut": SubjectCut,
+        "ErasureReceipted": ErasureReceipted,
+    },
+)

@@ -1,0 +1,134 @@
+"""One function per command of identity: read, decide (`user.py`), append. Knows nothing of nameko."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from services.identity.commands import AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
+from services.identity.events import UserAdded
+from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
+from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
+from shared import account_states, clock
+from shared.errors import AccountSuspended, Conflict, InvalidArgument, NotFound
+from shared.idempotency import done_before, once
+from shared.ids import new_id
+from shared.references import normalise_address
+from shared.tokens import Actor, TokenIssuer
+from shared.work import Store, Work
+
+_MAIL_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+")
+
+PersonOf = Callable[[str, str], str]
+"""(login, name) → the id of the person behind a user, whom contacts knows or adds. Repeatable."""
+
+
+class Caller(NamedTuple):
+    """Who gives a command: a user of the account, or an operator (who has no id of their own in events)."""
+
+    actor_id: str
+    is_operator: bool = False
+
+
+def add_user(
+    store: Store, account_id: str, caller: Caller, idempotency_key: str | None, command: AddUser, person_of: PersonOf
+) -> UserView:
+    """A user of the account. Who may do it is looked at before contacts is asked, so that a refused command leaves no person
+    behind, and again in the transaction that adds the user.
+
+    Raises `PermissionRefused`; `Conflict` for a login that is taken; `PersonErased` if the person goes at this moment.
+    """
+    login = _login(command.login)
+
+    def look(work: Work) -> bool:
+        if done_before(work, caller.actor_id, idempotency_key, command) is not None:
+            return True
+        _check_may_add(work, caller, command)
+        _check_free(work, login)
+        return False
+
+    is_done = store.run(account_id, look, actor=caller.actor_id)
+    person_id = "" if is_done else person_of(command.login, command.name)
+
+    def decide(work: Work) -> str:
+        def do() -> dict[str, str]:
+            if caller.is_operator:
+                work.hold_persons((person_id,))
+                work.flush()  # persons are locked before all else, as an erasure does
+                lock_owners(work)
+            _check_may_add(work, caller, command)
+            _check_free(work, login)
+            return {"user_id": _append_user(work, person_id, command, login)}
+
+        return str(once(work, caller.actor_id, idempotency_key, command, do)["user_id"])
+
+    user_id = store.run(account_id, decide, actor=caller.actor_id)
+    return show_user(store, account_id, ShowUser(user=user_id))
+
+
+def _check_may_add(work: Work, caller: Caller, command: AddUser) -> None:
+    if caller.is_operator:
+        check_operator_adds(command.role, len(owners(work)))
+    else:
+        check_user_adds(role_held(work, caller.actor_id), command.role)
+
+
+def _check_free(work: Work, login: str) -> None:
+    taken = "SELECT 1 FROM login_token WHERE account_id = %s AND token = %s"
+    if work.fetch_one(taken, (work.account_id, login_token(work, login))):
+        raise Conflict("There is a user with this login already.", field="login")
+
+
+def _append_user(work: Work, person_id: str, command: AddUser, login: str) -> str:
+    user_id = new_id()
+    added = UserAdded(user_id=user_id, person_id=person_id, role=command.role, name=command.name, login=login)
+    work.append(stream_of(user_id), 0, [added])
+    work.later(
+        "INSERT INTO login_token (account_id, token, user_id) VALUES (%s, %s, %s)",
+        (work.account_id, login_token(work, login), user_id),
+    )
+    return user_id
+
+
+def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUser) -> UserView:
+    """Takes a user's rights away; their login is free again. Twice is once.
+
+    Raises `NotFound`, `PermissionRefused`, `Refused` for a last owner (mission E5, under parallel tries as well).
+    """
+
+    def decide(work: Work) -> str:
+        user_id = find_user(work, command.user).user_id
+        lock_owners(work)
+        user = fold(one.event for one in work.load(stream_of(user_id)))
+        held = role_held(work, caller.actor_id)
+        events = removal(held, user, len(owners(work)), command.reason)
+        if user is not None and events:
+            work.append(stream_of(user_id), user.version, events)
+            work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
+        return user_id
+
+    user_id = store.run(account_id, decide, actor=caller.actor_id)
+    return show_user(store, account_id, ShowUser(user=user_id))
+
+
+def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: MintToken) -> MintedToken:
+    """A token with which to act as a user. Raises `AccountSuspended` (mission L3), `NotFound` for who is no user now."""
+    if account_states.state_of(store, account_id) != "active":
+        raise AccountSuspended()
+    with store.work(account_id) as work:
+        user = find_user(work, command.user)
+    if user.state != "active":
+        raise NotFound()
+    life = timedelta(minutes=command.minutes)
+    expires_at = clock.now() + life  # not after what stands in the token
+    token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
+    return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
+
+
+def _login(text: str) -> str:
+    normalised = normalise_address(text)
+    if not _MAIL_ADDRESS.fullmatch(normalised):
+        raise InvalidArgument(field="login", rule="a mail address, as in name@example.org")
+    return normalised

@@ -1,0 +1,79 @@
+"""What identity holds of persons, and how it lets go of it: its part in an erasure (`shared/erasing.py` has the protocol).
+
+A user's profile goes with its person. A last owner's is kept, since an account without an owner could never be ended by
+anybody (mission E5); the receipt says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.identity.projections import removal
+from services.identity.queries import lock_owners, owners
+from shared.erasing import Retained
+from shared.references import normalise_address
+from shared.work import Store, Work
+
+_THEIRS = "account_id = %s AND person_id = ANY (%s::uuid[])"
+
+LAST_OWNER = Retained(
+    what="owner's profile",
+    reason="mission E5: owner data is kept while the account lives (GDPR Art. 6(1)(b))",
+    until="the account's deletion",
+)
+
+
+class IdentityHoldings:
+    """Profiles of users, and the index of their logins."""
+
+    def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
+        values = (work.account_id, list(persons))
+        rows = work.fetch(
+            f"SELECT (SELECT count(*) FROM app_user WHERE {_THEIRS}), (SELECT count(*) FROM login_token"
+            f" WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS}))",
+            (*values, work.account_id, *values),
+        )
+        return dict(zip(("user profiles", "logins"), rows[0], strict=True))
+
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+        """Nothing has to be told elsewhere."""
+
+    def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
+        """Kept if the account would be left without an owner. Asked under the persons' locks, ahead of a cut; the owners'
+        lock then lets no removal of the other owner pass at the same time. Who is cut already is no owner any more."""
+        if not set(owners(work)) & set(persons):
+            return []
+        lock_owners(work)
+        is_last = bool(set(owners(work)) & set(persons)) and not owners(work, apart_from=persons)
+        return [LAST_OWNER] if is_last else []
+
+    def remove(self, work: Work, persons: Sequence[str]) -> int:
+        """A person's rows are few, so one batch takes all; of those who are cut only, for a last owner's stay. The index
+        rows go first: they are found by the others."""
+        cut = sorted(work.cut_persons(persons))
+        values = (work.account_id, cut)
+        (left,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
+        work.later(
+            f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
+            (work.account_id, *values),
+        )
+        for statement in removal(work.account_id, cut):
+            work.later(*statement)
+        return int(left)
+
+    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
+        """Looks by id and by blind index. A login that a new user has taken since is theirs: not a trace."""
+        traces = {kind: count for kind, count in self.count(work, persons).items() if count}
+        index = work.blind_index()
+        tokens = index.tokens("login", [normalise_address(address) for address in addresses])
+        (found,) = work.fetch(
+            "SELECT count(*) FROM login_token t LEFT JOIN app_user u USING (account_id, user_id) WHERE t.account_id = %s"
+            " AND t.token = ANY (%s::bigint[]) AND (u.user_id IS NULL OR u.person_id = ANY (%s::uuid[]))",
+            (work.account_id, tokens, list(persons)),
+        )[0]
+        if found:
+            traces["logins found by blind index"] = found
+        return traces
+
+
+HOLDINGS = IdentityHoldings()

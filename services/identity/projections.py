@@ -1,0 +1,41 @@
+"""Events → rows of identity. Uses what the envelope says and the sealed bytes as they are; opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from services.identity.events import UserAdded, UserRemoved
+from shared.erasing import ErasureReceipted
+from shared.events import Recorded
+from shared.work import Statement
+
+
+def project(recorded: Recorded) -> Iterator[Statement]:
+    """The statements that bring the read model up to an event. Table names are without schema: a replay sets another one."""
+    envelope, event = recorded.envelope, recorded.event
+    account = envelope.account
+    match event:
+        case UserAdded():
+            yield Statement(
+                "INSERT INTO app_user (account_id, user_id, person_id, role, state, added_at, name, login, event_id)"
+                " VALUES (%s, %s, %s, %s, 'active', %s, %s, %s, %s)",
+                (
+                    account, event.user_id, event.person_id, event.role, envelope.time, recorded.sealed["name"],
+                    recorded.sealed["login"], envelope.event,
+                ),
+            )  # fmt: skip
+        case UserRemoved():
+            yield Statement(
+                "UPDATE app_user SET state = 'removed' WHERE account_id = %s AND user_id = %s", (account, event.user_id)
+            )
+        case ErasureReceipted(outcome="retained"):
+            pass
+        case ErasureReceipted():
+            yield from removal(account, event.person_ids)
+        case _:
+            pass
+
+
+def removal(account: str, persons: Sequence[str]) -> Iterator[Statement]:
+    """Removes the profiles of persons."""
+    yield Statement("DELETE FROM app_user WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons)))

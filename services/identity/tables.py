@@ -1,0 +1,37 @@
+"""The rows that identity owns. Sealed columns hold the event's own bytes; the index table holds keyed tokens only.
+
+The table marked `index` is not projected from the log: it is made from opened values, and rebuilt with the keys.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import BYTEA, UUID
+
+metadata = sa.MetaData(schema="lethe")
+_id = UUID(as_uuid=False)
+
+app_user = sa.Table(
+    "app_user",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("user_id", _id, primary_key=True),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("name", BYTEA),
+    sa.Column("login", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("user_by_time", "account_id", "added_at", "user_id"),
+    sa.Index("user_of_person", "account_id", "person_id"),
+)
+login_token = sa.Table(
+    "login_token",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("token", sa.BigInteger, primary_key=True),
+    sa.Column("user_id", _id, nullable=False),
+    sa.Index("token_of_user", "account_id", "user_id"),
+    info={"index": True},
+)
