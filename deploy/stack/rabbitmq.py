@@ -5,7 +5,6 @@ The node and its port mapper listen on 127.0.0.1 alone; it has its own cookie, u
 
 from __future__ import annotations
 
-import glob
 import secrets
 import shutil
 import socket
@@ -38,7 +37,7 @@ disk_free_limit.absolute = 50MB
 
 def server_program() -> Path:
     """The script that runs a node in the foreground: not Debian's wrapper, which would change the user."""
-    found = [Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), *map(Path, glob.glob("/opt/rabbitmq*/sbin/rabbitmq-server"))]
+    found = [Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), *Path("/opt").glob("rabbitmq*/sbin/rabbitmq-server")]
     if on_path := shutil.which("rabbitmq-server"):
         found.append(Path(on_path).resolve())
     for path in found:
@@ -49,7 +48,7 @@ def server_program() -> Path:
 
 def mapper_program() -> str:
     """Erlang's port mapper."""
-    found = shutil.which("epmd") or next(iter(glob.glob("/usr/lib/erlang/erts-*/bin/epmd")), None)
+    found = shutil.which("epmd") or next(map(str, Path("/usr/lib/erlang").glob("erts-*/bin/epmd")), None)
     if found is None:
         raise StackError("Erlang's epmd is missing: install the package `erlang-base`")
     return found
