@@ -71,11 +71,10 @@ def create(
         account = session.operate(
             "lifecycle", "open_account", asked, result_type=AccountView, idempotency_key=new_id()
         )
+    with Session(account.account_id) as session:
         people: list[tuple[str, str, Role]] = [(owner, owner_name, "owner")] if owner else []
         people += [(login, "", "agent") for login in agent or []]
-        added = [
-            _add_user(session, account.account_id, login, person, role) for login, person, role in people
-        ]
+        added = [_add_user(session, login, person, role) for login, person, role in people]
         for address in mailbox or []:
             session.operate(
                 "contacts", "add_mailbox", AddMailbox(address=address), account=account.account_id, result_type=AddedThing,
@@ -155,14 +154,15 @@ def add_user(
     role: RoleOption = "agent",
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Their name.")] = "",
     account: Account = None,
+    as_user: As = None,
     json: Json = False,
 ) -> None:
     """Add a user to an account.
 
     Example: lethe user add berta@harbour-kettles.example --name "Berta Blum" --role agent
     """
-    with Session(account) as session:
-        added = _add_user(session, session.account_id, login, name, role)
+    with Session(account, as_user) as session:
+        added = _add_user(session, login, name, role)
     show_json(added) if json else show(_users_table([added]))
 
 
@@ -194,11 +194,15 @@ def _users(session: Session) -> UserList:
     return UserList(users=pages(fetch), next_after=None)
 
 
-def _add_user(session: Session, account_id: str, login: str, name: str, role: Role) -> UserView:
+def _add_user(session: Session, login: str, name: str, role: Role) -> UserView:
+    """The first owner is added by the operator, everybody else on behalf of the owner (or of `--as USER`)."""
     asked = AddUser(role=role, name=name or login.partition("@")[0], login=login)
-    return session.operate(
-        "identity", "add_user", asked, account=account_id, result_type=UserView, idempotency_key=new_id()
-    )
+    key = new_id()
+    if not any(user.role == "owner" for user in _users(session).users):
+        return session.operate(
+            "identity", "add_user", asked, account=session.account_id, result_type=UserView, idempotency_key=key
+        )
+    return session.call("identity", "add_user", asked, result_type=UserView, idempotency_key=key)
 
 
 def _accounts_table(found: list[AccountView]) -> object:

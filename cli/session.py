@@ -70,23 +70,23 @@ class Session:
     @overload
     def call(
         self, service: str, method: str, argument: Argument = None, *, result_type: type[T],
-        timeout_seconds: float = ..., repeatable: bool = ...,
+        timeout_seconds: float = ..., repeatable: bool = ..., idempotency_key: str | None = ...,
     ) -> T: ...  # fmt: skip
 
     @overload
     def call(
         self, service: str, method: str, argument: Argument = None, *, result_type: None = None,
-        timeout_seconds: float = ..., repeatable: bool = ...,
+        timeout_seconds: float = ..., repeatable: bool = ..., idempotency_key: str | None = ...,
     ) -> Any: ...  # fmt: skip
 
     def call(
         self, service: str, method: str, argument: Argument = None, *, result_type: Any = None,
-        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, repeatable: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, repeatable: bool = False, idempotency_key: str | None = None,
     ) -> Any:  # fmt: skip
         """Calls a method in the account, as its user."""
         return self.client.call(
             service, method, argument, account=self.account_id, token=self.user_token(), result_type=result_type,
-            timeout_seconds=timeout_seconds, repeatable=repeatable,
+            timeout_seconds=timeout_seconds, repeatable=repeatable, idempotency_key=idempotency_key,
         )  # fmt: skip
 
     def query(self, service: str, method: str, argument: Argument, result_type: type[T]) -> T:
