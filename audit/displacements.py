@@ -7,14 +7,15 @@ the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from audit.findings import Findings
+from audit.findings import Findings, Kind
 
 MOST_PLACES = 50_000
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """A place where the log is not as signed. `signed` or `found` is None where there is nothing (commitments, 32 bytes)."""
 
     index: int | None
@@ -22,6 +23,8 @@ class Place(NamedTuple):
     found: bytes | None
     stream: str | None = None
     event_id: str | None = None
+    on_its_way: bool = False
+    """Not signed yet, and not due to be: of interest only where it turns out to be one that was signed elsewhere."""
 
 
 class Displacements:
@@ -31,6 +34,11 @@ class Displacements:
         self._size = size
         self._places: list[Place] = []
         self._beyond = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to explain."""
+        return bool(self._places)
 
     def add(self, place: Place) -> None:
         """Notes a place: a signed one with other or no contents, or contents at a place that was never signed."""
@@ -55,7 +63,7 @@ class Displacements:
                     self._add(findings, "changed", "the event that stands here is not the one that was signed", place)
                 else:
                     gone.append(place)
-            elif place.found is not None and home is None:
+            elif place.found is not None and home is None and not place.on_its_way:
                 self._add(findings, "inserted", _INSERTED if place.index is not None else _UNINDEXED, place)
             elif place.found is not None and home is not None and place.index is None:
                 text = f"its row in the log, at index {home}, is gone"
@@ -65,8 +73,8 @@ class Displacements:
         if self._beyond:
             findings.add("changed", f"and {self._beyond} more places are not as signed; too many to tell what happened there")
 
-    def _add(self, findings: Findings, kind: str, text: str, place: Place) -> None:
-        findings.add(kind, text, index=place.index, stream=place.stream, event_id=place.event_id)  # type: ignore[arg-type]
+    def _add(self, findings: Findings, kind: Kind, text: str, place: Place) -> None:
+        findings.add(kind, text, index=place.index, stream=place.stream, event_id=place.event_id)
 
     def _add_gone(self, findings: Findings, gone: list[Place]) -> None:
         """Events that are nowhere: at the very end of the log they were truncated, elsewhere dropped."""
@@ -80,7 +88,7 @@ class Displacements:
             )
         for place in gone:
             if place.index is not None and place.index < end:
-                self._add(findings, "dropped", "the event that was signed here is gone", place._replace(stream=None, event_id=None))
+                findings.add("dropped", "the event that was signed here is gone", index=place.index)
 
     def _add_moved(self, findings: Findings, moved: list[tuple[int, int, Place]]) -> None:
         homes = {index: home for index, home, _ in moved}

@@ -77,13 +77,13 @@ class EventChecks:
         for field, part in zip(envelope.sealed, row.sealed, strict=True):
             if part is None:
                 self._pruned_keys.append(int(field.key, 16))
-                self._pruned_at.append(row.index)
+                self._pruned_at.append(row.at)
             elif sha256(part).hexdigest() != field.digest:
                 self._add(row, f"the sealed part {field.field} has not the digest that was signed")
 
     def _add(self, row: LogRow, text: str) -> None:
         self._findings.add(
-            "changed", text, index=row.index if row.index >= 0 else None, stream=row.stream, event_id=id_text(row.event_id)
+            "changed", text, index=row.at if row.at >= 0 else None, stream=row.stream, event_id=id_text(row.event_id)
         )
 
 
@@ -103,6 +103,3 @@ def _wrong_columns(row: LogRow, envelope: Envelope, service: str) -> list[str]:
         )
         if not same
     ]
-
-
-

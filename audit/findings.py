@@ -12,9 +12,7 @@ import msgspec
 
 from shared.personal import NotPersonal
 
-Kind = Literal[
-    "changed", "dropped", "inserted", "swapped", "truncated", "reordered", "forked", "unexplained prune", "journal"
-]
+Kind = Literal["changed", "dropped", "inserted", "swapped", "truncated", "reordered", "forked", "unexplained prune", "journal"]
 """changed: an event, a part of it, or a row that belongs to it is not what was signed. dropped: a signed event is gone.
 inserted: an event that was never signed. swapped: two events changed places. truncated: the end of the log is gone, or an
 older checkpoint was put in the place of a newer one. reordered: events stand at other places than they were signed at.

@@ -35,9 +35,7 @@ def read_journal(settings: Settings, service: str, findings: Findings) -> list[C
         return None
 
 
-def compare_cuts(
-    journal: list[Cut], cuts: Mapping[tuple[str, str], datetime], grace: timedelta, findings: Findings
-) -> None:
+def compare_cuts(journal: list[Cut], cuts: Mapping[tuple[str, str], datetime], grace: timedelta, findings: Findings) -> None:
     """Adds a finding for each person whose cut only one of the two knows. A cut of this moment may be on its way."""
     noted = {(cut.account, cut.subject) for cut in journal if cut.kind == "person"}
     now = clock.now()

@@ -34,7 +34,7 @@ class Opened(NamedTuple):
     `event` is an instance of its type; `envelope.data` is the same event, not a dictionary.
     """
 
-    index: int
+    at: int
     envelope: Envelope
     event: Event
 
@@ -64,7 +64,7 @@ class Opener:
         for row in rows:
             salted = row.salted
             if sha256(salted).digest() != row.leaf:
-                raise Tampered("the event is not the one whose leaf is in the log", index=row.index)
+                raise Tampered("the event is not the one whose leaf is in the log", index=row.at)
             kind = self._kinds.get((row.type, row.schema_version))
             if kind is None:
                 yield self._open_older(row)
@@ -72,13 +72,13 @@ class Opener:
             try:
                 envelope = kind.decode(salted[SALT_BYTES:])
             except (ValidationError, DecodeError):
-                raise Tampered("an event's data is not of its type", index=row.index) from None
+                raise Tampered("an event's data is not of its type", index=row.at) from None
             if envelope.type != row.type or envelope.schema != row.schema_version:
-                raise Tampered("the event's row names another type than its envelope", index=row.index)
+                raise Tampered("the event's row names another type than its envelope", index=row.at)
             event = envelope.data
             if kind.personal:
                 self._put_values(row, kind, envelope, event)
-            yield Opened(row.index, envelope, event)
+            yield Opened(row.at, envelope, event)
 
     def _put_values(self, row: LogRow, kind: _Kind, envelope: Envelope, event: Event) -> None:
         fields = envelope.sealed
@@ -86,12 +86,12 @@ class Opener:
             for name in kind.personal.difference([field.field for field in fields]):
                 force_setattr(event, name, None)
         if len(fields) != len(row.sealed):
-            raise Tampered("an event has not the number of sealed parts that it had", index=row.index)
+            raise Tampered("an event has not the number of sealed parts that it had", index=row.at)
         for field, part in zip(fields, row.sealed):  # noqa: B905 - their lengths were compared above
             if part is None:
                 continue
             if sha256(part).hexdigest() != field.digest:
-                raise Tampered("a sealed part is not the one that the event was signed with", index=row.index)
+                raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             cipher = self._cipher(part[1:9])
             if cipher is None:
                 continue
@@ -99,7 +99,7 @@ class Opener:
             try:
                 plain = cipher.decrypt(part[9:21], part[21:], part[:9] + place)
             except InvalidTag:
-                raise Tampered("a sealed part was changed, or stands in another place", index=row.index) from None
+                raise Tampered("a sealed part was changed, or stands in another place", index=row.at) from None
             force_setattr(event, field.field, self._types.decode_value(row.type, field.field, plain))
 
     def _cipher(self, name: bytes) -> AESGCM | None:
@@ -118,11 +118,11 @@ class Opener:
         for field, part in zip(envelope.sealed, row.sealed, strict=True):
             key = None if part is None else self._key_of(part[1:9])
             if part is not None and sha256(part).hexdigest() != field.digest:
-                raise Tampered("a sealed part is not the one that the event was signed with", index=row.index)
+                raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             if part is not None and key is not None:
                 place = place_of(self._service, envelope.stream, envelope.event, envelope.type, field.field)
                 values[field.field] = open_sealed(key, part, place)
-        return Opened(row.index, envelope, self._types.decode(envelope, values))
+        return Opened(row.at, envelope, self._types.decode(envelope, values))
 
 
 def _typed_decoder(kind: type[Event], personal: Iterable[str]) -> Callable[[bytes], Any]:

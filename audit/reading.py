@@ -58,10 +58,10 @@ _FILE_END = b"\xff\xff"
 class LogRow(NamedTuple):
     """A row of the log with its event, as they stand. `salted` is empty where the event is not there.
 
-    `index` is NOT_IN_THE_LOG for an event without a row in the log; `occurred_at` counts microseconds since 1970.
+    `at` is its index, NOT_IN_THE_LOG for an event without a row in the log; `occurred_at` counts microseconds since 1970.
     """
 
-    index: int
+    at: int
     leaf: bytes
     version: int
     schema_version: int
@@ -105,6 +105,9 @@ def auditor_connection(settings: Settings, service: str, *, snapshot: str | None
         connection.rollback()
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise Unavailable("the database went away", service=service) from error
+    except psycopg2.ProgrammingError as error:
+        # a database that was never set up, or where the auditor may not read
+        raise Unavailable("the auditor can't read this database", service=service, sqlstate=error.pgcode) from error
     finally:
         connection.close()
 

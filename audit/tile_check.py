@@ -49,9 +49,7 @@ def open_note_of(settings: Settings, service: str, note: bytes, which: str, find
     return None
 
 
-def check_tiles(
-    tiles: Path, published: Checkpoint, kept: Checkpoint | None, findings: Findings, progress: Progress
-) -> bool:
+def check_tiles(tiles: Path, published: Checkpoint, kept: Checkpoint | None, findings: Findings, progress: Progress) -> bool:
     """True if the entries in the tiles are those that the published checkpoint signs."""
     if kept is not None and kept.size > published.size:
         findings.add(

@@ -47,9 +47,7 @@ FROM lethe.log WHERE index >= %s
 """
 
 
-def verify(
-    settings: Settings, service: str, kept: bytes | None = None, progress: Progress = lambda *_: None
-) -> Verdict:
+def verify(settings: Settings, service: str, kept: bytes | None = None, progress: Progress = lambda *_: None) -> Verdict:
     """Checks the log of a service. `kept` is the note of a checkpoint that the auditor kept elsewhere.
 
     Everything that is not as it was signed becomes a finding. Raises `Unavailable` where the database can't be reached.
@@ -110,18 +108,18 @@ class _Verification:
 
     def _take(self, rows: list[LogRow]) -> None:
         for row in rows:
-            if row.index < self._next:
+            if row.at < self._next:
                 self._add_changed(row, "the log has this index twice")
                 continue
-            self._pass_over(row.index)
-            self._next = row.index + 1
+            self._pass_over(row.at)
+            self._next = row.at + 1
             self._compare(row, next(self._entries, None))
         self._progress("events", self._next, self._published.size)
 
     def _compare(self, row: LogRow, entry: bytes | None) -> None:
         signed = row.leaf if entry is None else entry  # where the tiles can't be read, that is a finding of its own
         if not row.salted:
-            self._displaced.add(Place(row.index, signed, None))
+            self._displaced.add(Place(row.at, signed, None))
             return
         self._checked += 1
         found = sha256(row.salted).digest()
@@ -130,7 +128,7 @@ class _Verification:
                 self._add_changed(row, "the leaf in the log's row is not the one that was signed")
             self._checks.check(row)
         else:
-            self._displaced.add(Place(row.index, signed, found, row.stream, id_text(row.event_id)))
+            self._displaced.add(Place(row.at, signed, found, row.stream, id_text(row.event_id)))
             self._note_unverified(row)
 
     def _pass_over(self, index: int) -> None:
@@ -174,11 +172,12 @@ class _Verification:
     def _take_unsigned(self, rows: list[LogRow]) -> None:
         for row in rows:
             if not row.salted:
-                self._findings.add("dropped", "the event of this row is gone", index=row.index)
+                self._findings.add("dropped", "the event of this row is gone", index=row.at)
             elif sha256(row.salted).digest() != row.leaf:
                 self._add_changed(row, "the event is not the one whose leaf is in the log")
             else:
                 self._checks.check(row)
+                self._add_on_its_way(row, row.at)
 
     def _take_unlogged(self, rows: list[LogRow]) -> None:
         now = clock.now().timestamp()
@@ -186,11 +185,18 @@ class _Verification:
             if abs(now - row.occurred_at / 1e6) <= GRACE.total_seconds():
                 self._pending += 1
                 self._note_unverified(row)
+                self._add_on_its_way(row, None)
             else:
                 found = sha256(row.salted).digest()
                 self._displaced.add(Place(None, None, found, row.stream, id_text(row.event_id)))
 
     # --
+
+    def _add_on_its_way(self, row: LogRow, index: int | None) -> None:
+        """Where signed events are missing, what is not signed yet may be one of them, moved or without its row."""
+        if self._displaced.any:
+            found = sha256(row.salted).digest()
+            self._displaced.add(Place(index, None, found, row.stream, id_text(row.event_id), on_its_way=True))
 
     def _note_unverified(self, row: LogRow) -> None:
         """A cut that stands at another place than it was signed at, or on its way into the log, still explains a prune."""
@@ -200,7 +206,7 @@ class _Verification:
             pass
 
     def _add_changed(self, row: LogRow, text: str) -> None:
-        self._findings.add("changed", text, index=row.index, stream=row.stream, event_id=id_text(row.event_id))
+        self._findings.add("changed", text, index=row.at, stream=row.stream, event_id=id_text(row.event_id))
 
 
 def _entries(tiles: Path, size: int) -> Iterator[bytes]:
