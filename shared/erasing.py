@@ -138,14 +138,14 @@ def _cut(
     )
     if done:
         return done[0], msgspec.convert(done[1], list[Retained]), done[2]
-    work.fetch(
+    work.change(
         "SELECT keys.lock_persons(%s, %s::uuid[])", (work.account_id, list(persons))
     )
     retained = holdings.retained(work, persons)
     counts = {kind: count for kind, count in holdings.count(work, persons).items() if count}
     events: list[Event] = []
     for person in persons if not retained else ():
-        rows = work.fetch(
+        rows = work.change(
             "SELECT item_id, key_id, stream, shared FROM keys.cut_person(%s, %s, %s, %s)",
             (work.account_id, person, request, work.now),
         )

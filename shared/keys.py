@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shared.errors import NotFound, Tampered
+from shared.errors import NotFound
 from shared.root_keys import RootKeys
 from shared.sealing import new_key, open_sealed, seal
 
@@ -123,4 +123,3 @@ class KeyTree:
         return f"item\n{self._service}\n{account_id}\n{item_id}".encode()
 
 
-__all__ = ["AccountKey", "KeyTree", "Tampered", "account_item"]

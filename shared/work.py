@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
 import psycopg2
 import psycopg2.extensions
 from sqlalchemy import create_engine
@@ -167,6 +166,7 @@ class Work:
         self._mints: list[Statement] = []
         self._pending: list[Statement] = []
         self._appended = 0
+        self._has_changed = False
         self.committing = False
         """True once the commit was sent: from then on a lost connection leaves open whether the work was done."""
 
@@ -251,6 +251,11 @@ class Work:
 
     # -- writing
 
+    def change(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a statement that changes something and whose answer is needed now. Committed with the rest."""
+        self._has_changed = True
+        return self.fetch(sql, values)
+
     def later(self, sql: str, values: Sequence[Any] = ()) -> None:
         """A statement for the batch, in order with the others."""
         self._pending.append(Statement(sql, tuple(values)))
@@ -311,12 +316,14 @@ class Work:
 
     def commit(self) -> bool:
         """Sends the batch and commits. True if events were appended."""
-        if not (self._pending or self._mints or self._persons):
-            self._connection.rollback() if self._started else None
+        if not (self._pending or self._mints or self._persons or self._has_changed):
+            if self._started:
+                self._connection.rollback()
             return False
         self._start()
         batch = [*self._holds(), *self._mints, *self._pending]
-        self._cursor.execute(b";".join(self._cursor.mogrify(statement.sql, statement.values or None) for statement in batch))
+        if batch:
+            self._cursor.execute(b";".join(self._cursor.mogrify(one.sql, one.values or None) for one in batch))
         failpoint(f"{self.store.service}.before-commit")
         self.committing = True
         self._connection.commit()
@@ -404,7 +411,7 @@ class Work:
         row = self._account_key_row("ORDER BY generation DESC LIMIT 1")
         if row is None:
             epoch, wrapped, _ = self.store.keys.new_account_key(self.account_id, 1)
-            self.fetch(
+            self.change(
                 "INSERT INTO keys.account_key (account_id, generation, epoch, wrapped, created_at)"
                 " VALUES (%s, 1, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1",
                 (self.account_id, epoch, wrapped, self.now),
@@ -527,5 +534,3 @@ def _translated(error: psycopg2.Error) -> LetheError:
         return Unavailable("the database went away")
     return LetheError("the database refused a statement", sqlstate=code)
 
-
-__all__ = ["SYSTEM_ACTOR", "SealedValue", "Statement", "Store", "Work", "msgspec"]

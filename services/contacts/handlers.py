@@ -23,7 +23,7 @@ from services.contacts.queries import (
     spelling_token,
 )
 from shared.blind_index import BlindIndex
-from shared.errors import InvalidArgument, NotFound, Refused
+from shared.errors import InvalidArgument, NotFound, PersonErased, Refused
 from shared.events import Event
 from shared.ids import new_id
 from shared.references import normalise_address
@@ -34,6 +34,7 @@ from shared.work import Store, Work
 CheckSuppressed = Callable[[Sequence[TextSeen], Sequence[Key]], Suppressed]
 """Asks erasure's suppression list. Asked after the look-up: what was erased before that moment is in the list by then."""
 
+TRIES = 5
 _RESOLVED_ERASED = ResolvedIdentifier(identifier_id=None, person_ids=[], owner="person", spelling_ids=[])
 
 
@@ -52,7 +53,12 @@ def take_in(store: Store, account_id: str, actor: str, command: TakeIn, check: C
         _append(work, index, resolution)
         return TakenIn(texts=answer)
 
-    return store.run(account_id, decide, actor=actor)
+    for _ in range(TRIES):
+        try:
+            return store.run(account_id, decide, actor=actor)
+        except PersonErased:
+            continue  # between look-up and commit: the next look-up does not know them any more
+    raise PersonErased()
 
 
 def _resolve(resolution: Resolution, text: TextSeen, place: int, suppressed: Suppressed) -> ResolvedText:

@@ -170,7 +170,7 @@ def _complete(store: Store, work: Work, request_id: str, proofs: Mapping[str, Re
         certificate.certificate_key(store.settings.path("root-keys"), store.settings.path("verifiers")),
         f"{store.settings.cell}/certificate",
     )  # fmt: skip
-    (cut,) = work.fetch("SELECT keys.cut_item_key(%s, %s, %s)", (work.account_id, request_id, work.now))[0]
+    (cut,) = work.change("SELECT keys.cut_item_key(%s, %s, %s)", (work.account_id, request_id, work.now))[0]
     stream = f"erasure/{request_id}"
     completed = ErasureCompleted(
         request_id=request_id, requested_at=requested_at, completed_at=work.now,
@@ -189,12 +189,11 @@ def due_requests(store: Store, limit: int = 20) -> list[tuple[str, str]]:
     """Claims requests that are due for a look, as (account, request): each by one replica, for `NEXT_LOOK`."""
 
     def decide(work: Work) -> list[tuple[str, str]]:
-        rows = work.fetch(
+        rows = work.change(
             "UPDATE open_request SET look_at = %s WHERE request_id IN (SELECT request_id FROM open_request"
             " WHERE look_at <= %s ORDER BY look_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING account_id, request_id",
             (work.now + NEXT_LOOK, work.now, limit),
         )
-        work.later("SELECT 1")
         return [(account, request) for account, request in rows]
 
     return store.run(SYSTEM_ACTOR, decide)
