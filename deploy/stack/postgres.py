@@ -20,7 +20,7 @@ from urllib.parse import quote
 import psycopg2
 
 from deploy.stack.errors import StackError
-from deploy.stack.processes import SERVER, Program, base_environment, group_of
+from deploy.stack.processes import SERVER, Program, base_environment
 
 SUPERUSER = "lethe_admin"
 LONGEST_SOCKET_PATH = 100
@@ -198,7 +198,7 @@ class Postgres:
     def _own(self, *paths: Path) -> None:
         if self.user is not None:
             for path in paths:
-                shutil.chown(path, self.user, group_of(self.user))
+                shutil.chown(path, self.user, pwd.getpwnam(self.user).pw_gid)
 
     def _as_user(self) -> list[str]:
         """The words before a command that run it as another user than root."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pwd
 import signal
 import subprocess
 import time
@@ -32,7 +31,6 @@ class Program:
     environment: dict[str, str]
     folder: str
     layer: int = WORKER
-    user: str | None = None
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 25.0
     once: dict[str, str] = field(default_factory=dict)
@@ -55,21 +53,13 @@ def launch(program: Program, home: Path) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own, its output in its log, and writes its pid file."""
     log_path = home / "logs" / f"{program.name}.log"
     rotate(log_path)
-    identity: dict[str, Any] = {}
-    if program.user is not None:
-        identity = {"user": program.user, "group": group_of(program.user), "extra_groups": []}
     with log_path.open("ab") as log:
         process = subprocess.Popen(
             program.arguments, env=program.environment | program.once, cwd=program.folder, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log, start_new_session=True, **identity,
+            stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     write_pid_file(home, program.name, process.pid, program.layer)
     return process
-
-
-def group_of(user: str) -> int:
-    """The id of a user's own group."""
-    return pwd.getpwnam(user).pw_gid
 
 
 def rotate(log_path: Path) -> None:

@@ -29,7 +29,6 @@ from shared.settings import ROLES, SERVICES
 from shared.tokens import OPERATOR_ISSUER, create_token_key
 
 SERVERS = ("postgres", "epmd", "rabbitmq")
-BUILT = tuple(service for service in SERVICES if (CHECKOUT / "services" / service / "service.py").exists())
 FOLDERS = ("logs", "run", "blobs", "tiles", "verifiers")
 OWN_ENTRIES = (*FOLDERS, "postgres", "rabbitmq", "root-keys", "stack.json", "ports.json", "clock")
 START_SECONDS = 60.0
@@ -47,7 +46,7 @@ class Stack:
         self, home: Path, replicas: dict[str, int] | None = None, note: Callable[[str], None] = lambda _: None
     ) -> None:
         self.home = home.absolute()
-        self.replicas = dict.fromkeys(BUILT, 1) if replicas is None else dict(replicas)
+        self.replicas = dict.fromkeys(SERVICES, 1) if replicas is None else dict(replicas)
         self._note = note
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -260,12 +259,12 @@ class Stack:
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
         self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url})
         self._note("bringing the databases to their newest schema")
-        for service in BUILT:
+        for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)
 
     def _begin_topology(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.stack.topology", *BUILT], cwd=CHECKOUT, text=True,
+            [sys.executable, "-m", "deploy.stack.topology", *SERVICES], cwd=CHECKOUT, text=True,
             env=base_environment(self.home), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
 

@@ -1,0 +1,201 @@
+"""`lethe up`, `down`, `status`, `logs`, `doctor`, `reset`: the local stack from the terminal. See `deploy/stack`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from cli.exit_status import REFUSED, UNAVAILABLE
+from cli.options import HELP, Json, Yes
+from cli.output import note, show, show_json, table
+from deploy.stack import Stack, StackError
+from deploy.stack.doctor import Check, examine
+from shared.errors import NotFound, Refused, Unavailable
+
+FOLLOW_SECONDS: Final = 0.2
+LINES: Final = 20
+
+
+class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
+    """A process of the stack. `state`: starting, running, stopping, stopped. `restarts`: since the stack came up."""
+
+    name: str
+    kind: str
+    service: str | None
+    replica: int | None
+    pid: int | None
+    state: str
+    restarts: int
+    log: str
+
+
+class StackView(msgspec.Struct, frozen=True, kw_only=True):
+    """The stack: its processes, where its servers are (URLs hold passwords), its logs' tiles and verifier keys."""
+
+    home: str
+    up: bool
+    supervisor: int | None
+    processes: list[ProcessView]
+    databases: dict[str, dict[str, str]]
+    admin_url: str | None
+    amqp_url: str | None
+    tiles: dict[str, str]
+    verifiers: dict[str, str]
+
+
+OUTPUTS: Final[dict[str, Any]] = {"status": StackView, "doctor": list[Check]}
+"""Command → the type of what its `--json` prints."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the program."""
+    for command in (up, down, status, logs, doctor, reset):
+        app.command(command.__name__, context_settings=HELP)(command)
+
+
+def the_stack() -> Stack:
+    """The stack of `LETHE_HOME`, by default of `.lethe` here."""
+    return Stack(Path(os.environ.get("LETHE_HOME", ".lethe")), note=note)
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """Turns what the stack can't do into an error of the command line."""
+    try:
+        yield
+    except StackError as error:
+        raise Unavailable(str(error)) from None
+
+
+def up(
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when everything takes calls, or at once.")] = True,
+) -> None:
+    """Bring up the local stack: PostgreSQL, RabbitMQ, the services and their relays. What runs already goes on.
+
+    Example: lethe up
+    """
+    with said_plainly():
+        the_stack().up(wait=wait)
+
+
+def down() -> None:
+    """Stop the local stack. All it holds stays.
+
+    Example: lethe down
+    """
+    with said_plainly():
+        the_stack().down()
+
+
+def status(json: Json = False) -> None:
+    """Show the processes of the stack, with --json also its URLs and paths. Exit status 6 if it is not up.
+
+    Example: lethe status
+    """
+    with said_plainly():
+        view = msgspec.convert(the_stack().status(), StackView)
+    if json:
+        show_json(view)
+    else:
+        _show(view)
+    if not view.up:
+        raise typer.Exit(UNAVAILABLE)
+
+
+def _show(view: StackView) -> None:
+    if not view.processes:
+        show(f"The stack in {view.home} is down. Bring it up: lethe up")
+        return
+    rows = [
+        (one.name, one.kind, one.pid or "", one.state, one.restarts, os.path.relpath(one.log, view.home))
+        for one in view.processes
+    ]
+    show(table(view.home, ("process", "kind", "pid", "state", "restarts", "log"), rows))
+
+
+def logs(
+    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="A service or a process. Default: all.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines of each.")] = LINES,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")] = False,
+) -> None:
+    """Show the logs of the stack. They never hold personal data.
+
+    Example: lethe logs tickets -n 50
+    """
+    found = _log_files(the_stack().home, service)
+    read: dict[Path, int] = {}
+    for path in found:
+        text = path.read_bytes()
+        read[path] = len(text)
+        _print_lines(path, text.decode("utf-8", "replace").splitlines()[-lines:] if lines else [], len(found) > 1)
+    while follow:
+        time.sleep(FOLLOW_SECONDS)
+        for path in found:
+            read[path] = _print_new(path, read[path], len(found) > 1)
+
+
+def _log_files(home: Path, service: str | None) -> list[Path]:
+    """The logs of a process, or of a service: its replicas' and its relay's."""
+    found = sorted((home / "logs").glob("*.log"))
+    if service is not None:
+        found = [
+            path for path in found
+            if path.stem in (service, f"relay-{service}") or (path.stem.rpartition("-")[0] == service != "relay")
+        ]  # fmt: skip
+    if not found:
+        raise NotFound(f"There is no log of {service}" if service else f"There are no logs in {home}")
+    return found
+
+
+def _print_new(path: Path, seen: int, named: bool) -> int:
+    """Prints the whole lines that came since; returns how far it has read. A log that began anew is read from its start."""
+    size = path.stat().st_size if path.exists() else 0
+    if size <= seen:
+        return seen if size == seen else 0
+    with path.open("rb") as file:
+        file.seek(seen)
+        whole = file.read().rpartition(b"\n")[0]
+    _print_lines(path, whole.decode("utf-8", "replace").splitlines(), named)
+    return seen + len(whole) + 1 if whole else seen
+
+
+def _print_lines(path: Path, lines: list[str], named: bool) -> None:
+    for line in lines:
+        show(f"{path.stem:16} {line}" if named else line)
+
+
+def doctor(json: Json = False) -> None:
+    """Examine this machine and the stack, and say what to do about what is wrong. Exit status 1 if anything is.
+
+    Example: lethe doctor
+    """
+    checks = examine(the_stack())
+    if json:
+        show_json(checks)
+    else:
+        show(table("", ("", "what", "found", "to do"), [(_mark(one), one.what, one.found, one.advice) for one in checks]))
+    if not all(one.well for one in checks):
+        raise typer.Exit(REFUSED)
+
+
+def _mark(check: Check) -> str:
+    return "ok" if check.well else "wrong"
+
+
+def reset(yes: Yes = False) -> None:
+    """Stop the stack and destroy all it holds, the root keys as well.
+
+    Example: lethe reset --yes
+    """
+    stack = the_stack()
+    if not yes and not typer.confirm(f"Destroy everything in {stack.home}?", err=True):
+        raise Refused("Nothing was destroyed.", reason="not confirmed")
+    with said_plainly():
+        stack.reset()

@@ -1,0 +1,125 @@
+"""What keeps a stack from running, each with its remedy. It only looks: nothing is started, mended or changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from deploy.stack import postgres, rabbitmq
+from deploy.stack.errors import StackError
+from deploy.stack.stack import Stack
+from shared import clock
+
+LEAST_FREE_BYTES = 1 << 30
+OLDEST_POSTGRESQL = 15
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: what was found, and what to do where it does not hold."""
+
+    name: str
+    holds: bool
+    found: str
+    remedy: str
+
+
+def examine(home: Path) -> list[Check]:
+    """Everything, in the order in which it is needed."""
+    return [*_machine(home), *_home(home), *_running(home)]
+
+
+# ------------------------------------------------------------------------------------------------------------- the machine
+
+
+def _machine(home: Path) -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Check("Python", sys.version_info >= (3, 11), version, "make setup, with LETHE_PYTHON=/path/to/python3.11 or newer")
+    if "LETHE_DATABASE_URL" in os.environ:
+        yield Check("PostgreSQL", True, "the one that LETHE_DATABASE_URL names", "")
+    else:
+        yield _asked("PostgreSQL", _postgres_version, "make setup")
+    if "LETHE_AMQP_URL" in os.environ:
+        yield Check("RabbitMQ", True, "the one that LETHE_AMQP_URL names", "")
+    else:
+        yield _asked("RabbitMQ", lambda: str(rabbitmq.server_program()), "make setup")
+        yield _asked("Erlang's port mapper", rabbitmq.mapper_program, "make setup")
+    above = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(above).free
+    yield Check("disk", free >= LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free below {above}", "make room: a stack wants 1 GiB")
+    yield Check("home", os.access(above, os.W_OK), str(home), f"let this user write to {above}, or set LETHE_HOME")
+
+
+def _asked(name: str, ask: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(name, True, ask(), remedy)
+    except StackError as error:
+        return Check(name, False, str(error), remedy)
+
+
+def _postgres_version() -> str:
+    folder = postgres.programs()
+    told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    number = told.rpartition("(PostgreSQL) ")[2].split(".")[0].split(" ")[0]
+    if not number.isdecimal() or int(number) < OLDEST_POSTGRESQL:
+        raise StackError(f"{told or folder} is older than PostgreSQL {OLDEST_POSTGRESQL}")
+    return f"{told}, {folder}"
+
+
+# ---------------------------------------------------------------------------------------------------------------- the home
+
+
+def _home(home: Path) -> Iterator[Check]:
+    if not (home / "stack.json").exists():
+        return
+    for name, most in (("stack.json", 0o600), ("root-keys", 0o700)):
+        yield _closed(home / name, most)
+    ahead = clock.offset().total_seconds()
+    yield Check("clock", ahead >= 0, f"{ahead:g} s ahead of the machine's", "it was put back by hand: remove the file `clock`")
+
+
+def _closed(path: Path, most: int) -> Check:
+    if not path.exists():
+        return Check(path.name, False, f"{path} is gone", "put it back from your copy; without it nothing sealed can be opened")
+    mode = path.stat().st_mode & 0o777
+    return Check(path.name, not mode & ~most, f"mode {mode:03o}", f"chmod {most:o} {path}")
+
+
+# ------------------------------------------------------------------------------------------------------------- what runs
+
+
+def _running(home: Path) -> Iterator[Check]:
+    stack = Stack(home)
+    status = stack.status()
+    if not status["processes"]:
+        yield Check("stack", False, "nothing runs", "lethe up")
+        return
+    for process in status["processes"]:
+        yield _process(process)
+    for service, of_roles in status["databases"].items():
+        yield _database(service, of_roles)
+
+
+def _process(process: dict[str, Any]) -> Check:
+    restarts = f", started again {process['restarts']} times" if process["restarts"] else ""
+    remedy = f"lethe logs {process['name']}"
+    return Check(process["name"], process["state"] == "running", f"{process['state']}{restarts}", remedy)
+
+
+def _database(service: str, of_roles: dict[str, str]) -> Check:
+    """Whether every role gets in: a password that somebody changed shows here and not in the middle of the work."""
+    name = f"database of {service}"
+    for role, url in of_roles.items():
+        try:
+            psycopg2.connect(url, connect_timeout=5).close()
+        except psycopg2.Error:
+            return Check(name, False, f"the role {role} gets no connection", "lethe up; then: lethe logs postgres")
+    return Check(name, True, f"all {len(of_roles)} roles get in", "")
