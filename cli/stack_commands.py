@@ -176,17 +176,17 @@ def doctor(json: Json = False) -> None:
 
     Example: lethe doctor
     """
-    checks = examine(the_stack())
+    checks = examine(the_stack().home)
     if json:
         show_json(checks)
     else:
-        show(table("", ("", "what", "found", "to do"), [(_mark(one), one.what, one.found, one.advice) for one in checks]))
-    if not all(one.well for one in checks):
+        show(table("", ("", "what", "found", "to do"), [_row(one) for one in checks]))
+    if not all(one.holds for one in checks):
         raise typer.Exit(REFUSED)
 
 
-def _mark(check: Check) -> str:
-    return "ok" if check.well else "wrong"
+def _row(check: Check) -> tuple[str, str, str, str]:
+    return "ok" if check.holds else "wrong", check.name, check.found, "" if check.holds else check.remedy
 
 
 def reset(yes: Yes = False) -> None:

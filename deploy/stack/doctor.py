@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 
-from deploy.stack import postgres, rabbitmq
+from deploy.stack import postgres, processes, rabbitmq
 from deploy.stack.errors import StackError
 from deploy.stack.stack import Stack
 from shared import clock
@@ -54,7 +54,8 @@ def _machine(home: Path) -> Iterator[Check]:
         yield _asked("Erlang's port mapper", rabbitmq.mapper_program, "make setup")
     above = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(above).free
-    yield Check("disk", free >= LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free below {above}", "make room: a stack wants 1 GiB")
+    room = f"{free / 2**30:.1f} GiB free below {above}"
+    yield Check("disk", free >= LEAST_FREE_BYTES, room, "make room: a stack wants 1 GiB")
     yield Check("home", os.access(above, os.W_OK), str(home), f"let this user write to {above}, or set LETHE_HOME")
 
 
@@ -100,7 +101,9 @@ def _running(home: Path) -> Iterator[Check]:
     stack = Stack(home)
     status = stack.status()
     if not status["processes"]:
-        yield Check("stack", False, "nothing runs", "lethe up")
+        left = ", ".join(sorted(processes.all_noted(home)))
+        found = f"the supervisor is gone, and these still run: {left}" if left else "nothing runs"
+        yield Check("stack", False, found, "lethe up")
         return
     for process in status["processes"]:
         yield _process(process)
