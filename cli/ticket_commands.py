@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.panel import Panel
 from rich.text import Text
 
 from cli.options import HELP, Account, After, As, Json, Limit
-from cli.output import moment, note, one_line, safe, show, show_json, table
+from cli.output import moment, note, one_line, safe, show, show_json, stdout, table
 from cli.session import Session
 from services.contacts.commands import PersonView, ShowPerson
 from services.tickets.commands import (
@@ -21,6 +21,9 @@ from services.tickets.commands import (
     TicketPage,
     TicketWithMessages,
 )
+
+READING_WIDTH: Final = 110
+"""Columns of a message: longer lines are hard to read."""
 
 tickets = typer.Typer(help="Tickets: list, show.", no_args_is_help=True, context_settings=HELP)
 
@@ -91,7 +94,8 @@ def show_ticket(
     show(
         f"ticket {ticket.ticket_id}   requester {ticket.requester_id or 'nobody'}   {len(found.messages)} messages"
     )
-    show(*(_panel(one) for one in found.messages))
+    # by their dates, since an archive may have had the answer before the question; those without a date as they came in
+    show(*(_panel(one) for one in sorted(found.messages, key=lambda one: one.sent_at or one.added_at)))
 
 
 def search(
@@ -128,9 +132,5 @@ def _panel(one: MessageView) -> Panel:
     ]
     body = "\n".join([*map(one_line, headers), "", safe(one.text).strip(), *attached])
     title = Text(f"{moment(one.sent_at) or 'without a date'}   {one.direction}")
-    return Panel(
-        Text(body),
-        title=title,
-        title_align="left",
-        border_style="green" if one.direction == "outgoing" else "blue",
-    )
+    style = "green" if one.direction == "outgoing" else "blue"
+    return Panel(Text(body), title=title, title_align="left", border_style=style, width=min(READING_WIDTH, stdout().width))
