@@ -1,12 +1,14 @@
 """Commands that are done once for one idempotency key: a caller who got no answer sends the command again and gets the same.
 
 Only keyed hashes of the key and of the request are kept, and the ids that the command gave (architecture, "Personal data").
-The row goes in with the command's effects, in one transaction; of two who send the same at once, one meets the row's primary
-key, decides anew and finds the result. What `do` does is undone then, so it must not reach outside of the transaction.
+The row goes in with the command's effects, in one transaction. Of two who send the same at once, the later one waits before it
+looks: otherwise it could miss the row, then see the effects, and say "taken" to the one who took it. A transaction can be
+decided anew, so what `do` does must not reach outside of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +48,7 @@ def done_before(work: Work, actor_id: str, key: str | None, request: msgspec.Str
     """The result of a command that was done under this key, or None. Raises `Conflict` as `once` does."""
     if key is None:
         return None
+    _wait_for_twins(work, actor_id, key)
     command_key, request_hash = _hashes(work, key, request)
     row = work.fetch_one(
         "SELECT request_hash, result FROM lethe.idempotency WHERE account_id = %s AND actor_id = %s AND command_key = %s",
@@ -57,6 +60,12 @@ def done_before(work: Work, actor_id: str, key: str | None, request: msgspec.Str
         raise Conflict("This idempotency key was used for another request.")
     result: dict[str, Any] = row[1]
     return result
+
+
+def _wait_for_twins(work: Work, actor_id: str, key: str) -> None:
+    """Held until the commit. Its number is no keyed hash: of two first commands of an account each would make a key."""
+    digest = hashlib.sha256(f"{work.account_id}\n{actor_id}\n{key}".encode("utf-8", "surrogatepass")).digest()
+    work.fetch("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(digest[:8], "big", signed=True),))
 
 
 def _hashes(work: Work, key: str, request: msgspec.Struct) -> tuple[bytes, bytes]:

@@ -1,12 +1,24 @@
-"""The account: pure decisions about its state. No I/O, no keys."""
+"""The account: pure decisions about its state, and what makes two names the same. No I/O, no keys."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Literal
 
-from services.lifecycle.events import AccountResumed, AccountSuspended, SuspensionReason
+from services.lifecycle.events import AccountOpened, AccountResumed, AccountSuspended, Plan, SuspensionReason
+from shared.errors import InvalidArgument
 
 State = Literal["active", "suspended"]
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what can't be seen, or changes how the rest is seen."""
+
+
+def opening(account_id: str, name: str, plan: Plan) -> AccountOpened:
+    """The event that begins an account. Raises `InvalidArgument` where the name is none."""
+    comparable_name(name)
+    return AccountOpened(account_id=account_id, plan=plan, name=shown_name(name))
 
 
 def suspend(account_id: str, state: State, reason: SuspensionReason) -> AccountSuspended | None:
@@ -17,3 +29,25 @@ def suspend(account_id: str, state: State, reason: SuspensionReason) -> AccountS
 def resume(account_id: str, state: State) -> AccountResumed | None:
     """The event that opens it again; None where it is open."""
     return None if state == "active" else AccountResumed(account_id=account_id)
+
+
+def shown_name(name: str) -> str:
+    """A name as it is kept: NFC, with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def comparable_name(name: str) -> str:
+    """The form by which names are the same: NFKC, without case, single spaces.
+
+    Raises `InvalidArgument` for a name without a letter or digit, with characters that can't be seen, or in the form of an id:
+    wherever an account is named an id will do, so a name must not pass for another account.
+    """
+    shown = shown_name(name)
+    comparable = " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold()).split())
+    if not any(character.isalnum() for character in comparable):
+        raise InvalidArgument(field="name", rule="has a letter or a digit")
+    if any(unicodedata.category(character) in _UNSEEN for character in shown):
+        raise InvalidArgument(field="name", rule="has no characters that can't be seen")
+    if _ID.fullmatch(comparable):
+        raise InvalidArgument(field="name", rule="has not the form of an id")
+    return comparable

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from services.lifecycle.commands import AccountPage, AccountView, ListAccounts
+from services.lifecycle.account import comparable_name
+from services.lifecycle.commands import AccountPage, AccountView, FindAccount, ListAccounts
 from services.lifecycle.events import Names
+from services.lifecycle.routing import Routing
 from shared.errors import NotFound
 from shared.work import SYSTEM_ACTOR, SealedValue, Store
 
@@ -17,16 +19,21 @@ def show_account(store: Store, account_id: str) -> AccountView:
         if row is None:
             raise NotFound()
         (name,) = work.open([SealedValue(row[0], f"account/{account_id}", row[1], Names.ACCOUNT_OPENED, "name")])
-    return AccountView(
-        account_id=account_id, name=name, plan=row[2], state=row[3], opened_at=row[4], changed_at=row[5]
-    )
+    return AccountView(account_id=account_id, name=name, plan=row[2], state=row[3], opened_at=row[4], changed_at=row[5])
 
 
-def account_with_name(store: Store, token: int) -> str | None:
-    """The account that a name's token leads to. The routing table is the one table that no account owns."""
+def find_account(store: Store, routing: Routing, query: FindAccount) -> AccountView:
+    """The account of a name, over the routing table: the one table that no account owns. Raises `NotFound`.
+
+    A token can collide, so the name is looked at once more."""
+    token = routing.token(query.name)
     with store.work(SYSTEM_ACTOR) as work:
         row = work.fetch_one("SELECT account_id FROM account_name WHERE token = %s", (token,))
-    return str(row[0]) if row else None
+    if row is not None:
+        found = show_account(store, row[0])
+        if isinstance(found.name, str) and comparable_name(found.name) == comparable_name(query.name):
+            return found
+    raise NotFound("There is no account of this name.")
 
 
 def list_accounts(store: Store, query: ListAccounts) -> AccountPage:

@@ -14,20 +14,20 @@ from services.lifecycle.commands import (
 from services.lifecycle.events import TYPES
 from services.lifecycle.holdings import HOLDINGS
 from services.lifecycle.projections import project
-from shared.blind_index import BlindIndex
+from services.lifecycle.routing import Routing
 from shared.erasing import Holdings
-from shared.errors import NotFound
+from shared.errors import AccountSuspended
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 
 
 class LifecycleResources:
-    """The service's resources with the index of account names, whose key is the cell's: names lead to accounts."""
+    """The service's resources with the cell's routing: names lead to accounts."""
 
     def __init__(self, resources: Resources) -> None:
         self.store = resources.store
         self.client = resources.client
-        self.names = BlindIndex(resources.settings.path("root-keys", "cell", "routing.key").read_bytes())
+        self.routing = Routing.of(resources.settings)
 
 
 class LifecycleService(Service):
@@ -43,7 +43,7 @@ class LifecycleService(Service):
     @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS)
     def open_account(self, call: Call) -> AccountView:
         """A new account."""
-        return handlers.open_account(self.store, self.runtime.names, actor_of(call), call.argument, call.idempotency_key)
+        return handlers.open_account(self.store, self.runtime.routing, actor_of(call), call.argument, call.idempotency_key)
 
     @rpc_method(argument=ListAccounts, result=AccountPage, roles=OPERATORS)
     def list_accounts(self, call: Call) -> AccountPage:
@@ -53,16 +53,15 @@ class LifecycleService(Service):
     @rpc_method(argument=FindAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY)
     def find_account(self, call: Call) -> AccountView:
         """The account of a name."""
-        token = self.runtime.names.token("account", handlers.normalised(call.argument.name))
-        account_id = queries.account_with_name(self.store, token)
-        if account_id is None:
-            raise NotFound("there is no account of this name")
-        return queries.show_account(self.store, account_id)
+        return queries.find_account(self.store, self.runtime.routing, call.argument)
 
-    @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY)
+    @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY, allow_suspended=True)
     def show_account(self, call: Call) -> AccountView:
-        """The account that the call is about."""
-        return queries.show_account(self.store, account_of(call))
+        """The account that the call is about. While it is suspended, of its users the owner alone sees that it is."""
+        found = queries.show_account(self.store, account_of(call))
+        if found.state == "suspended" and call.actor.kind == "user" and call.actor.role != "owner":
+            raise AccountSuspended()
+        return found
 
     @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS)
     def suspend_account(self, call: Call) -> AccountView:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -38,7 +38,7 @@ from shared.ids import new_id
 from shared.settings import Settings
 from shared.tokens import TokenIssuer, TokenVerifier
 from shared.work import SYSTEM_ACTOR, Store
-from tests.integration.service_home import service_home
+from tests.support.databases import fresh_home, server
 
 OPERATOR = Caller(SYSTEM_ACTOR, is_operator=True)
 
@@ -87,23 +87,30 @@ def subject_erased(account: str, request: str, persons: tuple[str, ...]) -> Enve
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Databases for these tests: each test has an account of its own."""
+    folder: Path = tmp_path_factory.mktemp("identity")
+    with server(folder / "server") as admin_url:
+        with fresh_home(folder / "home", admin_url, ("identity", "contacts")) as settings:
+            made = Desk(settings)
+            yield made
+            made.store.engine.dispose()
+            made.contacts.engine.dispose()
+
+
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A new account on databases of its own."""
-    if "LETHE_TEST_SUPERUSER" not in os.environ:
-        pytest.skip("LETHE_TEST_SUPERUSER names no server")
-    with service_home(os.environ["LETHE_TEST_SUPERUSER"], tmp_path / "home", ("identity", "contacts"), monkeypatch) as settings:
-        made = Desk(settings)
-        yield made
-        made.store.engine.dispose()
-        made.contacts.engine.dispose()
+def desk(cell: Desk) -> Desk:
+    """A new account."""
+    cell.account = new_id()
+    return cell
 
 
 def caller(user: UserView) -> Caller:
     return Caller(user.user_id)
 
 
-def at_once(calls: list[Callable[[], object]]) -> list[object]:
+def at_once(calls: Sequence[Callable[[], object]]) -> list[object]:
     """The results of calls that begin together; an error of ours is a result."""
     together = Barrier(len(calls))
 
@@ -146,7 +153,7 @@ def test_a_refused_command_leaves_no_person_behind(desk: Desk) -> None:
 
 def test_of_two_operators_at_once_one_adds_the_first_owner(desk: Desk) -> None:
     """Ten operators at once: one owner."""
-    results = at_once([lambda number=number: desk.owner(f"o{number}@kettles.example") for number in range(10)])
+    results = at_once([partial(desk.owner, f"o{number}@kettles.example") for number in range(10)])
     assert sum(isinstance(one, UserView) for one in results) == 1
     assert {type(one) for one in results} == {UserView, PermissionRefused}
     assert len(desk.users()) == 1
@@ -181,7 +188,9 @@ def test_a_login_is_one_users(desk: Desk) -> None:
 def test_a_command_sent_again_is_done_once(desk: Desk) -> None:
     """With an idempotency key the same command gives the same user, also when it comes five times at once; another command
     under that key is a conflict, and neither key nor request stands in the row."""
-    owner = desk.add(OPERATOR, "owner", "olga@kettles.example", "first")
+    results = at_once([partial(desk.add, OPERATOR, "owner", "olga@kettles.example", "first")] * 5)
+    (owner, *others) = results
+    assert isinstance(owner, UserView) and others == [owner] * 4
     assert desk.add(OPERATOR, "owner", "olga@kettles.example", "first") == owner
     with pytest.raises(Conflict):
         desk.add(OPERATOR, "owner", "oscar@kettles.example", "first")
@@ -223,12 +232,20 @@ def test_a_last_owner_remains_under_parallel_tries(desk: Desk) -> None:
     """Ten owners remove each other, and themselves, a hundred times at once: one remains (mission E5)."""
     first = desk.owner("o0@kettles.example")
     owners = [first, *(desk.add(caller(first), "owner", f"o{number}@kettles.example") for number in range(1, 10))]
-    tries = [
-        lambda actor=actor, target=target: desk.remove(caller(actor), target.user_id) for actor in owners for target in owners
-    ]
-    results = at_once(tries)
+    results = at_once([partial(desk.remove, caller(actor), target.user_id) for actor in owners for target in owners])
     assert len([one for one in desk.users() if one.role == "owner"]) == 1
     assert {type(one) for one in results} <= {UserView, PermissionRefused, Refused}
+
+
+def test_two_owners_who_leave_at_once_leave_one(desk: Desk) -> None:
+    """The narrowest case, again and again: each of the last two removes themselves (mission E5)."""
+    for number in range(12):
+        desk.account = new_id()
+        first = desk.owner(f"a{number}@kettles.example")
+        second = desk.add(caller(first), "owner", f"b{number}@kettles.example")
+        results = at_once([partial(desk.remove, caller(one), one.user_id) for one in (first, second)])
+        assert {type(one) for one in results} == {UserView, Refused}
+        assert len(desk.users()) == 1
 
 
 def test_a_token_names_the_user(desk: Desk) -> None:
@@ -285,7 +302,7 @@ def test_a_last_owners_profile_is_retained(desk: Desk) -> None:
 
 def test_erasure_and_removal_at_once_leave_an_owner(desk: Desk) -> None:
     """One of two owners is erased while the other is removed: an owner remains, whichever comes first (mission E5)."""
-    for number in range(8):
+    for number in range(12):
         desk.account = new_id()
         first = desk.owner(f"a{number}@kettles.example")
         second = desk.add(caller(first), "owner", f"b{number}@kettles.example")
@@ -293,8 +310,8 @@ def test_erasure_and_removal_at_once_leave_an_owner(desk: Desk) -> None:
         event = subject_erased(desk.account, request, (first.person_id,))
         at_once(
             [
-                lambda event=event: erase_subject(desk.store, HOLDINGS, event),
-                lambda second=second: desk.remove(caller(second), second.user_id),
+                partial(erase_subject, desk.store, HOLDINGS, event),
+                partial(desk.remove, caller(second), second.user_id),
             ]
         )
         assert len([one for one in desk.users() if one.role == "owner"]) >= 1
