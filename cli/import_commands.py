@@ -24,7 +24,7 @@ from cli.importing import Importer
 from cli.options import HELP, Account, As, Json, Limit
 from cli.output import moment, note, show, show_json, stderr, table
 from cli.session import Session
-from services.tickets.commands import MAILS_IN_A_BATCH, ListPutAside, PutAsideList
+from services.tickets.commands import MAILS_IN_A_BATCH, ListPutAside, PutAsideList, PutAsideView, ShowPutAside
 from shared.mail.archive import count
 
 group = typer.Typer(
@@ -34,6 +34,10 @@ group = typer.Typer(
     no_args_is_help=True,
     context_settings=HELP,
 )
+Paths = Annotated[
+    list[Path],
+    typer.Argument(metavar="PATH...", exists=True, help="mbox files, Maildirs, .eml files, folders of these."),
+]
 put_aside = typer.Typer(
     help="The mails that could not be parsed at all.", no_args_is_help=True, context_settings=HELP
 )
@@ -47,12 +51,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("run")
 def import_mail(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH...", exists=True, help="mbox files, Maildirs, .eml files, folders of these."
-        ),
-    ],
+    paths: Paths,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be imported; change nothing.")
     ] = False,
@@ -96,6 +95,32 @@ def list_put_aside(
         return
     lines = [(one.put_aside_id, one.reason, one.size, moment(one.put_aside_at)) for one in found.mails]
     show(table("Put aside", ("put-aside id", "reason", "bytes", "at (UTC)"), lines))
+
+
+@put_aside.command("show")
+def show_put_aside(put_aside_id: str, account: Account = None, as_user: As = None, json: Json = False) -> None:
+    """Show one mail that was put aside: why, when, how large. Nothing of its content was kept.
+
+    Example: lethe import-mail put-aside show 0e729602-9984-48a1-91f3-4b3263c53077
+    """
+    with Session(account, as_user) as session:
+        found = session.query("tickets", "show_put_aside", ShowPutAside(put_aside_id=put_aside_id), PutAsideView)
+    if json:
+        show_json(found)
+        return
+    note("Mend the mail where it came from, then: lethe import-mail put-aside retry PATH")
+    line = (found.put_aside_id, found.reason, found.size, moment(found.put_aside_at))
+    show(table("Put aside", ("put-aside id", "reason", "bytes", "at (UTC)"), [line]))
+
+
+@put_aside.command("retry")
+def retry_put_aside(paths: Paths, account: Account = None, as_user: As = None, json: Json = False) -> None:
+    """Import mail that was put aside again, from where it came: its bytes are kept nowhere else (an erasure could not reach
+    them). What can be read by now is taken in, and is put aside no longer.
+
+    Example: lethe import-mail put-aside retry mail/broken
+    """
+    import_mail(paths, account=account, as_user=as_user, json=json)
 
 
 def progress_bar() -> Progress:

@@ -11,6 +11,7 @@ from cli.account_commands import CreatedAccount
 from cli.canonical import CanonicalExport
 from cli.certificate_commands import Verdict
 from cli.clock_commands import ClockView
+from cli.dead_letter_commands import DeadLetterList
 from cli.erase_commands import Erased
 from cli.import_report import ImportReport
 from cli.keys_commands import KeysStatus, RotationView
@@ -20,7 +21,7 @@ from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
 from services.identity.commands import UserList, UserView
 from services.lifecycle.commands import AccountPage, AccountView
-from services.tickets.commands import PutAsideList, SearchHits, TicketPage, TicketWithMessages
+from services.tickets.commands import PutAsideList, PutAsideView, SearchHits, TicketPage, TicketWithMessages
 from shared.certificate import SignedCertificate
 
 _OWN: dict[str, Any] = {
@@ -34,12 +35,15 @@ _OWN: dict[str, Any] = {
     "import-mail": ImportReport,
     "import-mail run": ImportReport,
     "import-mail put-aside list": PutAsideList,
+    "import-mail put-aside show": PutAsideView,
+    "import-mail put-aside retry": ImportReport,
     "person list": PersonPage,
     "person show": PersonView,
     "person export": PersonExport,
     "ticket list": TicketPage,
     "ticket show": TicketWithMessages,
     "search": SearchHits,
+    "dead-letters list": DeadLetterList,
     "keys rotate": RotationView,
     "keys status": KeysStatus,
     "erase": Erased,

@@ -156,6 +156,10 @@ class ListPutAside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
+class ShowPutAside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    put_aside_id: Id
+
+
 class PutAsideView(msgspec.Struct, frozen=True, kw_only=True):
     put_aside_id: Id
     reason: ReasonText

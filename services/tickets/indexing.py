@@ -21,6 +21,7 @@ class MailIndex:
         self._mails: list[tuple[int, str]] = []
         self._threads: list[tuple[int, str]] = []
         self._tokens: list[tuple[str, list[int]]] = []
+        self._taken_in: list[int] = []
         self._mentions: list[tuple[str, str]] = []
 
     def known(self, identities: Sequence[str]) -> set[str]:
@@ -64,6 +65,7 @@ class MailIndex:
         """The rows of one message."""
         self._mails.append((self._index.token("mail", identity), message_id))
         self._mails.append((self._index.token("source", source_digest), message_id))
+        self._taken_in.append(self._index.token("put aside", source_digest))
         found = words(plain_words(content.subject) + "\n" + plain_words(content.text))
         for text in attached:
             found |= words(plain_words(text))
@@ -96,6 +98,9 @@ class MailIndex:
                 "INSERT INTO mail_token (account_id, token, message_id)"
                 " SELECT DISTINCT ON (token) %s::uuid, token, id FROM unnest(%s::bigint[], %s::uuid[]) AS new (token, id)",
                 (account, [token for token, _ in self._mails], [message for _, message in self._mails]),
+            )
+            self._work.later(
+                "DELETE FROM put_aside WHERE account_id = %s AND source_token = ANY (%s::bigint[])", (account, self._taken_in)
             )
         if self._threads:
             self._work.later(

@@ -21,6 +21,7 @@ from services.tickets.commands import (
     SearchHits,
     SearchTickets,
     ShowAttachment,
+    ShowPutAside,
     ShowTicket,
     TicketPage,
     TicketView,
@@ -212,9 +213,23 @@ def list_put_aside(store: Store, account_id: str, query: ListPutAside) -> PutAsi
             " ORDER BY put_aside_at, put_aside_id LIMIT %s",
             (account_id, query.limit),
         )
-    return PutAsideList(
-        mails=[PutAsideView(put_aside_id=one, reason=reason, size=size, put_aside_at=at) for one, reason, size, at in rows]
-    )
+    return PutAsideList(mails=[_put_aside(row) for row in rows])
+
+
+def show_put_aside(store: Store, account_id: str, query: ShowPutAside) -> PutAsideView:
+    """One of them."""
+    with store.work(account_id) as work:
+        row = work.fetch_one(
+            "SELECT put_aside_id, reason, size, put_aside_at FROM put_aside WHERE account_id = %s AND put_aside_id = %s",
+            (account_id, query.put_aside_id),
+        )
+    if row is None:
+        raise NotFound()
+    return _put_aside(row)
+
+
+def _put_aside(row: tuple[Any, ...]) -> PutAsideView:
+    return PutAsideView(put_aside_id=row[0], reason=row[1], size=row[2], put_aside_at=row[3])
 
 
 def _tickets(work: Work, rows: Sequence[tuple[Any, ...]], ask: AskSpellings) -> list[TicketView]:

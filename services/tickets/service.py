@@ -19,9 +19,11 @@ from services.tickets.commands import (
     MessagePage,
     MessagesOf,
     PutAsideList,
+    PutAsideView,
     SearchHits,
     SearchTickets,
     ShowAttachment,
+    ShowPutAside,
     ShowTicket,
     TicketPage,
     TicketWithMessages,
@@ -124,6 +126,11 @@ class TicketsService(Service):
     def list_put_aside(self, call: Call) -> PutAsideList:
         """The mails that could not be parsed at all, with the reason."""
         return queries.list_put_aside(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=USERS)
+    def show_put_aside(self, call: Call) -> PutAsideView:
+        """One mail that could not be parsed at all."""
+        return queries.show_put_aside(self.store, account_of(call), call.argument)
 
     def _spellings(self, call: Call) -> Callable[[RenderSpellings], RenderedSpellings]:
         account = account_of(call)
