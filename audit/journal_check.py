@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.findings import Findings
 from shared import clock
-from shared.cut_journal import Cut, read
+from shared.cut_journal import Cut, journal_key, read
 from shared.errors import Tampered
 from shared.settings import Settings
 
@@ -39,8 +39,8 @@ def compare_cuts(journal: list[Cut], cuts: Mapping[tuple[str, str], datetime], g
     """Adds a finding for each person whose cut only one of the two knows. A cut of this moment may be on its way."""
     noted = {(cut.account, cut.subject) for cut in journal if cut.kind == "person"}
     now = clock.now()
-    for (_, person), at in cuts.items():
-        if (_, person) not in noted and now - at > grace:
+    for (account, person), at in cuts.items():
+        if (account, person) not in noted and now - at > grace:
             findings.add("journal", f"the log says that person {person} was cut, the cut journal does not")
     for cut in journal:
         if cut.kind == "person" and (cut.account, cut.subject) not in cuts and now - cut.time > grace:
@@ -55,8 +55,6 @@ def _verifier(settings: Settings, service: str) -> Ed25519PublicKey | None:
     except FileNotFoundError:
         pass
     try:
-        from shared.cut_journal import journal_key
-
         if settings.path("root-keys", service, "journal.key").exists():
             return journal_key(settings.path("root-keys"), service).public_key()
     except PermissionError:

@@ -1,0 +1,80 @@
+"""`lethe audit` as a program calls it: exit status, JSON, files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli import audit_commands
+from cli.exit_status import DONE, TAMPERED, UNAVAILABLE, WRONG_USAGE, exit_status_of
+from shared.errors import LetheError
+from tests.integration.audit.audit_stage import AuditStage
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """The exit status of a command, as the program `lethe` gives it, and its stdout."""
+    app = typer.Typer()
+    audit_commands.register(app)
+    result = CliRunner().invoke(app, ["audit", *arguments])
+    if isinstance(result.exception, LetheError):
+        return exit_status_of(result.exception), result.stdout
+    return result.exit_code, result.stdout
+
+
+def verdict(output: str) -> dict[str, Any]:
+    (one,) = json.loads(output)
+    found: dict[str, Any] = one
+    return found
+
+
+def test_verify_ends_with_0_and_with_5(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`audit verify` ends with 0 on a whole log and with 5 on one that was tampered with, and names the event."""
+    monkeypatch.setenv("LETHE_HOME", str(logged.home))
+    kept = logged.home / "kept.json"
+    assert run("checkpoint", "--out", str(kept))[0] == DONE
+    status, output = run("verify", "--service", "contacts", "--checkpoint", str(kept), "--json")
+    assert status == DONE and verdict(output)["kept_size"] == 300
+    logged.as_attacker("DELETE FROM lethe.log WHERE index = 299")
+    status, output = run("verify", "--service", "contacts", "--checkpoint", str(kept), "--json")
+    assert status == TAMPERED
+    assert 299 in [one["index"] for one in verdict(output)["findings"]]
+
+
+def test_replay_ends_with_0_and_with_5(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`audit replay --compare` ends with 0 where rebuilt and live rows are equal, and with 5 where they differ."""
+    monkeypatch.setenv("LETHE_HOME", str(logged.home))
+    status, output = run("replay", "--compare", "--service", "contacts", "--json")
+    assert status == DONE and verdict(output)["equal"] is True
+    logged.as_attacker("UPDATE lethe.person SET origin = 'changed'")
+    status, output = run("replay", "--compare", "--service", "contacts")
+    logged.as_attacker("UPDATE lethe.person SET origin = 'correspondent'")
+    assert status == TAMPERED and "100 row(s) differ" not in output and "differ" in output
+
+
+def test_database_away_ends_with_6(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`audit verify` ends with 6 where the database can't be reached, or there is no stack."""
+    stack = logged.home / "stack.json"
+    whole = stack.read_text()
+    monkeypatch.setenv("LETHE_HOME", str(logged.home))
+    try:
+        data = json.loads(whole)
+        data["databases"]["contacts"]["auditor"] = "postgresql://nobody:x@127.0.0.1:1/none"
+        stack.write_text(json.dumps(data))
+        assert run("verify", "--service", "contacts")[0] == UNAVAILABLE
+        assert run("replay", "--service", "contacts")[0] == UNAVAILABLE
+    finally:
+        stack.write_text(whole)
+    monkeypatch.setenv("LETHE_HOME", str(logged.home / "nowhere"))
+    assert run("verify")[0] == UNAVAILABLE
+
+
+def test_wrong_arguments_end_with_2(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that does not exist, a time that is none, a file that is none: wrong usage."""
+    monkeypatch.setenv("LETHE_HOME", str(logged.home))
+    assert run("verify", "--service", "nothing")[0] == WRONG_USAGE
+    assert run("replay", "--at", "yesterday-ish")[0] == WRONG_USAGE
+    assert run("verify", "--checkpoint", str(logged.home / "missing.json"))[0] == WRONG_USAGE
