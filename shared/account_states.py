@@ -6,7 +6,7 @@ service has not heard of is active: its token could not have been minted otherwi
 
 from __future__ import annotations
 
-from shared.work import Store
+from shared.work import Store, Work
 
 
 def state_of(store: Store, account_id: str) -> str:
@@ -19,9 +19,14 @@ def state_of(store: Store, account_id: str) -> str:
 def set_state(store: Store, account_id: str, state: str, version: int) -> None:
     """Keeps a state unless a newer one is known."""
     with store.work(account_id) as work:
-        work.later(
-            "INSERT INTO lethe.account_state AS known (account_id, state, version) VALUES (%s, %s, %s)"
-            " ON CONFLICT (account_id) DO UPDATE SET state = EXCLUDED.state, version = EXCLUDED.version"
-            " WHERE known.version < EXCLUDED.version",
-            (account_id, state, version),
-        )
+        keep_state(work, state, version)
+
+
+def keep_state(work: Work, state: str, version: int) -> None:
+    """The same as a part of a transaction."""
+    work.later(
+        "INSERT INTO lethe.account_state AS known (account_id, state, version) VALUES (%s, %s, %s)"
+        " ON CONFLICT (account_id) DO UPDATE SET state = EXCLUDED.state, version = EXCLUDED.version"
+        " WHERE known.version < EXCLUDED.version",
+        (work.account_id, state, version),
+    )

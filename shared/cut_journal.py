@@ -20,6 +20,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from shared.durable_files import replace
 from shared.errors import Tampered
 from shared.ids import Id
 from shared.personal import NotPersonal
@@ -49,14 +50,19 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def journal_key(root_keys: Path, service: str) -> Ed25519PrivateKey:
-    """The key that signs a service's journal, made at its first use."""
+    """The key that signs a service's journal, made at its first use; its public half is put with the other verifier keys."""
     path = root_keys / service / "journal.key"
     if not path.exists():
         try:
             write_secret(path, Ed25519PrivateKey.generate().private_bytes_raw())
         except FileExistsError:
             pass
-    return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+    key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+    public = root_keys.parent / "verifiers" / f"journal-{service}.key"
+    if not public.exists():
+        public.parent.mkdir(parents=True, exist_ok=True)
+        replace(public, base64.b64encode(key.public_key().public_bytes_raw()))
+    return key
 
 
 def append(path: Path, key: Ed25519PrivateKey, cuts: Sequence[Cut]) -> None:

@@ -14,8 +14,8 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from shared.cut_journal import Cut, append, journal_key
-from shared.events import Envelope, Event, HexDigest
 from shared.eraser import eraser_cursor
+from shared.events import Envelope, Event, HexDigest
 from shared.failpoints import failpoint
 from shared.ids import Id
 from shared.personal import NotPersonal
@@ -87,9 +87,11 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
         account, lambda work: _cut(store, holdings, work, request, persons), causation=envelope.event
     )
     failpoint(f"{store.service}.erasing-cut")
+    # of persons who are retained nothing was cut here: a restore that applies the journal must not do it either
     entries = [
         Cut(account=account, subject=person, kind="person", reason="erasure", request=request, time=cut_at)
         for person in persons
+        if not retained
     ]
     root_keys = store.settings.path("root-keys")
     append(
@@ -199,11 +201,18 @@ def prune(store: Store, account: str) -> int:
             cursor.connection.commit()
 
 
-def probe(store: Store, holdings: Holdings, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
-    """An independent look for the persons of a request (mission E8): keys, tombstones, rows and index. Empty when clean."""
-    traces = {kind: count for kind, count in holdings.traces(work, persons, addresses).items() if count}
-    if holdings.retained(work, persons):
+def probe(
+    holdings: Holdings, work: Work, request_id: str, persons: Sequence[str], addresses: Sequence[str]
+) -> dict[str, int]:
+    """An independent look for the persons of a request (mission E8): keys, tombstones, rows and index. Empty when clean.
+
+    What the receipt said was retained is no trace, even if the reason is over by now: that takes a request of its own."""
+    said = work.fetch_one(
+        "SELECT retained FROM lethe.erasing WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
+    )
+    if said is not None and said[0]:
         return {}
+    traces = {kind: count for kind, count in holdings.traces(work, persons, addresses).items() if count}
     (keys_left,) = work.fetch_one(
         "SELECT count(*) FROM keys.item_person WHERE account_id = %s AND person_id = ANY (%s::uuid[])",
         (work.account_id, list(persons)),

@@ -110,6 +110,7 @@ class EventTypes:
         self._names = {kind: name for name, kind in self.by_name.items()}
         self._upcasts = dict(upcasts or {})
         self.personal: dict[type[Event], dict[str, Personal]] = {kind: personal_fields(kind) for kind in types.values()}
+        self._public = {kind: _public_part(kind, fields) for kind, fields in self.personal.items()}
         self._value_decoders = {
             (kind, field): msgspec.msgpack.Decoder(_without_erased(hints_of(kind)[field]))
             for kind, fields in self.personal.items()
@@ -153,14 +154,23 @@ class EventTypes:
         for field, value in (values or {}).items():
             fields[field] = self._value_decoders[kind, field].decode(value)
         try:
-            public = msgspec.convert(data, kind, strict=True)
+            public = msgspec.convert(data, self._public[kind], strict=True)
         except msgspec.ValidationError:
             raise Tampered("an event's data is not of its type", type=envelope.type) from None
-        return msgspec.structs.replace(public, **fields) if fields else public
+        return kind(**{name: getattr(public, name) for name in public.__struct_fields__}, **fields)
 
     def decode_value(self, event_type: str, field: str, value: bytes) -> Any:
         """The value of one personal field of a type, from its opened bytes."""
         return self._value_decoders[self.by_name[event_type], field].decode(value)
+
+
+def _public_part(kind: type[Event], personal: Mapping[str, Personal]) -> type[msgspec.Struct]:
+    """The struct of an event's fields in the envelope. (The sealed ones can't be part of it: msgspec reads no union of two
+    structs without tags, and `T | Erased` is one.)"""
+    hints = hints_of(kind)
+    public = [field for field in msgspec.structs.fields(kind) if field.name not in personal]
+    fields: list[Any] = [(one.name, hints[one.name], *(() if one.required else (one.default,))) for one in public]
+    return msgspec.defstruct(f"Public{kind.__name__}", fields, frozen=True, kw_only=True)
 
 
 def _without_erased(hint: Any) -> Any:

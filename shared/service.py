@@ -122,7 +122,7 @@ class Service:
         """An independent look for the persons of a request after their erasure (mission E8)."""
         query: SubjectQuery = call.argument
         with self.store.work(account_of(call)) as work:
-            traces = probe(self.store, self.holdings, work, query.person_ids, query.addresses)
+            traces = probe(self.holdings, work, query.request_id, query.person_ids, query.addresses)
             return ProbeAnswer(traces=traces, receipt=receipt_proof(self.store, work, query.request_id))
 
     @reaction("erasure.SubjectErased")

@@ -48,7 +48,8 @@ def suppress(store: Store, account_id: str, command: Suppress) -> None:
     """Takes mails of a request's persons onto the list. Repeatable; told by a participant before it cuts."""
 
     def decide(work: Work) -> None:
-        senders = [text for kind, text in identifier_entries(addresses_of_request(work, command.request_id)) if kind == "address"]
+        entries = identifier_entries(addresses_of_request(work, command.request_id))
+        senders = [text for kind, text in entries if kind == "address"]
         add_entries(work, mail_entries(command.mails, senders), work.now.date())
 
     store.run(account_id, decide)

@@ -74,7 +74,7 @@ class Desk:
         erase_subject(self.store, HOLDINGS, subject_erased(self.account, request, persons))
         with self.store.work(self.account) as work:
             receipt = work.load(f"erasure/{request}")[-1].envelope.data
-            left = probe(self.store, HOLDINGS, work, persons, ["olga@kettles.example"])
+            left = probe(HOLDINGS, work, request, persons, ["olga@kettles.example"])
         assert left == {}
         return str(receipt["outcome"])
 
