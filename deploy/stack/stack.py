@@ -88,7 +88,7 @@ class Stack:
 
     def reset(self) -> None:
         """Takes the stack down and destroys all it holds, the root keys as well. Nothing of it can be read afterwards."""
-        if self.home.exists() and not any((self.home / name).exists() for name in ("stack.json", "ports.json", "run")):
+        if self.home.exists() and (there := {path.name for path in self.home.iterdir()}) and not there & {"run", "stack.json"}:
             raise StackError(f"{self.home} is not the home of a stack")
         self.down()
         if admin_url := os.environ.get("LETHE_DATABASE_URL"):
