@@ -49,9 +49,10 @@ def request_erasure(
 
     def decide(work: Work) -> RequestedErasure:
         open_one = work.fetch_one(
-            "SELECT request_id, person_ids FROM request WHERE account_id = %s AND state <> 'completed'"
-            " AND person_ids @> %s::uuid[] ORDER BY requested_at LIMIT 1",
-            (account_id, list(persons)),
+            "SELECT r.request_id, r.person_ids FROM request r JOIN request_person p USING (account_id, request_id)"
+            " WHERE p.account_id = %s AND p.person_id = %s AND r.state <> 'completed' AND r.person_ids @> %s::uuid[]"
+            " ORDER BY r.requested_at LIMIT 1",
+            (account_id, persons[0], list(persons)),
         )
         if open_one is not None:
             return RequestedErasure(request_id=open_one[0], person_ids=open_one[1], claim_code=None)

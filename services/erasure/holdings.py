@@ -27,8 +27,9 @@ class ErasureHoldings:
     def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
         """Earlier requests about these persons that are completed and would still open."""
         (count,) = work.fetch(
-            "SELECT count(*) FROM request r JOIN keys.item_key k ON k.account_id = r.account_id AND k.item_id = r.request_id"
-            " WHERE r.account_id = %s AND r.person_ids && %s::uuid[] AND r.state = 'completed'",
+            "SELECT count(DISTINCT r.request_id) FROM request_person p JOIN request r USING (account_id, request_id)"
+            " JOIN keys.item_key k ON k.account_id = r.account_id AND k.item_id = r.request_id"
+            " WHERE p.account_id = %s AND p.person_id = ANY (%s::uuid[]) AND r.state = 'completed'",
             (work.account_id, list(persons)),
         )[0]
         return {"completed requests that open": count} if count else {}

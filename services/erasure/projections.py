@@ -25,6 +25,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                     recorded.sealed.get("addresses"), recorded.sealed.get("reason"), envelope.event,
                 ),
             )  # fmt: skip
+            yield Statement(
+                "INSERT INTO request_person (account_id, person_id, request_id) SELECT %s, unnest(%s::uuid[]), %s",
+                (account, event.person_ids, event.request_id),
+            )
         case ErasureIncomplete():
             yield Statement(
                 "UPDATE request SET state = 'incomplete', unanswered = %s, traces = %s"

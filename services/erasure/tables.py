@@ -26,6 +26,13 @@ request = sa.Table(
     sa.Column("event_id", _id, nullable=False),
     sa.Index("request_by_time", "account_id", "requested_at", "request_id"),
 )
+request_person = sa.Table(  # whom a request is about, by pseudonym
+    "request_person",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("person_id", _id, primary_key=True),
+    sa.Column("request_id", _id, primary_key=True),
+)
 receipt = sa.Table(  # what each participant said; from its event, so not from this service's own log
     "receipt",
     metadata,
