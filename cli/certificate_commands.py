@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +18,12 @@ from rich.text import Text
 from cli.certificate_page import HOLDS, UNVERIFIED, as_html, counts_of, lines_of
 from cli.exit_status import TAMPERED
 from cli.options import HELP, Json, Out
-from cli.output import note, safe, show, show_json, stdout, table, write_file
+from cli.output import moment, note, safe, show, show_json, stdout, table, write_file
 from cli.verifier_keys import verifier_keys
 from services.erasure.participants import participants
 from shared import certificate
 from shared.certificate import Certificate
+from shared.cut_journal import epoch_end_after
 from shared.errors import InvalidArgument, LetheError, Tampered
 from shared.ids import Id
 from shared.personal import NotPersonal
@@ -47,6 +52,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     service: Annotated[str, NotPersonal("the name of a service")] | None
     request: Id | None
     participants: list[Annotated[str, NotPersonal("the name of a service")]]
+    cut_at: datetime | None = None
+    unrecoverable_by: datetime | None = None
+    epoch_ended_at: datetime | None = None
+    """When the last participant's key epoch ended after the cut, from the cut journals of the home; null where they are not
+    at hand, or not all have ended."""
 
 
 def register(app: typer.Typer) -> None:
@@ -100,11 +110,34 @@ def verify(file: File, keys: Keys = None, json: Json = False) -> None:
     elif verdict.holds:
         show(Text("The certificate holds.", style="bold green"))
         show(f"Request {verdict.request}; receipts of {', '.join(verdict.participants)}.")
+        show(second_stage(verdict))
     else:
         where = f" ({verdict.service})" if verdict.service else ""
         show(Text(f"The certificate does NOT hold: {verdict.reason}{where}", style="bold red"))
     if not verdict.holds:
         raise typer.Exit(TAMPERED)
+
+
+def second_stage(verdict: Verdict) -> str:
+    """Whether copies from before the cut still open, in a sentence."""
+    if verdict.epoch_ended_at is not None:
+        return f"Since {moment(verdict.epoch_ended_at)} UTC it is unrecoverable from any copy: the key epochs ended."
+    by = moment(verdict.unrecoverable_by)
+    return f"Unrecoverable from any copy once the key epochs end, at the latest {by} UTC (lethe keys rotate)."
+
+
+def _epochs_ended(good: Certificate, folder: Path | None) -> datetime | None:
+    home = (folder or Path(os.environ.get("LETHE_HOME", ".lethe")) / "verifiers").parent
+    ends = []
+    for one in good.participants:
+        journal = home / "tiles" / one.service / "cut-journal.jsonl"
+        try:
+            public = base64.b64decode((home / "verifiers" / f"journal-{one.service}.key").read_text(), validate=True)
+            ends.append(epoch_end_after(journal, Ed25519PublicKey.from_public_bytes(public), good.cut_at))
+        except (OSError, ValueError, Tampered):
+            ends.append(None)
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def check(document: bytes, keys: Path | None) -> Verdict:
@@ -140,6 +173,9 @@ def check(document: bytes, keys: Path | None) -> Verdict:
         service=None,
         request=good.request,
         participants=[one.service for one in good.participants],
+        cut_at=good.cut_at,
+        unrecoverable_by=good.unrecoverable_by,
+        epoch_ended_at=_epochs_ended(good, keys),
     )
 
 

@@ -99,6 +99,11 @@ def _cut_torn_line(file: BinaryIO) -> str:
     return hashlib.sha256(lines[-2]).hexdigest() if len(lines) > 1 else _FIRST
 
 
+def epoch_end_after(path: Path, public_key: Ed25519PublicKey, moment: datetime) -> datetime | None:
+    """When the first key epoch ended after `moment`: from then on no older copy opens what was cut by then."""
+    return next((cut.time for cut in read(path, public_key) if cut.kind == "epoch" and cut.time >= moment), None)
+
+
 def read(path: Path, public_key: Ed25519PublicKey) -> list[Cut]:
     """All entries, verified. Raises `Tampered` naming the first line that is changed, missing or out of order."""
     previous, cuts = _FIRST, []
