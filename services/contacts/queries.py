@@ -18,7 +18,7 @@ from shared.blind_index import BlindIndex
 from shared.errors import NotFound
 from shared.references import normalise_address, normalise_phone
 from shared.resolving import RenderedSpellings, RenderSpellings, TextSeen
-from shared.words import beginnings
+from shared.words import typed_beginnings
 from shared.work import SealedValue, Store, Work
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -173,8 +173,7 @@ def addresses_of(work: Work, person_id: str) -> list[Any]:
 def _matching(work: Work, text: str) -> list[str]:
     found = set(find_persons(work, text))
     index = work.blind_index()
-    words = {word[:12] for word in text.casefold().split() if word}
-    tokens = index.tokens("name", {word for word in words if word in beginnings(text)})
+    tokens = index.tokens("name", typed_beginnings(text))
     rows = work.fetch(
         "SELECT person_id FROM name_token WHERE account_id = %s AND token = ANY (%s::bigint[])"
         " GROUP BY person_id HAVING count(*) = %s",

@@ -33,7 +33,7 @@ from shared.blobs import BlobStore
 from shared.errors import NotFound
 from shared.personal import ERASED
 from shared.resolving import RenderedSpellings, RenderSpellings
-from shared.words import beginnings, words
+from shared.words import typed_beginnings, words
 from shared.work import SealedValue, Store, Work
 
 AskSpellings = Callable[[RenderSpellings], RenderedSpellings]
@@ -157,8 +157,7 @@ def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpelling
 
 def _by_beginning(work: Work, query: SearchTickets) -> list[tuple[Any, ...]]:
     index = work.blind_index()
-    starts = {word[:12].casefold() for word in query.words.split()} & beginnings(query.words)
-    tokens = index.tokens("start", starts)
+    tokens = index.tokens("start", typed_beginnings(query.words))
     if not tokens:
         return []
     return work.fetch(
