@@ -68,7 +68,14 @@ forbid_services() {
 }
 
 install_packages() {
-    have apt-get && can_be_root || return 1
+    if ! have apt-get; then
+        say "this machine has no apt-get to install $* with"
+        return 1
+    fi
+    if ! can_be_root; then
+        say "this user may not install $*: that takes root or sudo"
+        return 1
+    fi
     say "installing $*"
     status=0
     forbid_services
@@ -79,7 +86,7 @@ install_packages() {
 }
 
 install_rabbitmq() {
-    install_packages rabbitmq-server || die "RabbitMQ is missing, and this user can't install it. Ask for one of these:" \
+    install_packages rabbitmq-server || die "RabbitMQ is missing and could not be installed. One of these will do:" \
         "as root:   apt-get install rabbitmq-server   (its system service may stay off)" \
         "or set:    LETHE_AMQP_URL=amqp://user:password@host:5672/vhost"
     # the package switches its services on for the next start of the machine; they were not there before
@@ -130,6 +137,6 @@ install_postgresql() {
             "or set:    LETHE_DATABASE_URL=postgresql://superuser:password@host:5432/postgres"
 }
 
-[ -x .venv/bin/lethe ] && [ "$(cat .venv/lethe-setup 2>/dev/null)" = "$(wanted)" ] || make_venv
 rabbitmq_is_here || install_rabbitmq
+[ -x .venv/bin/lethe ] && [ "$(cat .venv/lethe-setup 2>/dev/null)" = "$(wanted)" ] || make_venv
 postgresql_is_here || install_postgresql
