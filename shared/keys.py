@@ -71,6 +71,10 @@ class KeyTree:
         self._account_keys[account_id, generation] = (now + KEPT_SECONDS, key)
         return key
 
+    def has_root(self, epoch: int) -> bool:
+        """Whether the root key of an epoch still exists."""
+        return epoch in self._roots.epochs()
+
     def newest(self, account_id: str) -> AccountKey | None:
         """The account key to mint under, if it was opened within the last minute."""
         kept = self._newest.get(account_id)

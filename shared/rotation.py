@@ -78,20 +78,32 @@ def rotate(settings: Settings, service: str, note: Callable[[str], None] = lambd
     failpoint("rotation.begun")
     connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
     rewrapped = rekeyed = items = 0
+    destroyed: list[int] | None = None
     try:
-        for account in _accounts(connection, epoch):
-            was_cut, moved = _rotate_account(connection, tree, account, epoch)
-            rekeyed, rewrapped, items = rekeyed + was_cut, rewrapped + (not was_cut), items + moved
-            failpoint("rotation.account")
-        dump = _dump(connection, service, epoch)
-        note(f"{service}: {rewrapped} accounts re-wrapped, {rekeyed} with a new key")
+        for _ in range(TRIES):
+            for account in _accounts(connection, epoch):
+                was_cut, moved = _rotate_account(connection, tree, account, epoch)
+                rekeyed, rewrapped, items = rekeyed + was_cut, rewrapped + (not was_cut), items + moved
+                failpoint("rotation.account")
+            dump = _dump(connection, service, epoch)
+            if any(row.epoch != epoch for row in dump.accounts):
+                continue  # an account was opened meanwhile, under the old root
+            _write_and_open_dumps(settings, tree, dump)
+            failpoint("rotation.dumped")
+            destroyed = _destroy_older(connection, roots, epoch)
+            if destroyed is not None:
+                break
+        else:
+            raise Conflict("accounts are being opened all the time; stop the services and rotate again")
     finally:
         connection.close()
-    _write_and_open_dumps(settings, tree, dump)
-    failpoint("rotation.dumped")
+    note(f"{service}: {rewrapped} accounts re-wrapped, {rekeyed} with a new key")
+    _remove_older_dumps(settings, service, destroyed)
+    failpoint("rotation.destroyed")
+    _note_in_journal(settings, service, clock.now())
     return Rotated(
         service=service, epoch=epoch, accounts_rewrapped=rewrapped, accounts_rekeyed=rekeyed, items_rewrapped=items,
-        destroyed=_destroy_older(settings, service, roots, epoch, dump),
+        destroyed=destroyed,
     )  # fmt: skip
 
 
@@ -107,7 +119,12 @@ def rotate_transport(settings: Settings) -> int:
 
 def _accounts(connection: Any, epoch: int) -> list[str]:
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT account_id::text FROM keys.account_key WHERE epoch < %s ORDER BY 1", (epoch,))
+        # also accounts that an earlier run, cut short, has under the new root already, and in which somebody was cut since
+        cursor.execute(
+            "SELECT DISTINCT account_id::text FROM keys.account_key k WHERE epoch < %s OR EXISTS (SELECT 1 FROM keys.cut_item c"
+            " WHERE c.account_id = k.account_id AND c.cut_at >= k.created_at) ORDER BY 1",
+            (epoch,),
+        )
         return [account for (account,) in cursor.fetchall()]
 
 
@@ -119,7 +136,7 @@ def _rotate_account(connection: Any, tree: KeyTree, account: str, epoch: int) ->
                 return _rotate_in(cursor, tree, account, epoch)
         except psycopg2.errors.RestrictViolation:
             continue  # a writer wrapped under the old key meanwhile: take its wrap along
-        except psycopg2.errors.ForeignKeyViolation:
+        except (psycopg2.errors.ForeignKeyViolation, psycopg2.errors.DeadlockDetected):
             continue
     raise Conflict("an account's keys are being written all the time; stop the services and rotate again")
 
@@ -146,8 +163,10 @@ def _rotate_in(cursor: Any, tree: KeyTree, account: str, epoch: int) -> tuple[bo
         "INSERT INTO keys.account_key (account_id, generation, epoch, wrapped, created_at) VALUES (%s, %s, %s, %s, %s)",
         (account, generation, epoch, wrapped, clock.now()),
     )
+    # NO KEY: a writer that holds an item's key, and waits for the account's to mint another, must not wait for us in a circle
     cursor.execute(
-        "SELECT item_id::text, generation, wrapped FROM keys.item_key WHERE account_id = %s ORDER BY item_id FOR UPDATE",
+        "SELECT item_id::text, generation, wrapped FROM keys.item_key WHERE account_id = %s ORDER BY item_id"
+        " FOR NO KEY UPDATE",
         (account,),
     )
     moved = [
@@ -206,17 +225,26 @@ def _open_dump(path: Path, tree: KeyTree) -> None:
         raise Tampered("a key dump refers to an older epoch")
 
 
-def _destroy_older(settings: Settings, service: str, roots: RootKeys, epoch: int, dump: KeyDump) -> list[int]:
-    if any(row.epoch != epoch for row in dump.accounts):
-        raise Conflict("a row still refers to an older root key")
-    destroyed = [one for one in roots.epochs() if one < epoch]
-    for one in destroyed:
-        roots.destroy(one)
+def _destroy_older(connection: Any, roots: RootKeys, epoch: int) -> list[int] | None:
+    """Destroys the older root keys and returns their epochs; None, and none is destroyed, if a row refers to one after all.
+
+    The lock waits for writers that are storing the first key of an account, and keeps others from it until the old roots are
+    gone, which they look at after they have stored it (`Work._newest_account_key`)."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE keys.account_key IN SHARE MODE")
+        cursor.execute("SELECT 1 FROM keys.account_key WHERE epoch <> %s LIMIT 1", (epoch,))
+        if cursor.fetchone() is not None:
+            return None
+        destroyed = [one for one in roots.epochs() if one < epoch]
+        for one in destroyed:
+            roots.destroy(one)
+        return destroyed
+
+
+def _remove_older_dumps(settings: Settings, service: str, epochs: list[int]) -> None:
+    for epoch in epochs:
         for place in DUMPS:
-            settings.path("key-dumps", place, service, f"epoch-{one}.dump").unlink(missing_ok=True)
-    failpoint("rotation.destroyed")
-    _note_in_journal(settings, service, clock.now())
-    return destroyed
+            settings.path("key-dumps", place, service, f"epoch-{epoch}.dump").unlink(missing_ok=True)
 
 
 def _note_in_journal(settings: Settings, service: str, now: datetime) -> None:

@@ -40,6 +40,12 @@ STATEMENT_TIMEOUT_MILLISECONDS = 60_000
 TRIES = 8
 """How often a decision is made anew when another writer was first."""
 
+_ITEM_KEYS = (
+    "SELECT k.key_id, k.item_id, k.wrapped, a.generation, a.epoch, a.wrapped FROM keys.item_key k"
+    " JOIN keys.account_key a USING (account_id, generation)"
+)
+"""Item keys with the account keys that they are wrapped under, of one moment: a rotation replaces both."""
+
 SYSTEM_ACTOR = "00000000-0000-0000-0000-000000000000"
 
 
@@ -218,27 +224,27 @@ class Work:
 
     def item_keys(self, items: Iterable[str]) -> dict[str, bytes]:
         """The living keys of these items, read now; an item that has none (cut, or never minted) is left out."""
-        rows = self.fetch(
-            "SELECT item_id, generation, wrapped FROM keys.item_key WHERE account_id = %s AND item_id = ANY (%s::uuid[])",
-            (self.account_id, sorted(set(items))),
-        )
-        return {
-            item: self.store.keys.unwrap_item_key(self.account_id, self._account_key(generation), item, bytes(wrapped))
-            for item, generation, wrapped in rows
-        }
+        found = self._living_keys("k.item_id = ANY (%s::uuid[])", sorted(set(items)))
+        return {item: key for _, item, key in found}
 
     def _keys_by_id(self, names: Iterable[bytes]) -> dict[bytes, bytes]:
-        rows = self.fetch(
-            "SELECT key_id, item_id, generation, wrapped FROM keys.item_key"
-            " WHERE account_id = %s AND key_id = ANY (%s::bytea[])",
-            (self.account_id, list(names)),
-        )
-        return {
-            bytes(name): self.store.keys.unwrap_item_key(
-                self.account_id, self._account_key(generation), item, bytes(wrapped)
-            )
-            for name, item, generation, wrapped in rows
-        }
+        return {name: key for name, _, key in self._living_keys("k.key_id = ANY (%s::bytea[])", list(names))}
+
+    def _living_keys(self, condition: str, value: Sequence[Any]) -> list[tuple[bytes, str, bytes]]:
+        """(key id, item, key) of the item keys that meet a condition with one value."""
+        look = f"{_ITEM_KEYS} WHERE k.account_id = %s AND {condition}"
+        try:
+            return [self._unwrapped(*row) for row in self.fetch(look, (self.account_id, value))]
+        except (NotFound, Tampered):
+            # An epoch may have ended between our look at the rows and at its root key: the rows are under the next one by now
+            return [self._unwrapped(*row) for row in self.fetch(look, (self.account_id, value))]
+
+    def _unwrapped(
+        self, name: Any, item: str, wrapped: Any, generation: int, epoch: int, account_wrapped: Any
+    ) -> tuple[bytes, str, bytes]:
+        keys = self.store.keys
+        account_key = keys.unwrap_account_key(self.account_id, generation, epoch, bytes(account_wrapped))
+        return bytes(name), item, keys.unwrap_item_key(self.account_id, account_key, item, bytes(wrapped))
 
     def cut_persons(self, persons: Iterable[str]) -> set[str]:
         """Which of these persons have a tombstone here."""
@@ -337,6 +343,7 @@ class Work:
         self._start()
         batch = [*self._holds(), *self._mints, *self._pending]
         if batch:
+            self._has_changed = True
             self._cursor.execute(b";".join(self._cursor.mogrify(one.sql, one.values or None) for one in batch))
         self._persons, self._mints, self._pending = set(), [], []
 
@@ -408,7 +415,7 @@ class Work:
         kept = self.store.keys.newest(self.account_id)
         if kept is not None:
             return kept
-        row = self._account_key_row("ORDER BY generation DESC LIMIT 1")
+        row = self._newest_account_key_row()
         if row is None:
             epoch, wrapped, _ = self.store.keys.new_account_key(self.account_id, 1)
             self.change(
@@ -416,23 +423,24 @@ class Work:
                 " VALUES (%s, 1, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1",
                 (self.account_id, epoch, wrapped, self.now),
             )
-            row = self._account_key_row("ORDER BY generation DESC LIMIT 1")
+            if not self.store.keys.has_root(epoch):
+                # A rotation ended between our look and our row. It waits for rows that are on their way, so one that is
+                # there while the root is can't be left behind
+                raise KeyChanged("the epoch has ended")
+            row = self._newest_account_key_row()
             assert row is not None
         generation, epoch, wrapped = row
-        key = self.store.keys.unwrap_account_key(self.account_id, generation, epoch, bytes(wrapped))
+        try:
+            key = self.store.keys.unwrap_account_key(self.account_id, generation, epoch, bytes(wrapped))
+        except NotFound:
+            raise KeyChanged("the epoch has ended") from None
         self.store.keys.keep_newest(self.account_id, AccountKey(generation, key))
         return AccountKey(generation, key)
 
-    def _account_key(self, generation: int) -> bytes:
-        row = self._account_key_row("AND generation = %s", (generation,))
-        if row is None:
-            raise Tampered("an item key refers to an account key that is not there")
-        return self.store.keys.unwrap_account_key(self.account_id, generation, row[1], bytes(row[2]))
-
-    def _account_key_row(self, clause: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+    def _newest_account_key_row(self) -> tuple[Any, ...] | None:
         return self.fetch_one(
-            f"SELECT generation, epoch, wrapped FROM keys.account_key WHERE account_id = %s {clause}",
-            (self.account_id, *values),
+            "SELECT generation, epoch, wrapped FROM keys.account_key WHERE account_id = %s ORDER BY generation DESC LIMIT 1",
+            (self.account_id,),
         )
 
     # -- events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from shared.work import Store, Work
 
 AskContacts = Callable[[TakeIn], TakenIn]
 TRIES = 5
+FIRST_PAUSE_SECONDS = 0.05
 
 
 @dataclass
@@ -82,6 +84,7 @@ def import_mails(
         except PersonErased:
             if attempt == TRIES - 1:
                 raise
+        time.sleep(FIRST_PAUSE_SECONDS * 3**attempt)  # contacts may hear of the erasure a little later than we did
     raise Unavailable()
 
 

@@ -1,0 +1,40 @@
+"""Databases of all services, without processes and broker, for the tests of races and reactions in this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.settings import Settings
+from tests.support.cell import Cell
+from tests.support.contacts import Contacts
+from tests.support.databases import fresh_home
+from tests.support.gate import Gate, gate
+from tests.support.servers import Servers
+
+
+@pytest.fixture(scope="module")
+def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Databases of all services for the tests of one module; each begins with an account of its own."""
+    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser) as made:
+        yield made
+
+
+@pytest.fixture
+def cell(settings: Settings) -> Cell:
+    """One replica of each service, with nothing in its memory."""
+    return Cell(settings)
+
+
+@pytest.fixture
+def contacts(cell: Cell) -> Contacts:
+    """The contacts of a fresh account."""
+    return Contacts(cell)
+
+
+@pytest.fixture
+def turnstile() -> Iterator[Gate]:
+    """Holds writers and cuts before their commits."""
+    with gate() as made:
+        yield made
