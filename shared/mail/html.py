@@ -59,7 +59,7 @@ def _rendered(source: str) -> str:
     try:
         # inscriptis undoes entities twice; so one is put on top.
         text = str(inscriptis.get_text(linear.replace("&amp;", "&amp;amp;"), _CONFIG))
-    except Exception:  # noqa: BLE001  a reader of hostile markup: whatever it trips over, see below
+    except Exception:
         text = ""
     if len("".join(text.split())) < len("".join(bare.split())):  # it dropped something
         text = html.unescape(_TAG.sub("", _BREAK.sub("\n", linear)))

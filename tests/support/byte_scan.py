@@ -57,7 +57,11 @@ def scan(folder: Path, words: Iterable[str], *, skip: Iterable[Path] = ()) -> li
     skipped = {path.resolve() for path in skip}
     hits = []
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_file() or any(parent in skipped for parent in (path.resolve(), *path.resolve().parents)):
+        if (
+            path.is_symlink()
+            or not path.is_file()
+            or any(parent in skipped for parent in (path.resolve(), *path.resolve().parents))
+        ):
             continue
         hits += [Hit(path, *meaning[found]) for found in _found_in(path, pattern)]
     return hits

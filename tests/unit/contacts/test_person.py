@@ -15,7 +15,9 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ALICE = ("address", "alice@example.org")
 
 
-def seen(role: str = "sender", *, is_list: bool = False, name: str = "", spellings: tuple[str, ...] = ("alice@example.org",)) -> IdentifierSeen:
+def seen(
+    role: str = "sender", *, is_list: bool = False, name: str = "", spellings: tuple[str, ...] = ("alice@example.org",)
+) -> IdentifierSeen:
     return IdentifierSeen(
         kind="address", address=ALICE[1], role=role, is_list=is_list, name=name, spellings=list(spellings)
     )  # type: ignore[arg-type]  # fmt: skip

@@ -14,7 +14,12 @@ from shared.ids import new_id
 
 def a_cut() -> Cut:
     return Cut(
-        account=new_id(), subject=new_id(), kind="person", reason="erasure", request=new_id(), time=datetime(2026, 1, 1, tzinfo=UTC)
+        account=new_id(),
+        subject=new_id(),
+        kind="person",
+        reason="erasure",
+        request=new_id(),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
 

@@ -138,7 +138,13 @@ def test_every_event_type_is_decoded_without_its_sealed_fields(service: str) -> 
 REASONS = {"identity": "left", "lifecycle": "by-operator"}
 ONE_ID = "0e729602-9984-48a1-91f3-4b3263c53077"
 EXAMPLES: dict[str, object] = {
-    **dict.fromkeys(("account_id", "user_id", "person_id", "ticket_id", "message_id", "request_id", "identifier_id", "spelling_id", "organisation_id", "requester_id", "author_id", "owner_id", "item_id"), ONE_ID),
+    **dict.fromkeys(
+        (
+            "account_id", "user_id", "person_id", "ticket_id", "message_id", "request_id", "identifier_id", "spelling_id",
+            "organisation_id", "requester_id", "author_id", "owner_id", "item_id",
+        ),
+        ONE_ID,
+    ),
     "person_ids": [ONE_ID], "keys": ["00"], "shared_items": 0, "origin": "quoted", "kind": "address", "owner": "person",
     "channel": "e-mail", "direction": "incoming", "sent_at": None, "attachments": [], "outcome": "erased", "counts": {},
     "retained": [], "cut_at": "2026-01-01T00:00:00Z", "claim_hash": "00", "unanswered": [], "traces": {},
