@@ -17,7 +17,7 @@ demo: setup ## Run the main job on a generated mail archive, or on MAIL=PATH
 	@.venv/bin/lethe demo $(if $(MAIL),--mail "$(MAIL)")
 
 test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
-	$(PYTHON) -m pytest -m "not corpus" $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not corpus" $(PYTEST_ARGS)
 
 test-corpus: setup ## Run the tests on real mail: MAIL_CORPUS=FOLDER
 	$(PYTHON) -m pytest -m corpus $(PYTEST_ARGS)

@@ -42,6 +42,10 @@ class _TooComplex(Exception):
     """More parts, or parts more deeply nested, than any honest mail has."""
 
 
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+"""What RFC 6838 §4.2 lets a media type be"""
+
+
 def parse(raw: bytes) -> tuple[Part, set[str]]:
     """The root part and the defects of the structure. A mail that is too complex keeps its headers, and all
     that follows them is one text."""
@@ -104,7 +108,8 @@ def _defects(root: Part) -> set[str]:
 def content_type(part: Part) -> str:
     """Such as text/plain: lower case, and text/plain for what is malformed (RFC 2045 section 5.2)."""
     try:
-        return str(part.get_content_type())
+        kind = str(part.get_content_type())
+        return kind if _MEDIA_TYPE.fullmatch(kind) else "text/plain"
     except (ValueError, LookupError, TypeError):
         return "text/plain"
 

@@ -223,5 +223,5 @@ def test_an_erasure_finds_nothing_held_here(cell: Cell) -> None:
         erase_subject(cell.store, HOLDINGS, envelope)
     with cell.store.work(opened.account_id) as work:
         assert work.load(f"erasure/{request}")[-1].envelope.data["outcome"] == "nothing held"
-        assert probe(cell.store, HOLDINGS, work, [person], ["olga@kettles.example"]) == {}
+        assert probe(HOLDINGS, work, request, [person], ["olga@kettles.example"]) == {}
     assert show_account(cell.store, opened.account_id) == opened

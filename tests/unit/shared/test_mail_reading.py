@@ -337,6 +337,7 @@ PIECES = st.sampled_from(
         st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 40), PIECES | st.binary(max_size=8)), max_size=8
     )
 )
+@example([(266, 11, b"/\x00")])
 @example([(0, 0, b"Content-Type: multipart/mixed; boundary*=idna''x\n")])
 @example([(0, 0, b"Content-Type: text/plain; charset*=utf-16''x\n")])
 def test_a_mutated_mail_never_raises_anything_but_unreadable(changes: list[tuple[int, int, bytes]]) -> None:
