@@ -142,6 +142,14 @@ _QUERY_KEY = re.compile(
 _COMMON_ENDING = re.compile(
     r"(?:[a-z]{2}|com|org|net|edu|gov|mil|int|info|biz|name|example|test|invalid)", re.IGNORECASE
 )
+_FILE_ENDINGS = frozenset(
+    (
+        "asc", "avi", "bin", "bmp", "bz2", "csv", "dat", "doc", "docx", "eml", "exe", "gif", "gz", "heic", "htm", "html",
+        "ics", "jpeg", "jpg", "json", "log", "mbox", "mov", "mp3", "mp4", "msg", "odp", "ods", "odt", "ogg", "p7m", "p7s",
+        "pdf", "png", "ppt", "pptx", "rar", "rtf", "sig", "svg", "tar", "tgz", "tif", "tiff", "txt", "vcf", "wav", "webp",
+        "xls", "xlsx", "xml", "yaml", "yml", "zip", "7z",
+    )
+)  # fmt: skip
 _VERP_TOKEN = re.compile(
     r"(?:bounces?|bounced?|returns?|owner|errors?|admin|request|list|lists|verp|sentto|news|newsletter|mailer|confirm|reply"
     r"|sub|unsub|subscribe|unsubscribe|help|msprvs\d*|prvs|no|b|\d+|[0-9a-f]*\d[0-9a-f]{5,})",
@@ -179,10 +187,21 @@ def _domain_after(text: str, position: int) -> tuple[str, int]:
     window = text[position : position + MAX_DOMAIN_CHARS]
     if "&" in window or "%" in window:
         decoded, ends = _decoded(text[position : position + 3 * MAX_DOMAIN_CHARS], until=_NO_DOMAIN)
-        match = _DOMAIN.match(decoded)
-        return (match[0], position + ends[match.end() - 1]) if match else ("", position)
-    match = _DOMAIN.match(window)
-    return (match[0], position + match.end()) if match else ("", position)
+        domain = _domain_at_start(decoded)
+        return (domain, position + ends[len(domain) - 1]) if domain else ("", position)
+    domain = _domain_at_start(window)
+    return domain, position + len(domain)
+
+
+def _domain_at_start(text: str) -> str:
+    """The domain with which a text begins; without the ending of a file that is named after an address
+    (`notes on alice@example.org.txt`), where enough is left to be a domain.
+    """
+    match = _DOMAIN.match(text)
+    if match is None:
+        return ""
+    domain, _, last = match[0].rpartition(".")
+    return domain if "." in domain and last.lower() in _FILE_ENDINGS else match[0]
 
 
 def _local_before(text: str, floor: int, end: int) -> tuple[str, int]:

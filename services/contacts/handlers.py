@@ -26,7 +26,7 @@ from shared.blind_index import BlindIndex
 from shared.errors import InvalidArgument, NotFound, PersonErased, Refused
 from shared.events import Event
 from shared.ids import new_id
-from shared.references import normalise_address
+from shared.references import normalise_address, normalise_phone
 from shared.resolving import ResolvedIdentifier, ResolvedText, TakeIn, TakenIn, TextSeen
 from shared.words import beginnings
 from shared.work import Store, Work
@@ -208,8 +208,14 @@ def find_subjects(store: Store, account_id: str, command: FindSubjects) -> Subje
         for address in command.addresses:
             persons += [person for person in find_persons(work, address) if person not in persons]
         known = [address for person in persons for address in addresses_of(work, person) if isinstance(address, str)]
-        given = [_normalised(address) for address in command.addresses]
+        given = [_identifier(address) for address in command.addresses]
         return SubjectsFound(person_ids=persons, addresses=sorted({*known, *given}))
+
+
+def _identifier(text: str) -> str:
+    """An address or a number with its country code, as it is compared."""
+    phone = normalise_phone(text) if "@" not in text else None
+    return phone or _normalised(text)
 
 
 def _normalised(address: str) -> str:
