@@ -108,9 +108,11 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
     )
 
     def give_receipt(work: Work) -> None:
+        stream = erasure_stream(request)
+        # the version first: a receipt that another replica gives after this look is a conflict then, not a second one
+        version = work.versions_of([stream])[stream]
         if not _receipt_exists(work, request):
-            stream = erasure_stream(request)
-            work.append(stream, work.versions_of([stream])[stream], [receipt])
+            work.append(stream, version, [receipt])
 
     store.run(account, give_receipt, causation=envelope.event)
 
