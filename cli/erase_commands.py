@@ -14,6 +14,7 @@ from cli.certificate_commands import check, print_certificate
 from cli.certificate_page import HOLDS
 from cli.erase_progress import follow, progress_table
 from cli.exit_status import INCOMPLETE, TAMPERED
+from cli.insisting import insist
 from cli.options import HELP, Account, As, Json, Limit, Out, Yes
 from cli.output import moment, note, one_line, show, show_json, table, write_file
 from cli.session import Session
@@ -94,9 +95,7 @@ def erase(
             "Say why with --reason TEXT; it is kept with the request.", field="reason", rule="is required"
         )
     with Session(account, as_user) as session:
-        preview = session.query(
-            "erasure", "preview_erasure", PreviewErasure(who=who, addresses=addresses), PreviewedErasure
-        )
+        preview = _preview(session, PreviewErasure(who=who, addresses=addresses))
         if dry_run:
             show_json(preview) if json else _show_preview(session, preview)
             return
@@ -243,9 +242,13 @@ def _finish(
         raise typer.Exit(TAMPERED)
 
 
+def _preview(session: Session, asked: PreviewErasure) -> PreviewedErasure:
+    return insist(lambda _: session.query("erasure", "preview_erasure", asked, PreviewedErasure))
+
+
 def _document(session: Session, request_id: str) -> bytes:
     asked = ShowErasure(request_id=request_id)
-    return session.query("erasure", "show_certificate", asked, CertificateDocument).document
+    return insist(lambda _: session.query("erasure", "show_certificate", asked, CertificateDocument)).document
 
 
 def _show_preview(session: Session, preview: PreviewedErasure) -> None:

@@ -11,22 +11,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Final, TypeVar
 
 from cli.import_report import ImportReport, Tally
+from cli.insisting import AWAY, insist
 from cli.session import Session
 from services.tickets.commands import ImportedMails, ImportMails, KnownSources, KnownSourcesAnswer
-from shared.errors import (
-    AccountSuspended,
-    LetheError,
-    PermissionRefused,
-    PersonErased,
-    TimedOut,
-    Unauthenticated,
-    Unavailable,
-    VersionConflict,
-)
+from shared.errors import AccountSuspended, LetheError, PermissionRefused, Unauthenticated
 from shared.mail.archive import MailSource, walk
 
 T = TypeVar("T")
@@ -37,11 +29,9 @@ WINDOW_BYTES: Final = 32 << 20
 """What is held in memory at once, and asked about in one question."""
 OUTAGE_SECONDS: Final = 60.0
 LEAST_TRIES: Final = 4
-LONGEST_PAUSE_SECONDS: Final = 2.0
 BATCH_SECONDS: Final = 20.0
 """How long a batch may take before it is sent again; longer for large ones, and at each further try."""
 
-_AWAY = (Unavailable, TimedOut, PersonErased, VersionConflict)
 _FOR_ALL = (AccountSuspended, PermissionRefused, Unauthenticated)
 Advance = Callable[[int], None]
 
@@ -114,7 +104,7 @@ class Importer:
                 ),
                 seconds,
             )
-        except (*_AWAY, *_FOR_ALL):
+        except (*AWAY, *_FOR_ALL):
             raise
         except LetheError as error:
             if len(batch) > 1:
@@ -128,18 +118,11 @@ class Importer:
         self._advance(len(batch))
 
     def _insist(self, call: Callable[[float], T], seconds: float) -> T:
-        """Calls until there is an answer, for a minute of outage."""
-        begun, pause, tries = monotonic(), 0.1, 0
-        while True:
-            tries += 1
-            try:
-                return call(seconds * tries)
-            except _AWAY:
-                if monotonic() - begun > OUTAGE_SECONDS and tries >= LEAST_TRIES:
-                    raise
-            self._tally.interruptions += 1
-            sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        """Calls until there is an answer, for a minute of outage; each further try may take longer."""
+        return insist(lambda tries: call(seconds * tries), OUTAGE_SECONDS, LEAST_TRIES, self._count_interruption)
+
+    def _count_interruption(self) -> None:
+        self._tally.interruptions += 1
 
 
 def grouped(sources: Iterable[MailSource], most: int, most_bytes: int) -> Iterator[list[MailSource]]:
