@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.contacts.commands import (
     AddedThing,
@@ -13,7 +13,7 @@ from services.contacts.commands import (
     SubjectsFound,
 )
 from services.contacts.events import IdentifierAdded, OrganisationAdded, PersonAdded, PersonNamed, SpellingAdded
-from services.contacts.person import Key, Resolution, Suppressed, is_erased_here, keys_of, refusal
+from services.contacts.person import Key, KnownIdentifier, Resolution, Suppressed, is_erased_here, keys_of, refusal
 from services.contacts.queries import (
     addresses_of,
     find_persons,
@@ -31,7 +31,7 @@ from shared.resolving import ResolvedIdentifier, ResolvedText, TakeIn, TakenIn, 
 from shared.words import beginnings
 from shared.work import Store, Work
 
-CheckSuppressed = Callable[[Sequence[TextSeen], Sequence[Key]], Suppressed]
+CheckSuppressed = Callable[[Sequence[TextSeen], Sequence[Key], Mapping[Key, KnownIdentifier]], Suppressed]
 """Asks erasure's suppression list. Asked after the look-up: what was erased before that moment is in the list by then."""
 
 TRIES = 5
@@ -45,7 +45,7 @@ def take_in(store: Store, account_id: str, actor: str, command: TakeIn, check: C
         index = work.blind_index()
         keys = keys_of(command.texts)
         known = known_identifiers(work, index, keys)
-        suppressed = check(command.texts, keys)
+        suppressed = check(command.texts, keys, known)
         known_spellings(work, index, known, command.texts)
         resolution = Resolution(known, new_id, work.now)
         answer = [_resolve(resolution, text, place, suppressed) for place, text in enumerate(command.texts)]

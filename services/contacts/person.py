@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -53,6 +53,15 @@ def is_from_before(text: TextSeen, day: date) -> bool:
     """Whether a text counts as older than an erasure on `day`: the list keeps the day only, so that day is before; a text
     without any date counts as old (architecture, "Erasure", 6)."""
     return text.earliest is None or text.earliest.date() <= day
+
+
+def parties(text: TextSeen, known: Mapping[Key, KnownIdentifier]) -> list[str]:
+    """The addresses with which a text's content may be on the suppression list: its senders'; and its recipients', where
+    the account itself wrote it. An answer to somebody goes with them, and must not come back without them."""
+    senders = [seen for seen in text.identifiers if seen.role == "sender"]
+    owners = {one.owner for seen in senders if (one := known.get((seen.kind, seen.address))) is not None}
+    recipients = [seen for seen in text.identifiers if seen.role == "recipient"] if "account" in owners else []
+    return [seen.address for seen in (*senders, *recipients)]
 
 
 def refusal(text: TextSeen, position: int, suppressed: Suppressed) -> str | None:
@@ -122,14 +131,18 @@ class Resolution:
         return known
 
     def _claim(self, known: KnownIdentifier) -> None:
-        """Somebody writes from an address that was taken for a list's: it is theirs from now on."""
-        person = self._new_id()
-        known.owner, known.person_ids, known.origin, known.is_named = "person", [person], "correspondent", False
-        self._note(f"person/{person}", PersonAdded(person_id=person, origin="correspondent"))
+        """Somebody writes from an address that was taken for a list's: it is theirs from now on. Whoever it belonged to before
+        it was taken for one (a person quoted then) is that somebody: two persons with one address could not both be erased."""
+        known.owner = "person"
+        if not known.person_ids:
+            person = self._new_id()
+            known.person_ids, known.origin, known.is_named = [person], "correspondent", False
+            self._note(f"person/{person}", PersonAdded(person_id=person, origin="correspondent"))
+            self.shared.append((known.identifier_id, person))
         self._note(
-            f"identifier/{known.identifier_id}", IdentifierShared(identifier_id=known.identifier_id, person_id=person)
+            f"identifier/{known.identifier_id}",
+            IdentifierShared(identifier_id=known.identifier_id, person_id=known.person_ids[0]),
         )
-        self.shared.append((known.identifier_id, person))
 
     def _learn(self, known: KnownIdentifier, seen: IdentifierSeen) -> None:
         (person,) = known.person_ids
@@ -143,19 +156,28 @@ class Resolution:
 
     def _spell(self, known: KnownIdentifier, seen: IdentifierSeen) -> None:
         for text in seen.spellings:
-            if text not in known.spellings:
+            # under an identifier of nobody a name would outlive whom it names
+            stored = text if known.owner == "person" else without_name(text)
+            if stored not in known.spellings:
                 spelling = self._new_id()
-                known.spellings[text] = spelling
+                known.spellings[stored] = spelling
+                persons = known.person_ids if known.owner == "person" else []
                 self._note(
                     f"identifier/{known.identifier_id}",
                     SpellingAdded(
-                        identifier_id=known.identifier_id, spelling_id=spelling, person_ids=known.person_ids, text=text
+                        identifier_id=known.identifier_id, spelling_id=spelling, person_ids=persons, text=stored
                     ),
                 )
-                self.new_spellings.append(((seen.kind, seen.address), text, spelling, known.identifier_id))
+                self.new_spellings.append(((seen.kind, seen.address), stored, spelling, known.identifier_id))
+            known.spellings.setdefault(text, known.spellings[stored])
 
     def _note(self, stream: str, event: Event) -> None:
         self.events.setdefault(stream, []).append(event)
+
+
+def without_name(spelling: str) -> str:
+    """The address of a whole mailbox: of `Alice Smith <alice@example.org>` what stands between the angle brackets."""
+    return spelling[spelling.rindex("<") + 1 : -1] if spelling.endswith(">") and "<" in spelling else spelling
 
 
 def keys_of(texts: Iterable[TextSeen]) -> list[Key]:

@@ -13,7 +13,7 @@ from services.contacts.commands import (
     ShowPerson,
 )
 from services.contacts.events import Names
-from services.contacts.person import Key, KnownIdentifier
+from services.contacts.person import Key, KnownIdentifier, without_name
 from shared.blind_index import BlindIndex
 from shared.errors import NotFound
 from shared.references import normalise_address, normalise_phone
@@ -28,7 +28,8 @@ def known_identifiers(work: Work, index: BlindIndex, keys: Sequence[Key]) -> dic
     """The identifiers that are known, by kind and address. An identifier of an erased person is not."""
     by_token = {index.token(*key): key for key in keys}
     rows = work.fetch(
-        "SELECT t.token, i.identifier_id, i.owner, array_agg(p.person_id) FILTER (WHERE p.person_id IS NOT NULL),"
+        "SELECT t.token, i.identifier_id, i.owner,"
+        " array_agg(p.person_id ORDER BY p.person_id) FILTER (WHERE p.person_id IS NOT NULL),"
         " min(p.origin), bool_or(p.name IS NOT NULL)"
         " FROM identifier_token t JOIN identifier i USING (account_id, identifier_id)"
         " LEFT JOIN identifier_person o USING (account_id, identifier_id)"
@@ -60,7 +61,7 @@ def known_spellings(
         for seen in text.identifiers:
             key: Key = (seen.kind, seen.address)
             if key in known:
-                for spelling in seen.spellings:
+                for spelling in {*seen.spellings, *map(without_name, seen.spellings)}:
                     by_token[spelling_token(index, key, spelling)] = (key, spelling)
     rows = work.fetch(
         "SELECT token, spelling_id FROM spelling_token WHERE account_id = %s AND token = ANY (%s::bigint[])",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.contacts import handlers, queries
 from services.contacts.commands import (
@@ -19,7 +19,7 @@ from services.contacts.commands import (
 )
 from services.contacts.events import TYPES
 from services.contacts.holdings import HOLDINGS
-from services.contacts.person import Key, Suppressed
+from services.contacts.person import Key, KnownIdentifier, Suppressed, parties
 from services.contacts.projections import project
 from shared.erasing import Holdings
 from shared.resolving import (
@@ -54,7 +54,9 @@ class ContactsService(Service):
         """Resolve the identifiers of a batch of texts to persons, adding whoever is new."""
         account = account_of(call)
 
-        def check(texts: Sequence[TextSeen], keys: Sequence[Key]) -> Suppressed:
+        def check(
+            texts: Sequence[TextSeen], keys: Sequence[Key], known: Mapping[Key, KnownIdentifier]
+        ) -> Suppressed:
             answer = self.runtime.client.call(
                 "erasure",
                 "check_suppressed",
@@ -63,7 +65,7 @@ class ContactsService(Service):
                         MailToCheck(
                             message_key=one.message_key,
                             content_digest=one.content_digest,
-                            senders=[seen.address for seen in one.identifiers if seen.role == "sender"],
+                            senders=parties(one, known),
                         )
                         for one in texts
                     ],

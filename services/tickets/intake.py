@@ -63,7 +63,7 @@ def gather(mail: Mail) -> Gathered:
                 one = gathered.seen.setdefault(key, Seen())
                 one.role = max(one.role, role, key=ROLES.index)
                 one.is_list |= key[1] in mail.list_addresses
-                one.name = one.name or (mailbox.name if not one.is_list else "")
+                one.name = one.name or ("" if one.is_list else own_name(mailbox))
                 one.spellings[spelling_of(mailbox, is_list=one.is_list)] = None
     for part in (gathered.subject, gathered.text, *gathered.names, *gathered.contents):
         for spelling in part[1] if part is not None else ():
@@ -80,12 +80,14 @@ def _key_of(mailbox: Mailbox) -> IdentifierKey | None:
 def spelling_of(mailbox: Mailbox, *, is_list: bool) -> str:
     """How a mailbox is shown. The name goes with the address, since it is that person's; a name that stands with a list's
     address, or that is itself somebody's address, is left out: it would outlive whom it names."""
-    if not mailbox.name or is_list:
-        return mailbox.address
+    name = "" if is_list else own_name(mailbox)
+    return f"{name} <{mailbox.address}>" if name else mailbox.address
+
+
+def own_name(mailbox: Mailbox) -> str:
+    """The name of a mailbox, unless it is, or holds, an identifier of somebody else ("bob@example.org via Forum")."""
     own = normalise_address(mailbox.address)
-    if any(found.normalised != own for found in find_identifiers(mailbox.name)):
-        return mailbox.address
-    return f"{mailbox.name} <{mailbox.address}>"
+    return "" if any(found.normalised != own for found in find_identifiers(mailbox.name)) else mailbox.name
 
 
 class Referenced:

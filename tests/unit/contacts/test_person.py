@@ -7,8 +7,15 @@ from itertools import count
 
 import pytest
 
-from services.contacts.events import IdentifierAdded, IdentifierMarkedAsList, IdentifierShared, PersonAdded, PersonNamed
-from services.contacts.person import KnownIdentifier, Resolution, Suppressed, is_erased_here, refusal
+from services.contacts.events import (
+    IdentifierAdded,
+    IdentifierMarkedAsList,
+    IdentifierShared,
+    PersonAdded,
+    PersonNamed,
+    SpellingAdded,
+)
+from services.contacts.person import KnownIdentifier, Resolution, Suppressed, is_erased_here, parties, refusal
 from shared.resolving import IdentifierSeen, TextSeen
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -95,3 +102,32 @@ def test_an_erased_address_stays_erased_in_what_others_write() -> None:
     assert is_erased_here(old, quoted, back, suppressed)
     assert not is_erased_here(new, quoted, back, suppressed)
     assert not is_erased_here(new, seen("sender"), None, suppressed)
+
+
+def test_a_name_is_not_kept_with_an_address_that_is_nobodys() -> None:
+    """Under a list's or the account's own address a name would outlive the person whom it names."""
+    for owner in ("list", "account"):
+        one = resolution({ALICE: KnownIdentifier("i", owner, [], {}, None)})  # type: ignore[arg-type]
+        known = one.see(seen("recipient", spellings=("Greta Thorn <alice@example.org>",)))
+        kept = [event.text for events in one.events.values() for event in events if isinstance(event, SpellingAdded)]
+        assert kept == ["alice@example.org"]
+        assert set(known.spellings) == {"Greta Thorn <alice@example.org>", "alice@example.org"}
+
+
+def test_whoever_was_quoted_before_the_address_was_taken_for_a_list_is_the_one_who_writes() -> None:
+    """Two persons with one address could not both be erased."""
+    one = resolution({ALICE: KnownIdentifier("i", "list", ["p"], {}, "quoted")})
+    assert one.see(seen()).person_ids == ["p"]
+    assert PersonAdded not in events_of(one)
+
+
+def test_an_answer_of_the_account_counts_with_those_to_whom_it_went() -> None:
+    """Else it would come back under another Message-ID after its recipient's erasure."""
+    desk = ("address", "support@desk.example")
+    answer = text(
+        NOW,
+        IdentifierSeen(kind="address", address=desk[1], role="sender", spellings=[desk[1]]),
+        seen("recipient"),
+    )
+    assert parties(answer, {desk: KnownIdentifier("d", "account", [])}) == [desk[1], ALICE[1]]  # type: ignore[dict-item]
+    assert parties(answer, {desk: KnownIdentifier("d", "person", ["p"])}) == [desk[1]]  # type: ignore[dict-item]
