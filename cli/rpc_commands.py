@@ -13,7 +13,7 @@ import typer
 from cli.options import HELP, Account, As
 from cli.output import show, show_json, table
 from cli.session import DEFAULT_TIMEOUT_SECONDS, Session
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, NotFound
 from shared.personal import NotPersonal
 from shared.settings import SERVICES
 
@@ -77,11 +77,13 @@ def rpc(
     except msgspec.DecodeError:
         raise InvalidArgument("JSON is not JSON", field="argument", rule="is a JSON object") from None
     declared = next((one for one in declared_methods(service) if one[0] == method), None)
-    if declared is not None and declared[1].argument is not None:
+    if declared is None:
+        raise NotFound(f"there is no method {service}.{method}; those that there are: lethe rpc list")
+    if declared[1].argument is not None:
         # so that bytes may stand as base64; what does not fit is sent as it is, and the service says what is wrong
         with contextlib.suppress(msgspec.MsgspecError):
             value = msgspec.json.decode(argument, type=declared[1].argument)
-    only_operators = declared is not None and declared[1].roles == frozenset({"operator"})
+    only_operators = declared[1].roles == frozenset({"operator"})
     with Session(account, as_user) as session:
         if operator or only_operators:
             chosen = session.account_id if account is not None else None
