@@ -87,11 +87,12 @@ class RenderedSpellings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MailToCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mail's keys for the suppression list. The content counts together with a sender: a "Thank you." is not one person's."""
+    """A mail's keys for the suppression list. The content counts together with a sender (or, of an answer by the
+    account, a recipient): a "Thank you." is not one person's."""
 
     message_key: MailKey
     content_digest: Digest
-    senders: Annotated[list[Address], msgspec.Meta(max_length=1_000)] = []
+    senders: Annotated[list[Address], msgspec.Meta(max_length=20_000)] = []
 
 
 class IdentifierToCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -45,19 +45,19 @@ class TicketsHoldings:
         while True:
             with store.work(account_id) as work:
                 rows = work.fetch(
-                    "SELECT message_id, ticket_id, content, event_id, direction FROM message"
+                    "SELECT message_id, ticket_id, content, event_id FROM message"
                     f" WHERE {_THEIRS} AND message_id > %s ORDER BY message_id LIMIT %s",
                     (account_id, list(persons), after, BATCH),
                 )
                 opened = work.open(
                     [
                         SealedValue(content, f"ticket/{ticket}", event, Names.MESSAGE_ADDED, "content")
-                        for _, ticket, content, event, _ in rows
+                        for _, ticket, content, event in rows
                     ]
                 )
             mails = [
-                MailToCheck(message_key=one.mail_key, content_digest=one.digest, direction=row[4])
-                for row, one in zip(rows, opened, strict=True)
+                MailToCheck(message_key=one.mail_key, content_digest=one.digest)
+                for one in opened
                 if isinstance(one, MessageContent)
             ]
             if mails:
