@@ -33,7 +33,7 @@ from services.erasure.commands import (
 )
 from shared import certificate
 from shared.errors import InvalidArgument, LetheError, TimedOut, Unavailable
-from shared.ids import Id
+from shared.ids import new_id
 from shared.personal import NotPersonal
 
 erasures = typer.Typer(
@@ -104,7 +104,7 @@ def erase(
         if not yes and sys.stdin.isatty():
             typer.confirm("Erase this for good? Nobody can bring it back.", abort=True, err=True)
         request = RequestErasure(who=who, reason=reason, addresses=addresses)
-        asked = _request(session, request, preview.person_ids, timeout)
+        asked = _request(session, request, timeout)
         note(
             f"Request {asked.request_id}"
             + (f", claim code {asked.claim_code} (shown once)" if asked.claim_code else "")
@@ -198,25 +198,18 @@ def retry(
     raise typer.Exit(INCOMPLETE)
 
 
-def _request(
-    session: Session, request: RequestErasure, persons: list[Id], timeout: float
-) -> RequestedErasure:
-    """Makes the request once, whatever breaks: before it asks again it looks whether the first one arrived."""
-    begun = monotonic()
+def _request(session: Session, request: RequestErasure, timeout: float) -> RequestedErasure:
+    """Makes the request once, whatever breaks: under one key it is asked again until there is an answer."""
+    begun, key = monotonic(), new_id()
     while True:
         try:
-            return session.call("erasure", "request_erasure", request, result_type=RequestedErasure)
+            return session.call(
+                "erasure", "request_erasure", request, result_type=RequestedErasure, idempotency_key=key
+            )
         except (TimedOut, Unavailable):
             if monotonic() - begun > timeout:
                 raise
         sleep(0.5)
-        try:
-            made = session.query("erasure", "list_erasures", ListErasures(limit=50), ErasureList).requests
-        except (TimedOut, Unavailable):
-            continue
-        for one in made:
-            if sorted(one.person_ids) == sorted(persons):
-                return RequestedErasure(request_id=one.request_id, person_ids=one.person_ids, claim_code=None)
 
 
 def _finish(

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from shared import certificate
 from shared.errors import NotFound
 from shared.events import Envelope
 from shared.failpoints import failpoint
+from shared.idempotency import done_before, once
 from shared.ids import new_id
 from shared.receipts import ReceiptProof
 from shared.work import SYSTEM_ACTOR, Store, Work
@@ -40,37 +42,60 @@ Probe = Callable[[str, Sequence[str], Sequence[str]], Mapping[str, ProbeResult |
 """(request, persons, addresses) → the answer of each participant, None for one that did not answer."""
 
 
+def requested_before(
+    store: Store, account_id: str, actor: str, idempotency_key: str | None, command: RequestErasure
+) -> RequestedErasure | None:
+    """What this command gave when it came before under the same key. Looked at first of all: contacts may not know any more
+    whom it means. The claim code was told then, and is not again."""
+    done = store.run(account_id, lambda work: done_before(work, actor, idempotency_key, command))
+    return None if done is None else RequestedErasure(**done, claim_code=None)
+
+
 def request_erasure(
-    store: Store, account_id: str, actor: str, command: RequestErasure, persons: Sequence[str], addresses: Sequence[str]
-) -> RequestedErasure:
+    store: Store, account_id: str, actor: str, idempotency_key: str | None, command: RequestErasure,
+    persons: Sequence[str], addresses: Sequence[str],
+) -> RequestedErasure:  # fmt: skip
     """Takes a request and tells the participants, in one transaction with the suppression of the person's identifiers.
     A person who is being erased already keeps the request they have."""
     claim_code = secrets.token_urlsafe(20)
 
     def decide(work: Work) -> RequestedErasure:
-        open_one = work.fetch_one(
-            "SELECT r.request_id, r.person_ids FROM request r JOIN request_person p USING (account_id, request_id)"
-            " WHERE p.account_id = %s AND p.person_id = %s AND r.state <> 'completed' AND r.person_ids @> %s::uuid[]"
-            " ORDER BY r.requested_at LIMIT 1",
-            (account_id, persons[0], list(persons)),
-        )
-        if open_one is not None:
-            return RequestedErasure(request_id=open_one[0], person_ids=open_one[1], claim_code=None)
-        request_id = new_id()
-        requested = ErasureRequested(
-            request_id=request_id, person_ids=sorted(persons), claim_hash=hashlib.sha256(claim_code.encode()).hexdigest(),
-            addresses=list(addresses), reason=command.reason,
-        )  # fmt: skip
-        told = SubjectErased(request_id=request_id, person_ids=sorted(persons))
-        work.append(f"erasure/{request_id}", 0, [requested, told])
-        add_entries(work, identifier_entries(addresses), work.now.date())
-        work.later(
-            "INSERT INTO open_request (request_id, account_id, look_at) VALUES (%s, %s, %s)",
-            (request_id, account_id, work.now + FIRST_LOOK),
-        )
-        return RequestedErasure(request_id=request_id, person_ids=sorted(persons), claim_code=claim_code)
+        made: list[str] = []
+
+        def do() -> dict[str, Any]:
+            open_one = work.fetch_one(
+                "SELECT r.request_id, r.person_ids FROM request r JOIN request_person p USING (account_id, request_id)"
+                " WHERE p.account_id = %s AND p.person_id = %s AND r.state <> 'completed' AND r.person_ids @> %s::uuid[]"
+                " ORDER BY r.requested_at LIMIT 1",
+                (account_id, persons[0], list(persons)),
+            )
+            if open_one is not None:
+                return {"request_id": open_one[0], "person_ids": open_one[1]}
+            made.append(_append_request(work, command, persons, addresses, claim_code))
+            return {"request_id": made[0], "person_ids": sorted(persons)}
+
+        done = once(work, actor, idempotency_key, command, do)
+        return RequestedErasure(**done, claim_code=claim_code if made else None)
 
     return store.run(account_id, decide, actor=actor)
+
+
+def _append_request(
+    work: Work, command: RequestErasure, persons: Sequence[str], addresses: Sequence[str], claim_code: str
+) -> str:
+    request_id = new_id()
+    requested = ErasureRequested(
+        request_id=request_id, person_ids=sorted(persons), claim_hash=hashlib.sha256(claim_code.encode()).hexdigest(),
+        addresses=list(addresses), reason=command.reason,
+    )  # fmt: skip
+    told = SubjectErased(request_id=request_id, person_ids=sorted(persons))
+    work.append(f"erasure/{request_id}", 0, [requested, told])
+    add_entries(work, identifier_entries(addresses), work.now.date())
+    work.later(
+        "INSERT INTO open_request (request_id, account_id, look_at) VALUES (%s, %s, %s)",
+        (request_id, work.account_id, work.now + FIRST_LOOK),
+    )
+    return request_id
 
 
 def retry_erasure(store: Store, account_id: str, actor: str, request_id: str) -> None:

@@ -29,7 +29,7 @@ from services.erasure.participants import participants
 from services.erasure.projections import project
 from shared.bus import reaction
 from shared.erasing import Holdings, prune
-from shared.errors import LetheError
+from shared.errors import LetheError, PermissionRefused
 from shared.events import Envelope
 from shared.ids import Id, new_id
 from shared.resolving import CheckSuppressed, SuppressedAnswer
@@ -47,6 +47,12 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True):
     addresses: list[str]
 
 
+class UsersAmong(msgspec.Struct, frozen=True, kw_only=True):
+    """Identity's answer to which persons are users."""
+
+    person_ids: list[Id]
+
+
 class ErasureService(Service):
     """Requests, receipts, certificates, and the suppression list."""
 
@@ -61,10 +67,13 @@ class ErasureService(Service):
     def request_erasure(self, call: Call) -> RequestedErasure:
         """Erase a person everywhere. Returns at once; the progress is in `show_erasure`."""
         command: RequestErasure = call.argument
+        who = (self.store, account_of(call), actor_of(call), call.idempotency_key, command)
+        done = handlers.requested_before(*who)
+        if done is not None:
+            return done
         found = self._subjects(call, command.who, command.addresses)
-        return handlers.request_erasure(
-            self.store, account_of(call), actor_of(call), command, found.person_ids, found.addresses
-        )
+        self._check_may_erase(call, found)
+        return handlers.request_erasure(*who, found.person_ids, found.addresses)
 
     @rpc_method(argument=PreviewErasure, result=PreviewedErasure, roles=USERS)
     def preview_erasure(self, call: Call) -> PreviewedErasure:
@@ -162,6 +171,16 @@ class ErasureService(Service):
 
         if handlers.complete(self.store, account, request, probe):
             prune(self.store, account)
+
+    def _check_may_erase(self, call: Call, found: Subjects) -> None:
+        """Anybody who works for the account may erase an end user (mission E1), owners and admins a user as well (E5)."""
+        if call.actor.role == "agent":
+            users: UsersAmong = self.runtime.client.call(
+                "identity", "users_of_persons", {"person_ids": found.person_ids}, account=account_of(call), repeatable=True,
+                result_type=UsersAmong,
+            )  # fmt: skip
+            if users.person_ids:
+                raise PermissionRefused("only owners and admins can erase somebody who works for the account")
 
     def _subjects(self, call: Call, who: str, addresses: Sequence[str]) -> Subjects:
         found: Subjects = self.runtime.client.call(

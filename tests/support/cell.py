@@ -67,7 +67,9 @@ class Cell:
         store: Store = self.service(name).store
         return store
 
-    def call(self, account: str, service: str, method: str, argument: Any = None, actor: Actor | None = None) -> Any:
+    def call(
+        self, account: str, service: str, method: str, argument: Any = None, actor: Actor | None = None, key: str | None = None
+    ) -> Any:
         """Calls a method as the account's owner (or another actor); gives its result as it is."""
         bound = getattr(self.service(service), method)
         declared: RpcMethod = bound.__rpc__
@@ -75,7 +77,7 @@ class Cell:
         checked = None if declared.argument is None else _over_the_wire(argument, declared.argument)
         return bound(
             Call(
-                actor=who, token="", account_id=account, idempotency_key=None,
+                actor=who, token="", account_id=account, idempotency_key=key,
                 deadline=clock.now() + timedelta(seconds=60), argument=checked,
             )
         )  # fmt: skip

@@ -1,0 +1,77 @@
+"""The command that asks for an erasure, sent more than once: by a caller who got no answer, and by the broker after a crash."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.contacts.commands import AddUserPerson
+from shared.errors import NotFound
+from shared.ids import new_id
+from shared.settings import SERVICES
+from shared.tokens import Actor, service_actor
+from tests.support.cell import Cell
+from tests.support.gate import Running
+
+WHO = "alice.adams@example.org"
+
+
+class Asking:
+    """An account with one person, and its owner who asks that she be erased."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.account = new_id()
+        self.owner = Actor(kind="user", id=new_id(), account_id=self.account, role="owner")
+        added = AddUserPerson(address=WHO, name="Alice Adams")
+        cell.call(self.account, "contacts", "add_user_person", added, service_actor("identity"))
+
+    def ask(self, key: str | None, cell: Cell | None = None) -> tuple[str, bool]:
+        """The request's id, and whether a claim code was told."""
+        asked = {"who": WHO, "reason": "asked"}
+        made = (cell or self.cell).call(self.account, "erasure", "request_erasure", asked, self.owner, key)
+        return made.request_id, made.claim_code is not None
+
+    def settle(self) -> None:
+        """Delivers what happened, to everybody, until all is done."""
+        delivered: set[str] = set()
+        while True:
+            for service in SERVICES:
+                self.cell.sign(service)
+            due = [one for one in self.cell.deliveries(self.account, SERVICES) if one.envelope.event not in delivered]
+            if not due:
+                return
+            delivered |= {one.envelope.event for one in due}
+            for one in due:
+                self.cell.deliver(one)
+
+
+@pytest.fixture
+def asking(cell: Cell) -> Asking:
+    return Asking(cell)
+
+
+def test_a_request_asked_again_under_its_key_is_the_same_also_when_the_person_is_gone(asking: Asking) -> None:
+    """Who got no answer asks again under the same key and gets the same request, before the erasure and after it, though
+    nobody knows the person any more. The claim code is told once."""
+    request, told = asking.ask("first")
+    assert told
+    assert (request, False) == asking.ask("first")
+    asking.settle()
+    assert (request, False) == asking.ask("first")
+    with pytest.raises(NotFound):
+        asking.ask("second")
+    shown = asking.cell.call(asking.account, "erasure", "list_erasures", {}, asking.owner).requests
+    assert [(request, "completed")] == [(one.request_id, one.state) for one in shown]
+
+
+def test_one_request_is_made_of_one_command_that_two_replicas_get_at_once(asking: Asking) -> None:
+    """The same command under the same key on two replicas at the same time: one request, and one claim code."""
+    replica = Cell(asking.cell.settings)
+    for attempt in range(5):
+        both = [
+            Running(lambda on=on, key=f"at once {attempt}": asking.ask(key, on)).start()  # type: ignore[misc]
+            for on in (asking.cell, replica)
+        ]
+        answers = [one.result() for one in both]
+        assert 1 == len({request for request, _ in answers})
+        assert sum(told for _, told in answers) == (1 if attempt == 0 else 0), "later keys get the open request"
