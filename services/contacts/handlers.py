@@ -62,7 +62,7 @@ def take_in(store: Store, account_id: str, actor: str, command: TakeIn, check: C
 
 
 def _resolve(resolution: Resolution, text: TextSeen, place: int, suppressed: Suppressed) -> ResolvedText:
-    reason = refusal(text, place, suppressed)
+    reason = refusal(text, place, suppressed, resolution.known)
     if reason is not None:
         return ResolvedText(refused=reason, identifiers=[])
     resolved = []

@@ -23,6 +23,7 @@ Key = tuple[IdentifierKind, str]
 """(kind, normalised address): what makes two occurrences the same identifier."""
 
 ERASED_SENDER = "the sender was erased, and this is from before"
+ERASED_RECIPIENT = "who this was written to was erased, and this is from before"
 ERASED_MAIL = "this mail belonged to a person who was erased"
 
 
@@ -58,21 +59,39 @@ def is_from_before(text: TextSeen, day: date) -> bool:
 def parties(text: TextSeen, known: Mapping[Key, KnownIdentifier]) -> list[str]:
     """The addresses with which a text's content may be on the suppression list: its senders'; and its recipients', where
     the account itself wrote it. An answer to somebody goes with them, and must not come back without them."""
-    senders = [seen for seen in text.identifiers if seen.role == "sender"]
-    owners = {one.owner for seen in senders if (one := known.get((seen.kind, seen.address))) is not None}
-    recipients = [seen for seen in text.identifiers if seen.role == "recipient"] if "account" in owners else []
-    return [seen.address for seen in (*senders, *recipients)]
+    roles = ("sender", "recipient") if is_answer(text, known) else ("sender",)
+    return [seen.address for role in roles for seen in text.identifiers if seen.role == role]
 
 
-def refusal(text: TextSeen, position: int, suppressed: Suppressed) -> str | None:
-    """Why a text is not taken in at all, or None."""
+def is_answer(text: TextSeen, known: Mapping[Key, KnownIdentifier]) -> bool:
+    """Whether the account itself wrote a text."""
+    return any(seen.role == "sender" and _owner(seen, known) == "account" for seen in text.identifiers)
+
+
+def refusal(text: TextSeen, position: int, suppressed: Suppressed, known: Mapping[Key, KnownIdentifier]) -> str | None:
+    """Why a text is not taken in at all, or None. An answer from before belongs to those whom it went to: it is refused where
+    none of them is left."""
     if suppressed.mails[position]:
         return ERASED_MAIL
-    for seen in text.identifiers:
+
+    def is_gone(seen: IdentifierSeen) -> bool:
         day = suppressed.days.get((seen.kind, seen.address))
-        if seen.role == "sender" and day is not None and is_from_before(text, day):
-            return ERASED_SENDER
+        return day is not None and is_from_before(text, day)
+
+    if any(seen.role == "sender" and is_gone(seen) for seen in text.identifiers):
+        return ERASED_SENDER
+    went_to = [
+        seen for seen in text.identifiers
+        if seen.role == "recipient" and not seen.is_list and _owner(seen, known) not in ("list", "account")
+    ]  # fmt: skip
+    if is_answer(text, known) and went_to and all(map(is_gone, went_to)):
+        return ERASED_RECIPIENT
     return None
+
+
+def _owner(seen: IdentifierSeen, known: Mapping[Key, KnownIdentifier]) -> Owner | None:
+    one = known.get((seen.kind, seen.address))
+    return one.owner if one is not None else None
 
 
 def is_erased_here(text: TextSeen, seen: IdentifierSeen, known: KnownIdentifier | None, suppressed: Suppressed) -> bool:

@@ -83,12 +83,12 @@ def test_whoever_writes_from_a_supposed_list_gets_their_address_back() -> None:
 def test_mail_of_an_erased_sender_is_refused_if_it_is_old_or_undated(when: datetime | None, is_refused: bool) -> None:
     """The list keeps the day only, so that day counts as before; a mail without any date counts as old."""
     suppressed = Suppressed([False], {ALICE: date(2026, 4, 1)})
-    assert (refusal(text(when, seen()), 0, suppressed) is not None) == is_refused
+    assert (refusal(text(when, seen()), 0, suppressed, {}) is not None) == is_refused
 
 
 def test_a_suppressed_mail_is_refused_whatever_its_date_says() -> None:
     """Message-ID or content name it, so that a changed date does not bring it back."""
-    assert refusal(text(datetime(2030, 1, 1, tzinfo=UTC), seen()), 0, Suppressed([True], {})) is not None
+    assert refusal(text(datetime(2030, 1, 1, tzinfo=UTC), seen()), 0, Suppressed([True], {}), {}) is not None
 
 
 def test_an_erased_address_stays_erased_in_what_others_write() -> None:
@@ -131,3 +131,19 @@ def test_an_answer_of_the_account_counts_with_those_to_whom_it_went() -> None:
     )
     assert parties(answer, {desk: KnownIdentifier("d", "account", [])}) == [desk[1], ALICE[1]]  # type: ignore[dict-item]
     assert parties(answer, {desk: KnownIdentifier("d", "person", ["p"])}) == [desk[1]]  # type: ignore[dict-item]
+
+
+def test_an_old_answer_to_people_who_are_all_erased_is_refused() -> None:
+    """It was theirs. One that went to somebody else as well, or that is new, is not."""
+    desk, bob = ("address", "support@desk.example"), ("address", "bob@example.org")
+    known = {desk: KnownIdentifier("d", "account", []), bob: KnownIdentifier("b", "person", ["p"])}
+
+    def to(when: datetime, *more: IdentifierSeen) -> str | None:
+        sender = IdentifierSeen(kind="address", address=desk[1], role="sender", spellings=[desk[1]])
+        suppressed = Suppressed([False], {ALICE: date(2026, 4, 1)})
+        return refusal(text(when, sender, seen("recipient"), *more), 0, suppressed, known)  # type: ignore[arg-type]
+
+    old, new = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 9, tzinfo=UTC)
+    assert to(old) is not None
+    assert to(new) is None
+    assert to(old, IdentifierSeen(kind="address", address=bob[1], role="recipient", spellings=[bob[1]])) is None
