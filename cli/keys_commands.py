@@ -110,7 +110,7 @@ def _status_of(settings: Settings, service: str) -> EpochView:
             cursor.execute(
                 "SELECT (SELECT count(DISTINCT account_id) FROM keys.account_key), (SELECT count(*) FROM keys.item_key),"
                 " (SELECT min(c.cut_at) FROM keys.cut_item c JOIN keys.account_key k USING (account_id)"
-                "  WHERE c.cut_at >= k.created_at)"
+                "  WHERE c.generation = k.generation)"
             )
             row = cursor.fetchone()
             if row is None:

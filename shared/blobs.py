@@ -1,7 +1,8 @@
 """Blobs: attachments and pictures, sealed in chunks under a key derived from their item's key.
 
 A blob is written and synced before the transaction that names it commits. After a crash in between there is a file that no
-row names, sealed under a key that was never kept: `orphans` finds it. Cutting the item's key leaves only noise to remove.
+row names; the caller gives the same blob the same id when it tries again, so that it is written over. Cutting the item's key
+leaves only noise to remove.
 Files or object storage, through `fsspec`.
 """
 

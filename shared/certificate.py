@@ -38,6 +38,11 @@ ALWAYS_RETAINED = (
         until="the account's deletion",
     ),
     Retained(
+        what="keyed index entries in older copies",
+        reason="copies made before the erasure; without the account's index key they tell nothing (GDPR Art. 32)",
+        until="the account's index key changes, or the copies end",
+    ),
+    Retained(
         what="suppression entry (keyed, day only)",
         reason="so that what was erased is not brought back (GDPR Art. 17(1), mission E10)",
         until="the account's deletion",
@@ -113,7 +118,8 @@ def make(
     participants: Sequence[Participant],
 ) -> Certificate:  # fmt: skip
     """The certificate of a completed request."""
-    cut_at = max(one.cut_at for one in participants)
+    # erasure cuts its own copy of the addresses with the completion, so that is the last cut
+    cut_at = max(completed_at, *(one.cut_at for one in participants))
     by = cut_at + EPOCH_LENGTH
     return Certificate(
         format=FORMAT, cell=cell, account=account, request=request, persons=sorted(persons), requested_at=requested_at,

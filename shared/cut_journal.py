@@ -24,7 +24,7 @@ from shared.durable_files import replace
 from shared.errors import Tampered
 from shared.ids import Id
 from shared.personal import NotPersonal
-from shared.root_keys import write_secret
+from shared.root_keys import sync_folder, write_secret
 
 _FIRST = "0" * 64
 
@@ -71,6 +71,7 @@ def append(path: Path, key: Ed25519PrivateKey, cuts: Sequence[Cut]) -> None:
     if not cuts:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -84,6 +85,8 @@ def append(path: Path, key: Ed25519PrivateKey, cuts: Sequence[Cut]) -> None:
             previous = hashlib.sha256(raw).hexdigest()
         file.flush()
         os.fsync(file.fileno())
+    if is_new:
+        sync_folder(path.parent)
 
 
 def _cut_torn_line(file: BinaryIO) -> str:

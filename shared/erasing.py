@@ -15,6 +15,7 @@ import msgspec
 
 from shared.cut_journal import Cut, append, journal_key
 from shared.eraser import eraser_cursor
+from shared.errors import Conflict
 from shared.events import Envelope, Event, HexDigest
 from shared.failpoints import failpoint
 from shared.ids import Id
@@ -27,6 +28,7 @@ CategoryName = Annotated[str, NotPersonal("the name of a kind of row")]
 LegalReason = Annotated[str, NotPersonal("a reason from a fixed list, with its article")]
 
 KEYS_IN_ONE_EVENT = 2_000
+TELLING_TRIES = 10
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,14 @@ class ErasureReceipted(Event, frozen=True, kw_only=True):
     counts: dict[CategoryName, Count]
     retained: list[Retained]
     cut_at: datetime
+    kept: list[Id]
+    """The persons of the request whom `retained` is about; all others are cut."""
+
+
+class NotAllTold(Conflict):
+    """Something came in between `before_cut` and the cut: it is told as well before the cut."""
+
+    permanent = False
 
 
 class Holdings(Protocol):
@@ -63,16 +73,27 @@ class Holdings(Protocol):
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         """Rows by kind, for the preview and the receipt."""
 
-    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
-        """What must be told elsewhere while the person's items still open. Repeatable."""
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
+        """Tells elsewhere what must be told while the persons' items still open. Repeatable. Returns how many items it was."""
+
+    def to_tell(self, work: Work, persons: Sequence[str]) -> int:
+        """How many items that must have been, counted under the persons' locks."""
+
+    def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
+        """Ids of what will be removed, for the probe to look for by another way than by person."""
 
     def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
-        """What is kept, with the legal reason. Persons retained here are not cut here."""
+        """What is kept, with the legal reason."""
+
+    def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
+        """The persons whom `retained` is about. They are not cut here."""
 
     def remove(self, work: Work, persons: Sequence[str]) -> int:
         """Removes one batch of rows (and, before them, the blobs that only they name); returns how many, 0 when done."""
 
-    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
+    def traces(
+        self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
+    ) -> dict[str, int]:
         """An independent look for what must not be there: ids, keys, blind index. Empty when clean."""
 
 
@@ -82,16 +103,13 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
     persons: list[str] = sorted(envelope.data["person_ids"])
     if store.run(account, lambda work: _receipt_exists(work, request)):
         return
-    holdings.before_cut(store, account, request, persons)
-    counts, retained, cut_at = store.run(
-        account, lambda work: _cut(store, holdings, work, request, persons), causation=envelope.event
-    )
+    counts, retained, kept, cut_at = _tell_and_cut(store, holdings, envelope, request, persons)
     failpoint(f"{store.service}.erasing-cut")
     # of persons who are retained nothing was cut here: a restore that applies the journal must not do it either
     entries = [
         Cut(account=account, subject=person, kind="person", reason="erasure", request=request, time=cut_at)
         for person in persons
-        if not retained
+        if person not in kept
     ]
     root_keys = store.settings.path("root-keys")
     append(
@@ -104,7 +122,7 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
     failpoint(f"{store.service}.erasing-pruned")
     outcome: Outcome = "retained" if retained else "erased" if any(counts.values()) else "nothing held"
     receipt = ErasureReceipted(
-        request_id=request, person_ids=persons, outcome=outcome, counts=counts, retained=retained, cut_at=cut_at
+        request_id=request, person_ids=persons, outcome=outcome, counts=counts, retained=retained, cut_at=cut_at, kept=kept
     )
 
     def give_receipt(work: Work) -> None:
@@ -115,6 +133,23 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
             work.append(stream, version, [receipt])
 
     store.run(account, give_receipt, causation=envelope.event)
+
+
+def _tell_and_cut(
+    store: Store, holdings: Holdings, envelope: Envelope, request: str, persons: list[str]
+) -> tuple[dict[str, int], list[Retained], list[str], datetime]:
+    for attempt in range(TELLING_TRIES):
+        told = holdings.before_cut(store, envelope.account, request, persons)
+        try:
+            return store.run(
+                envelope.account,
+                lambda work: _cut(store, holdings, work, request, persons, told),  # noqa: B023
+                causation=envelope.event,
+            )
+        except NotAllTold:
+            if attempt == TELLING_TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def erasure_stream(request_id: str) -> str:
@@ -132,23 +167,27 @@ def _receipt_exists(work: Work, request: str) -> bool:
 
 
 def _cut(
-    store: Store, holdings: Holdings, work: Work, request: str, persons: Sequence[str]
-) -> tuple[dict[str, int], list[Retained], datetime]:
+    store: Store, holdings: Holdings, work: Work, request: str, persons: Sequence[str], told: int
+) -> tuple[dict[str, int], list[Retained], list[str], datetime]:
     """Tombstone and cut of all persons of a request in one transaction, in the order of their ids. The counts are taken
     under the persons' locks and kept in `SubjectCut`'s transaction, so that a repeated reaction reports the same."""
     done = work.fetch_one(
-        "SELECT counts, retained, cut_at FROM lethe.erasing WHERE account_id = %s AND request_id = %s",
+        "SELECT counts, retained, kept, cut_at FROM lethe.erasing WHERE account_id = %s AND request_id = %s",
         (work.account_id, request),
     )
     if done:
-        return done[0], msgspec.convert(done[1], list[Retained]), done[2]
+        return done[0], msgspec.convert(done[1], list[Retained]), done[2], done[3]
     work.change(
         "SELECT keys.lock_persons(%s, %s::uuid[])", (work.account_id, list(persons))
     )
+    if holdings.to_tell(work, persons) != told:
+        raise NotAllTold()
     retained = holdings.retained(work, persons)
+    kept = sorted(holdings.kept(work, persons)) if retained else []
+    inventory = holdings.inventory(work, persons)
     counts = {kind: count for kind, count in holdings.count(work, persons).items() if count}
     events: list[Event] = []
-    for person in persons if not retained else ():
+    for person in sorted(set(persons) - set(kept)):
         rows = work.change(
             "SELECT item_id, key_id, stream, shared FROM keys.cut_person(%s, %s, %s, %s)",
             (work.account_id, person, request, work.now),
@@ -168,12 +207,14 @@ def _cut(
         stream = erasure_stream(request)
         work.append(stream, work.versions_of([stream])[stream], events)
     work.later(
-        "INSERT INTO lethe.erasing (account_id, request_id, counts, retained, cut_at) VALUES (%s, %s, %s, %s, %s)",
+        "INSERT INTO lethe.erasing (account_id, request_id, counts, retained, kept, inventory, cut_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         (
-            work.account_id, request, msgspec.json.encode(counts).decode(), msgspec.json.encode(retained).decode(), work.now,
+            work.account_id, request, *(msgspec.json.encode(one).decode() for one in (counts, retained, kept, inventory)),
+            work.now,
         ),
     )  # fmt: skip
-    return counts, retained, work.now
+    return counts, retained, kept, work.now
 
 
 def _remove_rows(store: Store, holdings: Holdings, account: str, persons: Sequence[str]) -> None:
@@ -208,13 +249,14 @@ def probe(
 ) -> dict[str, int]:
     """An independent look for the persons of a request (mission E8): keys, tombstones, rows and index. Empty when clean.
 
-    What the receipt said was retained is no trace, even if the reason is over by now: that takes a request of its own."""
+    Whom the receipt said was retained is no trace, even if the reason is over by now: that takes a request of its own."""
     said = work.fetch_one(
-        "SELECT retained FROM lethe.erasing WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
+        "SELECT kept, inventory FROM lethe.erasing WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
     )
-    if said is not None and said[0]:
-        return {}
-    traces = {kind: count for kind, count in holdings.traces(work, persons, addresses).items() if count}
+    if said is None:
+        return {"a cut that is still to come": 1}
+    persons = sorted(set(persons) - set(said[0]))
+    traces = {kind: count for kind, count in holdings.traces(work, persons, addresses, said[1]).items() if count}
     (keys_left,) = work.fetch_one(
         "SELECT count(*) FROM keys.item_person WHERE account_id = %s AND person_id = ANY (%s::uuid[])",
         (work.account_id, list(persons)),

@@ -17,8 +17,8 @@ from shared.sealing import KEY_BYTES, new_key
 def write_secret(path: Path, secret: bytes) -> None:
     """Writes a key file of mode 0600, durably, all or nothing. One that exists is never overwritten (`FileExistsError`)."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary = path.with_name(f"{path.name}.{os.urandom(6).hex()}.new")  # its own: two replicas may come here at once
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(secret)
         file.flush()
@@ -26,7 +26,7 @@ def write_secret(path: Path, secret: bytes) -> None:
     try:
         os.link(temporary, path)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -75,6 +75,7 @@ def rotate(settings: Settings, service: str, note: Callable[[str], None] = lambd
     older = roots.epochs()
     # a rotation that was cut short has made its new root already: go on with that one
     epoch = older[-1] if len(older) > 1 else roots.begin_epoch()
+    begun = clock.now()
     failpoint("rotation.begun")
     connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
     rewrapped = rekeyed = items = 0
@@ -100,7 +101,8 @@ def rotate(settings: Settings, service: str, note: Callable[[str], None] = lambd
     note(f"{service}: {rewrapped} accounts re-wrapped, {rekeyed} with a new key")
     _remove_older_dumps(settings, service, destroyed)
     failpoint("rotation.destroyed")
-    _note_in_journal(settings, service, clock.now())
+    # what was cut later than this may have been re-wrapped before its cut: the next epoch's end covers it
+    _note_in_journal(settings, service, begun)
     return Rotated(
         service=service, epoch=epoch, accounts_rewrapped=rewrapped, accounts_rekeyed=rekeyed, items_rewrapped=items,
         destroyed=destroyed,
@@ -122,7 +124,7 @@ def _accounts(connection: Any, epoch: int) -> list[str]:
         # also accounts that an earlier run, cut short, has under the new root already, and in which somebody was cut since
         cursor.execute(
             "SELECT DISTINCT account_id::text FROM keys.account_key k WHERE epoch < %s OR EXISTS (SELECT 1 FROM keys.cut_item c"
-            " WHERE c.account_id = k.account_id AND c.cut_at >= k.created_at) ORDER BY 1",
+            " WHERE c.account_id = k.account_id AND c.generation = k.generation) ORDER BY 1",
             (epoch,),
         )
         return [account for (account,) in cursor.fetchall()]
@@ -144,7 +146,7 @@ def _rotate_account(connection: Any, tree: KeyTree, account: str, epoch: int) ->
 def _rotate_in(cursor: Any, tree: KeyTree, account: str, epoch: int) -> tuple[bool, int]:
     cursor.execute(
         "SELECT generation, epoch, wrapped, EXISTS (SELECT 1 FROM keys.cut_item c WHERE c.account_id = k.account_id"
-        " AND c.cut_at >= k.created_at) FROM keys.account_key k WHERE account_id = %s ORDER BY generation FOR UPDATE",
+        " AND c.generation = k.generation) FROM keys.account_key k WHERE account_id = %s ORDER BY generation FOR UPDATE",
         (account,),
     )
     rows = cursor.fetchall()

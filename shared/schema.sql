@@ -121,6 +121,8 @@ CREATE TABLE lethe.erasing (                     -- what was held when a request
     request_id uuid  NOT NULL,
     counts     jsonb NOT NULL,
     retained   jsonb NOT NULL,
+    kept       jsonb NOT NULL,
+    inventory  jsonb NOT NULL,                   -- ids of what was to be removed, for the probe
     cut_at     timestamptz NOT NULL,
     PRIMARY KEY (account_id, request_id)
 );
@@ -177,12 +179,31 @@ CREATE TABLE keys.cut_item (                     -- tombstones of items, and the
     item_id    uuid  NOT NULL,
     key_id     bytea NOT NULL,
     stream     text  NOT NULL,
+    generation integer NOT NULL,                 -- of the account key that it was wrapped under: rotation asks for that, not for times
     person_id  uuid,
     cut_at     timestamptz NOT NULL,
     pruned     boolean NOT NULL DEFAULT false,
     PRIMARY KEY (account_id, item_id, key_id)
 );
 CREATE INDEX ON keys.cut_item (account_id, person_id);
+
+-- What is cut stays cut, whoever holds the service's password: a tombstone is never changed and never goes.
+CREATE FUNCTION keys.refuse_uncutting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'cut_item' AND TG_OP = 'UPDATE' THEN
+        NEW.pruned := OLD.pruned OR NEW.pruned;
+        IF (NEW.account_id, NEW.item_id, NEW.key_id, NEW.stream, NEW.generation, NEW.person_id, NEW.cut_at)
+           IS NOT DISTINCT FROM
+           (OLD.account_id, OLD.item_id, OLD.key_id, OLD.stream, OLD.generation, OLD.person_id, OLD.cut_at) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'a cut is not undone' USING ERRCODE = 'LE010';
+END $$;
+CREATE TRIGGER stays_cut BEFORE UPDATE ON keys.person FOR EACH ROW WHEN (OLD.cut_at IS NOT NULL)
+    EXECUTE FUNCTION keys.refuse_uncutting();
+CREATE TRIGGER never_deleted BEFORE DELETE ON keys.person FOR EACH ROW EXECUTE FUNCTION keys.refuse_uncutting();
+CREATE TRIGGER stays_cut BEFORE UPDATE OR DELETE ON keys.cut_item FOR EACH ROW EXECUTE FUNCTION keys.refuse_uncutting();
 
 -- Whoever seals something of a person holds the person's row FOR SHARE and looks at the tombstone after that. So a write is
 -- before the cut, and goes with it, or after it, and is refused. Several persons are locked in the order of their ids.
@@ -267,24 +288,25 @@ BEGIN
             WHERE k.account_id = p_account AND p.account_id = p_account AND p.item_id = k.item_id AND p.person_id = p_person
                 AND NOT EXISTS (SELECT 1 FROM keys.item_person other WHERE other.account_id = p_account
                     AND other.item_id = k.item_id AND other.person_id <> p_person)
-            RETURNING k.item_id, k.key_id, k.stream),
+            RETURNING k.item_id, k.key_id, k.stream, k.generation),
         noted AS (
-            INSERT INTO keys.cut_item (account_id, item_id, key_id, stream, person_id, cut_at)
-            SELECT p_account, item_id, key_id, stream, p_person, p_at FROM cut)
+            INSERT INTO keys.cut_item (account_id, item_id, key_id, stream, generation, person_id, cut_at)
+            SELECT p_account, item_id, key_id, stream, generation, p_person, p_at FROM cut)
         SELECT item_id, key_id, stream, false FROM cut;
     DELETE FROM keys.item_person WHERE account_id = p_account AND person_id = p_person;
 END $$;
 
 -- Cuts one item by its id: a ticket that is deleted for good, a request that is completed. The tombstone stays.
 CREATE FUNCTION keys.cut_item_key(p_account uuid, p_item uuid, p_at timestamptz) RETURNS bytea LANGUAGE plpgsql AS $$
-DECLARE cut bytea; sealed_stream text;
+DECLARE cut record;
 BEGIN
-    DELETE FROM keys.item_key WHERE account_id = p_account AND item_id = p_item RETURNING key_id, stream INTO cut, sealed_stream;
-    IF cut IS NOT NULL THEN
-        INSERT INTO keys.cut_item (account_id, item_id, key_id, stream, cut_at)
-            VALUES (p_account, p_item, cut, sealed_stream, p_at);
+    DELETE FROM keys.item_key WHERE account_id = p_account AND item_id = p_item RETURNING key_id, stream, generation INTO cut;
+    IF NOT FOUND THEN
+        RETURN NULL;
     END IF;
-    RETURN cut;
+    INSERT INTO keys.cut_item (account_id, item_id, key_id, stream, generation, cut_at)
+        VALUES (p_account, p_item, cut.key_id, cut.stream, cut.generation, p_at);
+    RETURN cut.key_id;
 END $$;
 
 -- Removes the bytes of sealed parts whose key is cut (the key's id stands in bytes 2 to 9 of each). Run as the eraser.
@@ -349,7 +371,7 @@ GRANT SELECT, INSERT ON lethe.inbox, lethe.idempotency, lethe.erasing TO {servic
 GRANT SELECT, INSERT, UPDATE ON lethe.account_state TO {service};
 GRANT SELECT, INSERT ON keys.account_key TO {service};
 GRANT SELECT, INSERT, DELETE, UPDATE (wrapped) ON keys.item_key TO {service};
-GRANT SELECT, INSERT, UPDATE, DELETE ON keys.item_person TO {service};
-GRANT SELECT, INSERT, UPDATE ON keys.person TO {service};
-GRANT SELECT, INSERT, UPDATE ON keys.cut_item TO {service};
+GRANT SELECT, INSERT, DELETE ON keys.item_person TO {service};
+GRANT SELECT, INSERT, UPDATE (cut_at, request_id) ON keys.person TO {service};
+GRANT SELECT, INSERT ON keys.cut_item TO {service};
 GRANT SELECT, UPDATE (pruned) ON keys.cut_item TO {eraser};

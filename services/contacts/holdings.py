@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from services.contacts.person import Key
 from services.contacts.projections import removal
-from services.contacts.queries import known_identifiers
 from shared.erasing import Retained
-from shared.references import normalise_address
+from shared.references import normalise_address, normalise_phone
 from shared.work import Store, Work
 
 _THEIRS = "account_id = %s AND person_id = ANY (%s::uuid[])"
@@ -27,8 +26,26 @@ class ContactsHoldings:
         )
         return dict(zip(("profiles", "identifiers", "spellings in texts"), rows[0], strict=True))
 
-    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere: erasure took the identifiers with the request."""
+        return 0
+
+    def to_tell(self, work: Work, persons: Sequence[str]) -> int:
+        return 0
+
+    def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
+        """The identifiers that are theirs alone."""
+        rows = work.fetch(
+            "SELECT DISTINCT mine.identifier_id FROM identifier_person mine WHERE mine.account_id = %s"
+            " AND mine.person_id = ANY (%s::uuid[]) AND NOT EXISTS (SELECT 1 FROM identifier_person other"
+            " WHERE other.account_id = mine.account_id AND other.identifier_id = mine.identifier_id"
+            " AND other.person_id <> ALL (%s::uuid[]))",
+            (work.account_id, list(persons), list(persons)),
+        )
+        return [identifier for (identifier,) in rows]
+
+    def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
 
     def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
         return []
@@ -51,15 +68,35 @@ class ContactsHoldings:
             work.later(*statement)
         return int(left)
 
-    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
-        """Looks by id and by blind index. An address that another person uses as well is theirs still: not a trace."""
+    def traces(
+        self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
+    ) -> dict[str, int]:
+        """Looks by person, by the ids that were there, and by blind index for rows whose key is gone. An address that another
+        person uses as well is theirs still: not a trace."""
         traces = {kind: count for kind, count in self.count(work, persons).items() if count}
-        keys: list[Key] = [("address", normalise_address(address)) for address in addresses]
-        known = known_identifiers(work, work.blind_index(), keys)
-        found = sum(1 for one in known.values() if set(one.person_ids) & set(persons))
-        if found:
-            traces["identifiers found by blind index"] = found
+        for table in ("identifier", "spelling", "identifier_token", "spelling_token"):
+            (left,) = work.fetch(
+                f"SELECT count(*) FROM {table} WHERE account_id = %s AND identifier_id = ANY (%s::uuid[])",
+                (work.account_id, list(inventory)),
+            )[0]
+            if left:
+                traces[f"rows of {table} of identifiers that are gone"] = left
+        index = work.blind_index()
+        tokens = [index.token(*identifier_key(address)) for address in addresses]
+        (dead,) = work.fetch(
+            "SELECT count(*) FROM identifier_token t WHERE account_id = %s AND token = ANY (%s::bigint[]) AND NOT EXISTS"
+            " (SELECT 1 FROM keys.item_key k WHERE k.account_id = t.account_id AND k.item_id = t.identifier_id)",
+            (work.account_id, tokens),
+        )[0]
+        if dead:
+            traces["index rows that lead to what is gone"] = dead
         return traces
+
+
+def identifier_key(identifier: str) -> Key:
+    """An identifier of a request as contacts keeps it."""
+    phone = normalise_phone(identifier) if "@" not in identifier else None
+    return ("phone", phone) if phone else ("address", normalise_address(identifier))
 
 
 HOLDINGS = ContactsHoldings()

@@ -68,10 +68,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 "INSERT INTO spelling (account_id, spelling_id, identifier_id, text, event_id) VALUES (%s, %s, %s, %s, %s)",
                 (account, event.spelling_id, event.identifier_id, recorded.sealed["text"], envelope.event),
             )
-        case ErasureReceipted(outcome="retained"):
-            pass
         case ErasureReceipted():
-            yield from removal(account, event.person_ids)
+            gone = [person for person in event.person_ids if person not in event.kept]
+            if gone:
+                yield from removal(account, gone)
         case _:
             pass
 

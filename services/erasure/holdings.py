@@ -15,8 +15,18 @@ class ErasureHoldings:
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         return {}
 
-    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
+        return 0
+
+    def to_tell(self, work: Work, persons: Sequence[str]) -> int:
+        return 0
+
+    def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
+
+    def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
 
     def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
         return []
@@ -24,7 +34,9 @@ class ErasureHoldings:
     def remove(self, work: Work, persons: Sequence[str]) -> int:
         return 0
 
-    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
+    def traces(
+        self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
+    ) -> dict[str, int]:
         """Earlier requests about these persons that are completed and would still open."""
         (count,) = work.fetch(
             "SELECT count(DISTINCT r.request_id) FROM request_person p JOIN request r USING (account_id, request_id)"

@@ -33,6 +33,18 @@ class ListUsers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
 
+class UsersOfPersons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of these persons work for the account?"""
+
+    person_ids: Annotated[list[Id], msgspec.Meta(max_length=1_000)]
+
+
+class UsersOfPersonsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The persons among them who are active users."""
+
+    person_ids: list[Id]
+
+
 class ShowUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: Who
 

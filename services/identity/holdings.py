@@ -35,8 +35,19 @@ class IdentityHoldings:
         )
         return dict(zip(("user profiles", "logins"), rows[0], strict=True))
 
-    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
+        return 0
+
+    def to_tell(self, work: Work, persons: Sequence[str]) -> int:
+        return 0
+
+    def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
+
+    def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
+        """The owners among them: each of them, since which one is the last is not for us to choose."""
+        return sorted(set(owners(work)) & set(persons))
 
     def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
         """Kept if the account would be left without an owner. Asked under the persons' locks, ahead of a cut; the owners'
@@ -61,7 +72,9 @@ class IdentityHoldings:
             work.later(*statement)
         return int(left)
 
-    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
+    def traces(
+        self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
+    ) -> dict[str, int]:
         """Looks by id and by blind index. A login that a new user has taken since is theirs: not a trace."""
         traces = {kind: count for kind, count in self.count(work, persons).items() if count}
         index = work.blind_index()

@@ -28,10 +28,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             yield Statement(
                 "UPDATE app_user SET state = 'removed' WHERE account_id = %s AND user_id = %s", (account, event.user_id)
             )
-        case ErasureReceipted(outcome="retained"):
-            pass
         case ErasureReceipted():
-            yield from removal(account, event.person_ids)
+            gone = [person for person in event.person_ids if person not in event.kept]
+            if gone:
+                yield from removal(account, gone)
         case _:
             pass
 

@@ -6,7 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from services.identity.commands import ListUsers, ShowUser, UserList, UserView
+from services.identity.commands import (
+    ListUsers,
+    ShowUser,
+    UserList,
+    UsersOfPersons,
+    UsersOfPersonsAnswer,
+    UserView,
+)
 from services.identity.events import Names, Role
 from services.identity.user import stream_of
 from shared.errors import NotFound
@@ -112,3 +119,14 @@ def _views(work: Work, rows: Sequence[Sequence[Any]]) -> list[UserView]:
         )
         for place, row in enumerate(rows)
     ]  # fmt: skip
+
+
+def users_of_persons(store: Store, account_id: str, query: UsersOfPersons) -> UsersOfPersonsAnswer:
+    """The persons among these who are active users."""
+    with store.work(account_id) as work:
+        rows = work.fetch(
+            "SELECT DISTINCT person_id FROM app_user WHERE account_id = %s AND person_id = ANY (%s::uuid[])"
+            " AND state = 'active' ORDER BY 1",
+            (account_id, query.person_ids),
+        )
+    return UsersOfPersonsAnswer(person_ids=[person for (person,) in rows])

@@ -14,6 +14,8 @@ from services.identity.commands import (
     RemoveUser,
     ShowUser,
     UserList,
+    UsersOfPersons,
+    UsersOfPersonsAnswer,
     UserView,
 )
 from services.identity.events import TYPES
@@ -77,6 +79,11 @@ class IdentityService(Service):
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
         return queries.show_user(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY)
+    def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:
+        """Which of these persons work for the account."""
+        return queries.users_of_persons(self.store, account_of(call), call.argument)
 
     @rpc_method(argument=RemoveUser, result=UserView, roles=MANAGERS)
     def remove_user(self, call: Call) -> UserView:

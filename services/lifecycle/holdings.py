@@ -14,8 +14,18 @@ class LifecycleHoldings:
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         return {}
 
-    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
+        return 0
+
+    def to_tell(self, work: Work, persons: Sequence[str]) -> int:
+        return 0
+
+    def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
+
+    def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
 
     def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
         return []
@@ -23,7 +33,9 @@ class LifecycleHoldings:
     def remove(self, work: Work, persons: Sequence[str]) -> int:
         return 0
 
-    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
+    def traces(
+        self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
+    ) -> dict[str, int]:
         return {}
 
 

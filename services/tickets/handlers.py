@@ -161,13 +161,15 @@ class _Arrival:
         self._first_versions: dict[str, int] = {}
 
     def load_threads(self, batch: Sequence[Incoming]) -> None:
-        """Finds the tickets that these mails' threads lead to."""
+        """Finds the tickets that these mails' threads lead to. Their rows are held, so that an erasure which is removing one
+        of them is either before this, and the ticket is gone, or after it, and finds one more message in it."""
         wanted = {name for one in batch for name in (*thread_ids(one.mail), one.key) if name}
         self._threads = self._index.tickets_of_threads(wanted)
         rows = self._work.fetch(
             "SELECT t.ticket_id, t.requester_id, (SELECT max(version) FROM event e WHERE e.account_id = t.account_id"
             " AND e.stream = 'ticket/' || t.ticket_id) FROM ticket t"
-            " WHERE t.account_id = %s AND t.ticket_id = ANY (%s::uuid[])",
+            " WHERE t.account_id = %s AND t.ticket_id = ANY (%s::uuid[]) AND t.messages > 0"
+            " ORDER BY t.ticket_id FOR UPDATE OF t",
             (self._work.account_id, sorted(set(self._threads.values()))),
         )
         dead = self._work.cut_persons(row[1] for row in rows if row[1])
@@ -196,7 +198,7 @@ class _Arrival:
         key = self._work.item_key_for_writing(
             placement.item_id, stream=stream, persons=(placement.owner_id,) if placement.owner_id else ()
         )
-        names, attachments = self._store_blobs(one.mail, referenced, key)
+        names, attachments = self._store_blobs(one.mail, one.identity, referenced, key)
         content = MessageContent(
             headers=referenced.headers(), subject=subject, text=referenced.text(), attachments=names,
             mail_key=one.key, digest=one.digest,
@@ -210,11 +212,11 @@ class _Arrival:
             ),
         )  # fmt: skip
         texts = [text for number in range(len(names)) if (text := referenced.attachment_text(number)) is not None]
-        self._index.add(message_id, one.identity, one.source_digest, content, texts, referenced.identifiers)
+        self._index.add(message_id, one.identity, one.source_digest, content, texts)
         for name in {*thread_ids(one.mail), one.key} - {""}:
             if name not in self._threads:
                 self._threads[name] = ticket.ticket_id
-                self._index.add_thread(name, ticket.ticket_id)
+                self._index.add_thread(name, ticket.ticket_id, message_id)
         return ImportedMail(
             status="imported", ticket_id=ticket.ticket_id, message_id=message_id, defects=list(one.mail.defects)
         )
@@ -236,11 +238,11 @@ class _Arrival:
         self._events.setdefault(ticket.ticket_id, []).append(event)
 
     def _store_blobs(
-        self, mail: Mail, referenced: Referenced, key: bytes
+        self, mail: Mail, identity: str, referenced: Referenced, key: bytes
     ) -> tuple[list[AttachmentName], list[Attachment]]:
         names, attachments = [], []
         for number, one in enumerate(mail.attachments):
-            blob_id = new_id()
+            blob_id = self._index.blob_id(identity, number)
             text = referenced.attachment_text(number)
             content = one.content if text is None else text_bytes(text)
             self._blobs.write(self._work.account_id, blob_id, key, content)

@@ -12,6 +12,8 @@ from shared.resolving import MailToCheck
 from shared.work import SealedValue, Store, Work
 
 BATCH = 500
+INDEX_TABLES = ("message_tokens", "mail_token", "thread_token")
+"""The keyed index tables with a row for each message; `search_token` goes by the list in `message_tokens`."""
 Suppress = Callable[[str, str, Sequence[MailToCheck]], None]
 """(account, request, mails): puts mails on erasure's suppression list. Repeatable."""
 
@@ -38,10 +40,10 @@ class TicketsHoldings:
         names = ("tickets", "messages", "attachments", "attachments whose format is not searched for identifiers")
         return dict(zip(names, rows[0], strict=True))
 
-    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+    def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """While they still open: the Message-IDs and content digests of the person's mails go to the suppression list, so
         that importing them again brings nothing back (mission E10)."""
-        after = "00000000-0000-0000-0000-000000000000"
+        after, told = "00000000-0000-0000-0000-000000000000", 0
         while True:
             with store.work(account_id) as work:
                 rows = work.fetch(
@@ -62,9 +64,28 @@ class TicketsHoldings:
             ]
             if mails:
                 self._suppress(account_id, request_id, mails)
+            told += len(rows)
             if len(rows) < BATCH:
-                return
+                return told
             after = rows[-1][0]
+
+    def to_tell(self, work: Work, persons: Sequence[str]) -> int:
+        (messages,) = work.fetch(f"SELECT count(*) FROM message WHERE {_THEIRS}", (work.account_id, list(persons)))[0]
+        return int(messages)
+
+    def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
+        """Their messages and the blobs of these."""
+        values = (work.account_id, list(persons))
+        messages = work.fetch(f"SELECT message_id FROM message WHERE {_THEIRS}", values)
+        blobs = work.fetch(
+            "SELECT blob_id FROM attachment WHERE account_id = %s AND message_id IN"
+            f" (SELECT message_id FROM message WHERE {_THEIRS})",
+            (work.account_id, *values),
+        )
+        return [one for (one,) in (*messages, *blobs)]
+
+    def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
+        return []
 
     def retained(self, work: Work, persons: Sequence[str]) -> list[Retained]:
         return []
@@ -91,16 +112,24 @@ class TicketsHoldings:
             work.later(*statement)
         for statement in removal(work.account_id, list(persons), only=messages):
             work.later(*statement)
-        # Message-IDs that lead to a ticket which is gone now
-        work.later(
-            "DELETE FROM thread_token t WHERE account_id = %s AND NOT EXISTS (SELECT 1 FROM ticket"
-            " WHERE ticket.account_id = t.account_id AND ticket.ticket_id = t.ticket_id) AND t.ticket_id = ANY (%s::uuid[])",
-            (work.account_id, tickets),
-        )
         return len(messages) + len(tickets)
 
-    def traces(self, work: Work, persons: Sequence[str], addresses: Sequence[str]) -> dict[str, int]:
-        return {kind: count for kind, count in self.count(work, persons).items() if count}
+    def traces(
+        self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
+    ) -> dict[str, int]:
+        """Looks by person, and by the ids that were there: rows, index rows and blobs."""
+        traces = {kind: count for kind, count in self.count(work, persons).items() if count}
+        for table in ("message", *INDEX_TABLES):
+            (left,) = work.fetch(
+                f"SELECT count(*) FROM {table} WHERE account_id = %s AND message_id = ANY (%s::uuid[])",
+                (work.account_id, list(inventory)),
+            )[0]
+            if left:
+                traces[f"rows of {table} of messages that are gone"] = left
+        blobs = sum(1 for one in inventory if self._blobs.exists(work.account_id, one))
+        if blobs:
+            traces["blobs"] = blobs
+        return traces
 
 
 def index_removal(account: str, messages: Sequence[str]) -> list[tuple[str, tuple[object, ...]]]:
@@ -115,6 +144,6 @@ def index_removal(account: str, messages: Sequence[str]) -> list[tuple[str, tupl
         ),
         *(
             (f"DELETE FROM {table} WHERE account_id = %s AND message_id = ANY (%s::uuid[])", which)
-            for table in ("message_tokens", "mail_token", "mentioned")
+            for table in INDEX_TABLES
         ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 
 from services.tickets.events import MessageContent, Text
@@ -19,10 +20,9 @@ class MailIndex:
         self._work = work
         self._index = work.blind_index()
         self._mails: list[tuple[int, str]] = []
-        self._threads: list[tuple[int, str]] = []
+        self._threads: list[tuple[int, str, str]] = []
         self._tokens: list[tuple[str, list[int]]] = []
         self._taken_in: list[int] = []
-        self._mentions: list[tuple[str, str]] = []
 
     def known(self, identities: Sequence[str]) -> set[str]:
         """Which of these mails (by `Incoming.identity`) are in already."""
@@ -60,7 +60,6 @@ class MailIndex:
         source_digest: str,
         content: MessageContent,
         attached: Sequence[Text],
-        identifiers: Sequence[str],
     ) -> None:
         """The rows of one message."""
         self._mails.append((self._index.token("mail", identity), message_id))
@@ -72,11 +71,16 @@ class MailIndex:
         starts = beginnings(plain_words(content.subject))
         tokens = {*self._index.tokens("word", found), *self._index.tokens("start", starts)}
         self._tokens.append((message_id, sorted(tokens)[:MAX_TOKENS]))
-        self._mentions.extend((identifier, message_id) for identifier in dict.fromkeys(identifiers))
 
-    def add_thread(self, name: str, ticket_id: str) -> None:
-        """A Message-ID that leads to a ticket."""
-        self._threads.append((self._index.token("thread", name), ticket_id))
+    def blob_id(self, identity: str, number: int) -> str:
+        """The id of a mail's attachment: the same each time that the mail is taken in, so that an import which was killed and
+        goes on writes over what it left. Keyed, so that it tells nothing of the mail."""
+        halves = [self._index.token(f"blob {half}", f"{identity}\n{number}") & (1 << 64) - 1 for half in (1, 2)]
+        return str(uuid.UUID(int=halves[0] << 64 | halves[1], version=4))
+
+    def add_thread(self, name: str, ticket_id: str, message_id: str) -> None:
+        """A Message-ID that leads to a ticket, and the message that brought it."""
+        self._threads.append((self._index.token("thread", name), ticket_id, message_id))
 
     def put_aside(self, put_aside_id: str, reason: str, source_digest: str, size: int) -> None:
         """Notes a mail that can't be parsed at all: its reason and size, nothing of its content."""
@@ -104,15 +108,10 @@ class MailIndex:
             )
         if self._threads:
             self._work.later(
-                "INSERT INTO thread_token (account_id, token, ticket_id)"
-                " SELECT %s, token, id FROM unnest(%s::bigint[], %s::uuid[]) AS new (token, id) ON CONFLICT DO NOTHING",
-                (account, [token for token, _ in self._threads], [ticket for _, ticket in self._threads]),
-            )
-        if self._mentions:
-            self._work.later(
-                "INSERT INTO mentioned (account_id, identifier_id, message_id)"
-                " SELECT %s, identifier, message FROM unnest(%s::uuid[], %s::uuid[]) AS new (identifier, message)",
-                (account, [identifier for identifier, _ in self._mentions], [message for _, message in self._mentions]),
+                "INSERT INTO thread_token (account_id, token, ticket_id, message_id)"
+                " SELECT %s, token, ticket, message FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[])"
+                " AS new (token, ticket, message) ON CONFLICT DO NOTHING",
+                (account, *(list(column) for column in zip(*self._threads, strict=True))),
             )
         for message_id, tokens in self._tokens:
             self._work.later(

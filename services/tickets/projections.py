@@ -43,10 +43,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                     " VALUES (%s, %s, %s, %s, %s, %s)",
                     (account, one.blob_id, event.message_id, event.item_id, one.size, one.is_text),
                 )
-        case ErasureReceipted(outcome="retained"):
-            pass
         case ErasureReceipted():
-            yield from removal(account, event.person_ids)
+            gone = [person for person in event.person_ids if person not in event.kept]
+            if gone:
+                yield from removal(account, gone)
         case _:
             pass
 

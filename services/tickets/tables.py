@@ -80,7 +80,8 @@ thread_token = sa.Table(  # Message-IDs that lead to a ticket
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("token", sa.BigInteger, primary_key=True),
     sa.Column("ticket_id", _id, primary_key=True),
-    sa.Index("token_of_ticket", "account_id", "ticket_id"),
+    sa.Column("message_id", _id, nullable=False),  # the message that brought it, and takes it along
+    sa.Index("token_of_thread", "account_id", "message_id"),
     info={"index": True},
 )
 search_token = sa.Table(
@@ -97,14 +98,5 @@ message_tokens = sa.Table(  # the same by message, so that they can be removed w
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("message_id", _id, primary_key=True),
     sa.Column("tokens", ARRAY(sa.BigInteger), nullable=False),
-    info={"index": True},
-)
-mentioned = sa.Table(  # which messages refer to an identifier: opaque ids, for "show me their tickets"
-    "mentioned",
-    metadata,
-    sa.Column("account_id", _id, primary_key=True),
-    sa.Column("identifier_id", _id, primary_key=True),
-    sa.Column("message_id", _id, primary_key=True),
-    sa.Index("mentioned_in", "account_id", "message_id"),
     info={"index": True},
 )

@@ -147,7 +147,7 @@ EXAMPLES: dict[str, object] = {
     ),
     "person_ids": [ONE_ID], "keys": ["00"], "shared_items": 0, "origin": "quoted", "kind": "address", "owner": "person",
     "channel": "e-mail", "direction": "incoming", "sent_at": None, "attachments": [], "outcome": "erased", "counts": {},
-    "retained": [], "cut_at": "2026-01-01T00:00:00Z", "claim_hash": "00", "unanswered": [], "traces": {},
+    "retained": [], "kept": [], "cut_at": "2026-01-01T00:00:00Z", "claim_hash": "00", "unanswered": [], "traces": {},
     "requested_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:00Z", "certificate": "00", "plan": "paid",
     "role": "agent",
 }  # fmt: skip
