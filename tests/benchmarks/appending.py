@@ -49,7 +49,8 @@ def row_bytes(settings: Settings) -> int:
     connection = psycopg2.connect(settings.database_url("tickets", "auditor"))
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT avg(octet_length(e.envelope) + octet_length(e.salt) + octet_length(e.sealed[1])), avg(octet_length(m.content))"
+            "SELECT avg(octet_length(e.envelope) + octet_length(e.salt) + octet_length(e.sealed[1])),"
+            " avg(octet_length(m.content))"
             " FROM lethe.event e JOIN lethe.message m ON m.event_id = e.event_id"
         )
         event, row = cursor.fetchone() or (0, 0)
@@ -85,8 +86,8 @@ def measure(stack: Stack, *, rounds: int, seconds: float, notes: list[str]) -> l
     os.environ["CREATE_TABLE"] = "no"  # the peer's first writer made its tables; eight at once would collide at it
     os.environ["BENCH_ROW_BYTES"] = str(row_bytes(settings))
     notes.append(
-        f"append: {os.environ['BENCH_ROW_BYTES']} bytes a transaction (envelope, salt, sealed part, and the sealed part again in the"
-        f" read model); the bare INSERT writes as many into one table; {_server(settings)}; medians of {rounds} rounds of"
+        f"append: {os.environ['BENCH_ROW_BYTES']} bytes a transaction (envelope, salt, sealed part, and the sealed part again in"
+        f" the read model); the bare INSERT writes as many into one table; {_server(settings)}; medians of {rounds} rounds of"
         f" {seconds:g} s in turns"
     )
     figures = []

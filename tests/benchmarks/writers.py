@@ -1,7 +1,7 @@
 """The writers that appending is measured with, a process each: ours, a bare INSERT, and `eventsourcing` with its AES cipher.
 
-`python -m tests.benchmarks.writers WHO START SECONDS`: begins at START (seconds since 1970, so that all begin at once), writes for
-SECONDS, prints how many transactions it committed. All write the same message, one event a transaction.
+`python -m tests.benchmarks.writers WHO START SECONDS`: begins at START (seconds since 1970, so that all begin at once), writes
+for SECONDS, prints how many transactions it committed. All write the same message, one event a transaction.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def bare(settings: Settings) -> Callable[[], None]:
 
 
 def peer(settings: Settings) -> Callable[[], None]:
-    """`eventsourcing` on the same PostgreSQL: an aggregate's event with the same fields, enciphered, saved by its application."""
+    """`eventsourcing` on the same PostgreSQL: an aggregate's event with the same fields, enciphered, saved."""
     from tests.benchmarks.eventsourcing_peer import application, new_ticket
 
     app = application(settings)
