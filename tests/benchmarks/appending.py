@@ -86,9 +86,9 @@ def measure(stack: Stack, *, rounds: int, seconds: float, notes: list[str]) -> l
     os.environ["CREATE_TABLE"] = "no"  # the peer's first writer made its tables; eight at once would collide at it
     os.environ["BENCH_ROW_BYTES"] = str(row_bytes(settings))
     notes.append(
-        f"append: {os.environ['BENCH_ROW_BYTES']} bytes a transaction (envelope, salt, sealed part, and the sealed part again in"
-        f" the read model); the bare INSERT writes as many into one table; {_server(settings)}; medians of {rounds} rounds of"
-        f" {seconds:g} s in turns"
+        f"append: {os.environ['BENCH_ROW_BYTES']} bytes a transaction (envelope, salt, sealed part, and the sealed part again"
+        f" in the read model); the bare INSERT writes as many into one table; {_server(settings)}; medians of {rounds}"
+        f" rounds of {seconds:g} s in turns"
     )
     figures = []
     for writers in (1, 8):

@@ -53,8 +53,9 @@ def measure(stack: Stack, *, mails: int, notes: list[str]) -> tuple[list[Figure]
     spent["the importing command"] = ended.ru_utime + ended.ru_stime - own.ru_utime - own.ru_stime
     busiest = sorted(spent.items(), key=lambda one: -one[1])[:6]
     notes.append(
-        f"import: {result.mails:,} mails ({'the corpus' if named else 'generated'}), {result.bytes / 1e6:.1f} MB in {taken:.1f} s;"
-        f" seconds of CPU: {', '.join(f'{name} {used:.1f}' for name, used in busiest)}; one batch at a time, so it is the sum"
+        f"import: {result.mails:,} mails ({'the corpus' if named else 'generated'}), {result.bytes / 1e6:.1f} MB"
+        f" in {taken:.1f} s; seconds of CPU: {', '.join(f'{name} {used:.1f}' for name, used in busiest)};"
+        " one batch at a time, so it is the sum"
         " along one mail's way that limits it, not a core"
     )
     grown = {name: after[name] - before[name] for name in after}

@@ -27,8 +27,8 @@ def measure(stack: Stack, *, rounds: int, most: int, notes: list[str]) -> list[F
         ours_cpu.append(count / cpu)
         peers.append(_peer(settings, most))
     notes.append(
-        f"replay: {count:,} of our events, verified, opened and decoded in one process; {statistics.median(ours_cpu):,.0f} events"
-        " for each second of its CPU (100,000 are wished for)"
+        f"replay: {count:,} of our events, verified, opened and decoded in one process; {statistics.median(ours_cpu):,.0f}"
+        " events for each second of its CPU (100,000 are wished for)"
     )
     return [
         against("replay", statistics.median(ours), "events/s", "eventsourcing + AES", statistics.median(peers), 6),
