@@ -29,6 +29,8 @@ WINDOW_BYTES: Final = 32 << 20
 """What is held in memory at once, and asked about in one question."""
 OUTAGE_SECONDS: Final = 60.0
 LEAST_TRIES: Final = 4
+MOST_FAILED_IN_A_ROW: Final = 50
+"""Mails, one after the other, after which it is not the mails that are broken but the service: the import ends then."""
 BATCH_SECONDS: Final = 20.0
 """How long a batch may take before it is sent again; longer for large ones, and at each further try."""
 
@@ -45,6 +47,7 @@ class Importer:
         self._dry_run = dry_run
         self._advance = advance
         self._tally = Tally(dry_run)
+        self._failed_in_a_row = 0
 
     def run(self, paths: Sequence[Path]) -> ImportReport:
         """Imports everything below the paths. Raises `Unavailable` or `TimedOut` if the services stay away; what is in
@@ -111,9 +114,13 @@ class Importer:
                 for one in batch:
                     self._send([one])
             else:
+                self._failed_in_a_row += 1
+                if self._failed_in_a_row >= MOST_FAILED_IN_A_ROW:
+                    raise
                 self._tally.add_failed(error.code)
                 self._advance(1)
             return
+        self._failed_in_a_row = 0
         self._tally.add(answer.mails)
         self._advance(len(batch))
 
