@@ -23,6 +23,7 @@ def test_a_word_is_found_in_base64_at_each_alignment(tmp_path: Path, alignment: 
 @pytest.mark.parametrize(
     "form", [WORD.encode(), WORD.encode("utf-16-le"), WORD.encode("utf-16-be"), WORD.encode().hex().encode(),
              WORD.encode().hex().upper().encode(), gzip.compress(b"." + WORD.encode())],
+    ids=["utf-8", "utf-16-le", "utf-16-be", "hex", "HEX", "gzip"],
 )  # fmt: skip
 def test_a_word_is_found_in_each_other_form(tmp_path: Path, form: bytes) -> None:
     """Both byte orders of UTF-16, both cases of hexadecimal, and inside a compressed file."""
