@@ -190,12 +190,16 @@ def item_place(account: str, wrap: ItemWrap) -> bytes:
     return f"item\n{wrap.service}\n{account}\n{wrap.item}".encode()
 
 
-def byte_columns(cursor: Any) -> list[tuple[str, str]]:
-    """Every column of bytes, as (schema.table, column), of tables that belong to accounts."""
+def byte_columns(cursor: Any, *, of_accounts_only: bool = True) -> list[tuple[str, str]]:
+    """Every column of bytes, as (schema.table, column); of tables that belong to accounts, or of all."""
+    owned = (
+        " AND EXISTS (SELECT 1 FROM information_schema.columns a WHERE (a.table_schema, a.table_name, a.column_name)"
+        " = (c.table_schema, c.table_name, 'account_id'))"
+    )
     cursor.execute(
         "SELECT c.table_schema || '.' || c.table_name, c.column_name FROM information_schema.columns c"
-        " JOIN information_schema.columns a USING (table_schema, table_name)"
-        " WHERE a.column_name = 'account_id' AND c.udt_name IN ('bytea', '_bytea') ORDER BY 1, 2"
+        " WHERE c.udt_name IN ('bytea', '_bytea') AND c.table_schema !~ '^pg_' AND c.table_schema <> 'information_schema'"
+        f"{owned if of_accounts_only else ''} ORDER BY 1, 2"
     )
     return [(table, column) for table, column in cursor.fetchall()]
 
