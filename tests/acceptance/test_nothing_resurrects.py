@@ -13,7 +13,6 @@ from pathlib import Path
 
 import amqp
 import pytest
-from psycopg2 import sql
 
 from deploy.stack import Stack
 from shared.bus import EVENTS_EXCHANGE, dead_queue_name, reactions_of
@@ -100,7 +99,7 @@ def test_events_repeated_and_shuffled_change_nothing(erased: ErasedPerson, stack
     desk = erased.desk
     suspend_and_resume(desk)
     settings = desk.callers.settings
-    before, seen = rows_of(desk), desk.see()
+    before, seen = stores.rows_of(settings, desk.account), desk.see()
     dead = {service: stores.waiting(settings, dead_queue_name(service)) for service in SERVICES}
     events = events_with_reactions(desk)
     assert {kind for kind, _, _ in events} >= {
@@ -116,7 +115,7 @@ def test_events_repeated_and_shuffled_change_nothing(erased: ErasedPerson, stack
             channel.basic_publish_confirm(message, exchange=EVENTS_EXCHANGE, routing_key=kind)
     expected = sum(len(reacting_services(kind)) for kind, _, _ in again)
     await_it(lambda: reactions_told(stack.home, [one for _, one, _ in events]) >= reacted + expected, 60)
-    assert before == rows_of(desk)
+    assert before == stores.rows_of(settings, desk.account)
     assert seen == desk.see()
     assert dead == {service: stores.waiting(settings, dead_queue_name(service)) for service in SERVICES}
 
@@ -237,22 +236,3 @@ def reactions_told(home: Path, events: Iterable[str]) -> int:
         for service in SERVICES
         for path in (home / "logs").glob(f"{service}-*.log")
     )
-
-
-def rows_of(desk: Desk) -> dict[str, list[str]]:
-    """Every row of the account, of every table of every service."""
-    found: dict[str, list[str]] = {}
-    for service in SERVICES:
-        connection = superuser(desk.callers.settings, service)
-        cursor = connection.cursor()
-        for schema, table in stores.readable_tables(cursor):
-            cursor.execute(
-                "SELECT 1 FROM information_schema.columns WHERE (table_schema, table_name, column_name) = (%s, %s, %s)",
-                (schema, table, "account_id"),
-            )
-            if cursor.fetchone():
-                name = sql.Identifier(schema, table)
-                cursor.execute(sql.SQL("SELECT one::text FROM {} one WHERE account_id = %s").format(name), (desk.account,))
-                found[f"{service} {schema}.{table}"] = sorted(row for (row,) in cursor.fetchall())
-        connection.close()
-    return found

@@ -94,6 +94,7 @@ def spilled_tables(settings: Settings, account: str) -> Iterator[None]:
 
 @contextmanager
 def closing(connection: Any) -> Iterator[Any]:
+    """A connection for the length of the block. (As a context manager of its own it would be a transaction.)"""
     try:
         yield connection
     finally:
@@ -186,3 +187,21 @@ def dumped(settings: Settings, folder: Path) -> None:
     """A plain dump of every service's database, keys included, into a folder."""
     for service in SERVICES:
         dump(settings, service, folder / f"{service}.sql")
+
+
+def rows_of(settings: Settings, account: str) -> dict[str, list[str]]:
+    """Every row of an account, of every table of every service."""
+    found: dict[str, list[str]] = {}
+    for service in SERVICES:
+        with closing(superuser(settings, service)) as connection:
+            cursor = connection.cursor()
+            for schema, table in readable_tables(cursor):
+                cursor.execute(
+                    "SELECT 1 FROM information_schema.columns WHERE (table_schema, table_name, column_name) = (%s, %s, %s)",
+                    (schema, table, "account_id"),
+                )
+                if cursor.fetchone():
+                    name = sql.Identifier(schema, table)
+                    cursor.execute(sql.SQL("SELECT one::text FROM {} one WHERE account_id = %s").format(name), (account,))
+                    found[f"{service} {schema}.{table}"] = sorted(row for (row,) in cursor.fetchall())
+    return found

@@ -1,0 +1,253 @@
+"""How each RPC method of each service is called for what an account has, and what tells that it was answered.
+
+Written by hand, apart from the services' own declarations: a method that has no row here fails a test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.ids import new_id
+from tests.support.databases import superuser
+from tests.support.desk import Callers, Desk, Row
+
+Actor = Literal["user", "operator", "service"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What an account has, by the ids and words with which one would ask for it."""
+
+    name: str
+    word: str
+    owner: str
+    agent: str
+    agent_person: str
+    login: str
+    person: str
+    address: str
+    second: str
+    organisation: str
+    spelling: str
+    ticket: str
+    message: str
+    blob: str
+    put_aside: str
+    request: str
+    gone: str
+    gone_address: str
+    mails: list[bytes]
+
+    @property
+    def digests(self) -> list[str]:
+        """The SHA-256 of its mails."""
+        return [hashlib.sha256(one).hexdigest() for one in self.mails]
+
+
+def nobody() -> Side:
+    """What no account has."""
+    ids = {name: new_id() for name in Side.__dataclass_fields__}
+    word = f"w{secrets.token_hex(5)}"
+    return Side(**ids | {"word": word, "name": f"desk {word}", "mails": mails_of_side(word)} | addresses(word))  # type: ignore[arg-type]
+
+
+def addresses(word: str) -> dict[str, str]:
+    """The addresses of a side."""
+    return {name: f"{name}@{word}.example" for name in ("login", "address", "second", "gone_address")}
+
+
+def mails_of_side(word: str) -> list[bytes]:
+    """Mails in which a side's people write and name each other; the last is no mail."""
+    ann, ben, cara = (addresses(word)[name] for name in ("address", "second", "gone_address"))
+    texts = [
+        ("Ann Archer", ann, f"My {word} is broken, ask {ben} about it."),
+        ("Ben Baker", ben, f"The {word} of {ann} works."),
+        ("Cara Cook", cara, f"I want my {word} back."),
+    ]
+    mails = [
+        f"From: {name} <{address}>\r\nTo: desk@{word}.example\r\nSubject: {word} of {place}\r\n"
+        f"Message-ID: <{place}@{word}.example>\r\nDate: Mon, 4 Mar 2024 0{place}:00:00 +0000\r\n"
+        f"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=cut\r\n\r\n"
+        f"--cut\r\nContent-Type: text/plain\r\n\r\n{text}\r\n--cut\r\nContent-Type: text/plain\r\n"
+        f"Content-Disposition: attachment; filename=note.txt\r\n\r\n{text}\r\n--cut--\r\n"
+        for place, (name, address, text) in enumerate(texts)
+    ]
+    return [*(mail.encode() for mail in mails), f"no mail at all {word}".encode()]
+
+
+def make_side(callers: Callers) -> tuple[Desk, Side]:
+    """A new account with one of everything."""
+    desk, word = Desk.open(callers), f"w{secrets.token_hex(5)}"
+    known = addresses(word)
+    desk.add_mailbox(f"desk@{word}.example")
+    mails = mails_of_side(word)
+    imported = desk.take_in(mails)
+    ticket = desk.call("tickets", "show_ticket", {"ticket_id": imported[0]["ticket_id"]})["messages"][0]
+    agent = desk.call("identity", "add_user", {"role": "agent", "name": f"Abe {word}", "login": known["login"]})
+    gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
+    request = desk.erase(known["gone_address"])["request_id"]
+    return desk, Side(
+        word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
+        ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"], message=imported[0]["message_id"], gone=gone, request=request,
+        person=desk.call("contacts", "show_person", {"who": known["address"]})["person_id"],
+        organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
+        blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
+        put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known,
+    )  # fmt: skip
+
+
+def some_spelling(desk: Desk) -> str:
+    """The id of a spelling of an account, as tickets would ask for it."""
+    connection = superuser(desk.callers.settings, "contacts")
+    cursor = connection.cursor()
+    cursor.execute("SELECT spelling_id::text FROM lethe.spelling WHERE account_id = %s LIMIT 1", (desk.account,))
+    found: str = cursor.fetchone()[0]
+    connection.close()
+    return found
+
+
+@dataclass(frozen=True)
+class How:
+    """How a method is called. `argument` asks for what a side has; `is_answered` looks at the answer to who may have it.
+
+    `caller` is who may: a user, the operator or a service. `about`: what else than a thing of the call's account it is about:
+    the whole account that the call names, or the cell; then an operator may, whichever it is.
+    """
+
+    argument: Callable[[Side], Row | None]
+    is_answered: Callable[[Side, Any], bool]
+    caller: Actor = "user"
+    about: Literal["a thing", "the account", "the cell"] = "a thing"
+
+
+def _subject(caller: Actor = "service") -> dict[str, How]:
+    """What every service has for an erasure."""
+
+    def query(side: Side) -> Row:
+        return {"request_id": side.request, "person_ids": [side.gone], "addresses": [side.gone_address]}
+
+    return {
+        "preview_subject": How(query, lambda _, answer: answer["counts"] == {}, caller),
+        "probe_subject": How(query, lambda _, answer: answer["receipt"] is not None and not answer["traces"], caller),
+    }
+
+
+def _text(side: Side) -> Row:
+    seen = {"kind": "address", "address": side.second, "role": "sender", "spellings": [side.second]}
+    return {"message_key": "", "content_digest": "00", "earliest": None, "identifiers": [seen]}
+
+
+def _suppressed(side: Side) -> Row:
+    mails = [{"message_key": f"2@{side.word}.example", "content_digest": "00", "senders": []}]
+    return {"mails": mails, "identifiers": [{"kind": "address", "address": side.gone_address}]}
+
+
+def _suppress(side: Side) -> Row:
+    return {"request_id": side.request, "mails": [{"message_key": f"again@{side.word}.example", "content_digest": "00"}]}
+
+
+def _has(key: str, wanted: Callable[[Side], str]) -> Callable[[Side, Any], bool]:
+    return lambda side, answer: bool(answer[key] == wanted(side))
+
+
+def _lists(key: str, field: str, wanted: Callable[[Side], str]) -> Callable[[Side, Any], bool]:
+    return lambda side, answer: wanted(side) in [one[field] for one in answer[key]]
+
+
+ADDING = {"add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account"}
+"""Methods after which an account has what it was called with. They are tried after the others."""
+
+CALLS: dict[str, dict[str, How]] = {
+    "contacts": _subject() | {
+        "add_mailbox": How(lambda side: {"address": f"info@{side.word}.example"}, lambda _, answer: bool(answer["id"])),
+        "add_organisation": How(lambda side: {"name": f"Firm {side.word}"}, lambda _, answer: bool(answer["id"])),
+        "add_user_person": How(
+            lambda side: {"address": side.address, "name": "Ann"}, _has("id", lambda side: side.person), "service"
+        ),
+        "find_subjects": How(
+            lambda side: {"who": side.person, "addresses": [side.second]},
+            lambda side, answer: side.person == answer["person_ids"][0] and len(answer["person_ids"]) == 2, "service",
+        ),
+        "list_persons": How(
+            lambda side: {"query": side.address, "include_quoted": True},
+            _lists("persons", "person_id", lambda side: side.person),
+        ),
+        "render_spellings": How(
+            lambda side: {"spelling_ids": [side.spelling]}, lambda _, answer: "@" in answer["texts"][0], "service"
+        ),
+        "show_person": How(lambda side: {"who": side.person}, _has("person_id", lambda side: side.person)),
+        "take_in": How(
+            lambda side: {"texts": [_text(side)]},
+            lambda side, answer: len(answer["texts"][0]["identifiers"][0]["person_ids"]) == 1, "service",
+        ),
+    },
+    "tickets": _subject() | {
+        "import_mails": How(
+            lambda side: {"mails": side.mails},
+            lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
+        ),
+        "known_sources": How(lambda side: {"digests": side.digests[:2]}, lambda _, answer: answer["known"] == [True, True]),
+        "list_put_aside": How(lambda _: {}, _lists("mails", "put_aside_id", lambda side: side.put_aside)),
+        "list_tickets": How(
+            lambda side: {"requester_id": side.person}, _lists("tickets", "ticket_id", lambda side: side.ticket)
+        ),
+        "messages_of": How(
+            lambda side: {"person_id": side.person}, _lists("messages", "message_id", lambda side: side.message)
+        ),
+        "search_tickets": How(lambda side: {"words": side.word}, _lists("hits", "message_id", lambda side: side.message)),
+        "show_attachment": How(
+            lambda side: {"blob_id": side.blob}, lambda side, answer: side.word in answer["content"].decode()
+        ),
+        "show_put_aside": How(lambda side: {"put_aside_id": side.put_aside}, _has("put_aside_id", lambda side: side.put_aside)),
+        "show_ticket": How(
+            lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message)
+        ),
+    },
+    "identity": _subject() | {
+        "list_users": How(lambda side: {}, _lists("users", "user_id", lambda side: side.agent)),
+        "show_user": How(lambda side: {"user": side.login}, _has("user_id", lambda side: side.agent)),
+        "users_of_persons": How(
+            lambda side: {"person_ids": [side.agent_person, side.person]},
+            lambda side, answer: answer["person_ids"] == [side.agent_person], "service",
+        ),
+        "mint_token": How(lambda side: {"user": side.agent}, _has("user_id", lambda side: side.agent), "operator"),
+        "add_user": How(
+            lambda side: {"role": "agent", "name": "Ada", "login": f"ada@{side.word}.example"},
+            lambda _, answer: answer["role"] == "agent",
+        ),
+        "remove_user": How(lambda side: {"user": side.agent}, lambda _, answer: answer["state"] == "removed"),
+    },
+    "erasure": _subject() | {
+        "check_suppressed": How(
+            _suppressed, lambda _, answer: answer["mails"] == [True] and answer["identifiers"][0] is not None, "service"
+        ),
+        "list_erasures": How(lambda _: {}, _lists("requests", "request_id", lambda side: side.request)),
+        "preview_erasure": How(lambda side: {"who": side.person}, lambda side, answer: answer["person_ids"] == [side.person]),
+        "request_erasure": How(
+            lambda side: {"who": side.address, "reason": "asked"}, lambda side, answer: answer["person_ids"] == [side.person]
+        ),
+        "retry_erasure": How(lambda side: {"request_id": side.request}, lambda _, answer: answer == {}),
+        "show_certificate": How(
+            lambda side: {"request_id": side.request}, lambda side, answer: side.request in answer["document"].decode()
+        ),
+        "show_erasure": How(lambda side: {"request_id": side.request}, _has("request_id", lambda side: side.request)),
+        "suppress": How(_suppress, lambda _, answer: answer == {}, "service"),
+    },
+    "lifecycle": _subject() | {
+        "find_account": How(lambda side: {"name": side.name}, _has("name", lambda side: side.name), "operator", "the cell"),
+        "list_accounts": How(lambda _: {}, lambda _, answer: len(answer["accounts"]) > 1, "operator", "the cell"),
+        "open_account": How(
+            lambda side: {"name": f"another {side.name}"}, _has("name", lambda side: f"another {side.name}"), "operator",
+            "the cell",
+        ),
+        "show_account": How(lambda _: None, _has("name", lambda side: side.name), "user", "the account"),
+        "suspend_account": How(
+            lambda _: {"reason": "by-operator"}, lambda _, answer: answer["state"] == "suspended", "operator", "the account"
+        ),
+        "resume_account": How(lambda _: None, lambda _, answer: answer["state"] == "active", "operator", "the account"),
+    },
+}  # fmt: skip
