@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from shared.errors import NotFound
 from shared.root_keys import RootKeys
-from shared.sealing import new_key, open_sealed, seal
+from shared.sealing import SealingKey, new_key, open_sealed, seal
 
 KEPT_SECONDS = 60.0
 """The longest that an opened key stays in memory (architecture, "Personal data")."""
@@ -43,7 +43,7 @@ class KeyTree:
         self._roots = root_keys
         self._account_keys: dict[tuple[str, int], tuple[float, bytes]] = {}
         self._newest: dict[str, tuple[float, AccountKey]] = {}
-        self._writing: dict[tuple[str, str], tuple[float, bytes]] = {}
+        self._writing: dict[tuple[str, str], tuple[float, SealingKey]] = {}
 
     # -- account keys
 
@@ -93,12 +93,12 @@ class KeyTree:
         """An item key from its wrap."""
         return open_sealed(account_key, wrapped, self._item_place(account_id, item_id))
 
-    def kept_for_writing(self, account_id: str, item_id: str) -> bytes | None:
+    def kept_for_writing(self, account_id: str, item_id: str) -> SealingKey | None:
         """An item key opened within the last minute, for a write that holds the key's row."""
         kept = self._writing.get((account_id, item_id))
         return kept[1] if kept and kept[0] > time.monotonic() else None
 
-    def keep_for_writing(self, account_id: str, item_id: str, key: bytes) -> None:
+    def keep_for_writing(self, account_id: str, item_id: str, key: SealingKey) -> None:
         if len(self._writing) >= KEPT_AT_MOST:
             self._writing.clear()
         self._writing[account_id, item_id] = (time.monotonic() + KEPT_SECONDS, key)

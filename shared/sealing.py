@@ -37,11 +37,24 @@ def key_id(key: bytes) -> bytes:
     return derive(key, "key id")[:KEY_ID_BYTES]
 
 
+class SealingKey:
+    """A key made ready to seal with more than once."""
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.id = key_id(key)
+        self._head = _VERSION + self.id
+        self._cipher = AESGCM(key)
+
+    def seal(self, plain: bytes, place: bytes) -> bytes:
+        """Seals `plain`, bound to `place` (the associated data: service, stream, event id, type, field)."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return self._head + nonce + self._cipher.encrypt(nonce, plain, self._head + place)
+
+
 def seal(key: bytes, plain: bytes, place: bytes) -> bytes:
-    """Seals `plain` under `key`, bound to `place` (the associated data: service, stream, event id, type, field)."""
-    head = _VERSION + key_id(key)
-    nonce = os.urandom(_NONCE_BYTES)
-    return head + nonce + AESGCM(key).encrypt(nonce, plain, head + place)
+    """Seals `plain` under `key`, bound to `place`."""
+    return SealingKey(key).seal(plain, place)
 
 
 def sealed_key_id(sealed: bytes) -> bytes:

@@ -14,29 +14,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-import psycopg2
-import psycopg2.extensions
-from sqlalchemy import create_engine
-from sqlalchemy import event as engine_event
-from sqlalchemy.engine import Engine
-
 from shared import clock
 from shared.blind_index import BlindIndex
-from shared.errors import LetheError, NotFound, PersonErased, Tampered, Unavailable, VersionConflict
+from shared.database import AlreadyHandled, ConnectionLost, Database, KeyChanged, Statement, Transaction
+from shared.errors import NotFound, Tampered, Unavailable, VersionConflict
 from shared.events import Envelope, Event, EventTypes, Recorded, SealedField, canonical, decode_envelope, sealed_digest
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.keys import AccountKey, KeyTree, account_item
 from shared.personal import ERASED, Erased, Personal
 from shared.root_keys import RootKeys
-from shared.sealing import key_id, new_key, open_sealed, place_of, seal, sealed_key_id
+from shared.sealing import SealingKey, new_key, open_sealed, place_of, sealed_key_id
 from shared.settings import Settings
 from shared.wakeup import send_wakeup
 
 T = TypeVar("T")
 
-LOCK_TIMEOUT_MILLISECONDS = 3_000
-STATEMENT_TIMEOUT_MILLISECONDS = 60_000
 TRIES = 8
 """How often a decision is made anew when another writer was first."""
 
@@ -47,13 +40,6 @@ _ITEM_KEYS = (
 """Item keys with the account keys that they are wrapped under, of one moment: a rotation replaces both."""
 
 SYSTEM_ACTOR = "00000000-0000-0000-0000-000000000000"
-
-
-class Statement(NamedTuple):
-    """One SQL statement with psycopg2 placeholders: what a projection gives back."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
 
 
 Project = Callable[[Recorded], Iterable[Statement]]
@@ -69,14 +55,6 @@ class SealedValue(NamedTuple):
     field: str
 
 
-class KeyChanged(LetheError):
-    """A key that this work sealed under was cut, minted or rotated by another: load and decide again."""
-
-
-class ConnectionLost(Unavailable):
-    """The database went away before a commit was sent: nothing was done, and trying again is safe."""
-
-
 class Store:
     """One service's database, event types, projection and key tree: what a unit of work is made from."""
 
@@ -88,7 +66,7 @@ class Store:
         self.project = project
         self.settings = settings
         self.keys = KeyTree(types.service, RootKeys(settings.path("root-keys"), types.service))
-        self.engine = _engine(settings.database_url(types.service, role), pool_size)
+        self.database = Database(settings.database_url(types.service, role), pool_size)
         self._wake_path = settings.path("run", f"relay-{types.service}.sock")
 
     def run(
@@ -113,20 +91,28 @@ class Store:
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
+    def react(
+        self, account_id: str, reaction: str, event_id: str, decide: Callable[[Work], object], *, actor: str = SYSTEM_ACTOR
+    ) -> bool:
+        """As `run`, for a reaction to an event: with its row in the inbox, and done once. False if it had been done before."""
+
+        def decide_once(work: Work) -> None:
+            work.note_handled(reaction, event_id)
+            decide(work)
+
+        try:
+            self.run(account_id, decide_once, actor=actor, causation=event_id)
+        except AlreadyHandled:
+            return False
+        return True
+
     @contextmanager
     def work(self, account_id: str, *, actor: str = SYSTEM_ACTOR, causation: str | None = None) -> Iterator[Work]:
         """A unit of work that commits at the end of the block and rolls back on an exception."""
-        with self._connection() as connection:
-            work = Work(self, connection, account_id, actor, causation)
-            try:
-                yield work
-                appended = work.commit()
-            except BaseException as error:
-                if not connection.closed:
-                    connection.rollback()
-                if isinstance(error, psycopg2.OperationalError) and not work.committing and _is_lost(error):
-                    raise ConnectionLost("the database went away") from error
-                raise
+        with self.database.transaction(account_id) as transaction:
+            work = Work(self, transaction, account_id, actor, causation)
+            yield work
+            appended = work.commit()
         if appended:
             self.wake_relay()
 
@@ -134,55 +120,31 @@ class Store:
         """Tells the relay that there is something to take up. It polls as well, so a lost datagram costs a moment only."""
         send_wakeup(self._wake_path)
 
-    @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        try:
-            pooled = self.engine.raw_connection()
-        except Exception as error:
-            raise Unavailable("the database can't be reached") from error
-        try:
-            yield pooled.driver_connection
-        except psycopg2.Error as error:
-            if pooled.driver_connection is None or pooled.driver_connection.closed:
-                pooled.invalidate()
-            raise _translated(error) from error
-        except BaseException:
-            if pooled.driver_connection is None or pooled.driver_connection.closed:
-                pooled.invalidate()
-            raise
-        finally:
-            pooled.close()
-
 
 class Work:
     """One transaction. Reads go to the server at once; writes are gathered and sent as one batch at `commit`."""
 
-    def __init__(self, store: Store, connection: Any, account_id: str, actor: str, causation: str | None) -> None:
+    def __init__(self, store: Store, transaction: Transaction, account_id: str, actor: str, causation: str | None) -> None:
         self.store = store
         self.account_id = account_id
         self.actor = actor
         self.causation = causation
         self.now = clock.now()
-        self._connection = connection
-        self._cursor = connection.cursor()
-        self._started = False
+        self._transaction = transaction
         self._persons: set[str] = set()
-        self._held: dict[str, bytes] = {}
-        self._minted: dict[str, bytes] = {}
+        self._held: dict[str, SealingKey] = {}
+        self._minted: dict[str, SealingKey] = {}
+        self._opened: dict[str, SealingKey] = {}
         self._mints: list[Statement] = []
         self._pending: list[Statement] = []
         self._appended = 0
         self._has_changed = False
-        self.committing = False
-        """True once the commit was sent: from then on a lost connection leaves open whether the work was done."""
 
     # -- reading
 
     def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query, read now. Row-level security shows this account's rows only."""
-        self._start()
-        self._cursor.execute(sql, values)
-        return list(self._cursor.fetchall())
+        return self._transaction.fetch(sql, values)
 
     def fetch_one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
@@ -201,7 +163,7 @@ class Work:
         """The last version of each stream; 0 for one that does not exist."""
         rows = self.fetch(
             "SELECT wanted, (SELECT max(version) FROM lethe.event WHERE account_id = %s AND stream = wanted)"
-            " FROM unnest(%s) AS wanted",
+            " FROM unnest(%s::text[]) AS wanted",
             (self.account_id, list(streams)),
         )
         return {stream: version or 0 for stream, version in rows}
@@ -284,18 +246,12 @@ class Work:
             recorded.append(one)
         return recorded
 
-    def inbox(self, reaction: str, event_id: str) -> bool:
-        """Notes that a reaction handled an event; False if it had been handled before (then do nothing)."""
-        if self.fetch_one(
-            "SELECT 1 FROM lethe.inbox WHERE account_id = %s AND reaction = %s AND event_id = %s",
-            (self.account_id, reaction, event_id),
-        ):
-            return False
+    def note_handled(self, reaction: str, event_id: str) -> None:
+        """The inbox row of a reaction, in this transaction. `AlreadyHandled` at commit if there is one; see `Store.react`."""
         self.later(
             "INSERT INTO lethe.inbox (account_id, reaction, event_id) VALUES (%s, %s, %s)",
             (self.account_id, reaction, event_id),
         )
-        return True
 
     def share_item(self, item_id: str, person_id: str) -> None:
         """Makes a person a further owner of an item, so that it is cut with its last one."""
@@ -309,7 +265,7 @@ class Work:
     def item_key_for_writing(self, item_id: str, *, stream: str, persons: Sequence[str]) -> bytes:
         """The key to seal under for an item: held, or minted for `stream` and `persons` where there is none."""
         self._prepare_items({item_id: (stream, tuple(persons), False)})
-        return self._minted.get(item_id) or self._held[item_id]
+        return (self._minted.get(item_id) or self._held[item_id]).key
 
     def secret(self, purpose: str) -> bytes:
         """A key of the account itself for one purpose, made at its first use (blind index, suppression)."""
@@ -323,44 +279,29 @@ class Work:
     def commit(self) -> bool:
         """Sends the batch and commits. True if events were appended."""
         if not (self._pending or self._mints or self._persons or self._has_changed):
-            if self._started:
-                self._connection.rollback()
             return False
-        self._start()
-        batch = [*self._holds(), *self._mints, *self._pending]
-        if batch:
-            self._cursor.execute(b";".join(self._cursor.mogrify(one.sql, one.values or None) for one in batch))
+        self.flush()
         failpoint(f"{self.store.service}.before-commit")
-        self.committing = True
-        self._connection.commit()
+        self._transaction.commit()
         failpoint(f"{self.store.service}.after-commit")
-        for item, key in (*self._held.items(), *self._minted.items()):
+        for item, key in (*self._opened.items(), *self._minted.items()):
             self.store.keys.keep_for_writing(self.account_id, item, key)
         return self._appended > 0
 
     def flush(self) -> None:
         """Sends what is gathered so far, so that later reads of this work see it. The transaction stays open."""
-        self._start()
         batch = [*self._holds(), *self._mints, *self._pending]
         if batch:
             self._has_changed = True
-            self._cursor.execute(b";".join(self._cursor.mogrify(one.sql, one.values or None) for one in batch))
+            self._transaction.send(batch)
         self._persons, self._mints, self._pending = set(), [], []
 
     def _holds(self) -> Iterator[Statement]:
         if self._persons:
             yield Statement("SELECT keys.hold_persons(%s, %s::uuid[])", (self.account_id, sorted(self._persons)))
         if self._held:
-            names = sorted(key_id(key) for key in self._held.values())
+            names = sorted(key.id for key in self._held.values())
             yield Statement("SELECT keys.hold_keys(%s, %s::bytea[])", (self.account_id, names))
-
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            self._cursor.execute(
-                "SELECT set_config('lethe.account', %s, true), set_config('lock_timeout', %s, true)",
-                (self.account_id, str(LOCK_TIMEOUT_MILLISECONDS)),
-            )
 
     # -- keys
 
@@ -392,7 +333,7 @@ class Work:
         found = self.item_keys(lookup) if lookup else {}
         for item, (stream, persons, _) in missing.items():
             if item in found:
-                self._held[item] = found[item]
+                self._held[item] = self._opened[item] = SealingKey(found[item])
             else:
                 self._mint(item, stream, persons)
 
@@ -400,14 +341,14 @@ class Work:
         if not stream:
             raise NotFound()
         account_key = self._newest_account_key()
-        key = new_key()
-        wrapped = self.store.keys.wrap_item_key(self.account_id, account_key.key, item, key)
+        key = SealingKey(new_key())
+        wrapped = self.store.keys.wrap_item_key(self.account_id, account_key.key, item, key.key)
         self._minted[item] = key
         self._persons.update(persons)
         self._mints.append(
             Statement(
                 "SELECT keys.mint(%s, %s, %s, %s, %s, %s, %s::uuid[])",
-                (self.account_id, item, key_id(key), stream, account_key.generation, wrapped, list(persons)),
+                (self.account_id, item, key.id, stream, account_key.generation, wrapped, list(persons)),
             )
         )
 
@@ -456,9 +397,9 @@ class Work:
                 continue
             item = getattr(event, personal.item)
             key = self._minted.get(item) or self._held[item]
-            part = seal(key, plain, place_of(self.store.service, stream, event_id, name, field))
+            part = key.seal(plain, place_of(self.store.service, stream, event_id, name, field))
             sealed[field] = part
-            fields.append(SealedField(digest=sealed_digest(part), field=field, item=item, key=key_id(key).hex()))
+            fields.append(SealedField(digest=sealed_digest(part), field=field, item=item, key=key.id.hex()))
         envelope = Envelope(
             account=self.account_id, actor=self.actor, causation=self.causation, data=self.store.types.public_data(event),
             event=event_id, schema=type(event).schema_version, sealed=fields, service=self.store.service, stream=stream,
@@ -493,52 +434,4 @@ def _persons_of(event: Event, personal: Personal) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-_UUID_AS_TEXT = psycopg2.extensions.new_type((2950,), "UUID", lambda value, _: value)
-_UUIDS_AS_TEXT = psycopg2.extensions.new_array_type((2951,), "UUID[]", _UUID_AS_TEXT)
-
-
-def _ids_as_text(connection: Any, _: Any) -> None:
-    """Ids are strings everywhere in Lethe; SQLAlchemy's dialect would make them `uuid.UUID`."""
-    psycopg2.extensions.register_type(_UUID_AS_TEXT, connection)
-    psycopg2.extensions.register_type(_UUIDS_AS_TEXT, connection)
-
-
-def _engine(url: str, pool_size: int) -> Engine:
-    engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg2://", 1),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=10,
-        connect_args={
-            "connect_timeout": 5,
-            "options": "-c search_path=lethe"
-            f" -c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c idle_in_transaction_session_timeout=60000",
-        },
-    )
-    engine_event.listen(engine, "connect", _ids_as_text)
-    return engine
-
-
-def _is_lost(error: psycopg2.Error) -> bool:
-    code = error.pgcode or ""
-    return isinstance(error, psycopg2.InterfaceError) or code.startswith(("08", "57P")) or (
-        isinstance(error, psycopg2.OperationalError) and not code
-    )
-
-
-def _translated(error: psycopg2.Error) -> LetheError:
-    """What the database refused, as one of our errors. Its own text may hold values, so it goes no further."""
-    code = error.pgcode or ""
-    constraint = getattr(error.diag, "constraint_name", None) or ""
-    if code == "LE001" or (code == "23505" and constraint == "event_pkey"):
-        return VersionConflict()
-    if code == "LE002":
-        return PersonErased()
-    if code in ("LE003", "40P01", "40001", "55P03"):
-        return KeyChanged("another writer was first")
-    if code in ("23505", "23503"):
-        return KeyChanged("another writer was first")
-    if _is_lost(error):
-        return Unavailable("the database went away")
-    return LetheError("the database refused a statement", sqlstate=code)
-
+__all__ = ["SYSTEM_ACTOR", "Project", "SealedValue", "Statement", "Store", "Work"]

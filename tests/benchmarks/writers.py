@@ -37,11 +37,10 @@ def ours(settings: Settings) -> Callable[[], None]:
 
         def decide(work: Work) -> None:
             ticket, person, version = state["ticket"], state["person"], state["version"]
-            work.inbox("bench", new_id())
             event = payload.message(ticket, person) if version else payload.opened(ticket, person)
             work.append(f"ticket/{ticket}", version, [event])
 
-        store.run(account, decide)
+        store.react(account, "bench", new_id(), decide)
         state["version"] += 1
 
     return write

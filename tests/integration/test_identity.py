@@ -95,8 +95,8 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         with fresh_home(folder / "home", admin_url, ("identity", "contacts")) as settings:
             made = Desk(settings)
             yield made
-            made.store.engine.dispose()
-            made.contacts.engine.dispose()
+            made.store.database.close()
+            made.contacts.database.close()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
     with server(folder / "server") as admin_url, fresh_home(folder / "home", admin_url, ("lifecycle",)) as settings:
         made = Cell(settings)
         yield made
-        made.store.engine.dispose()
+        made.store.database.close()
 
 
 def at_once(calls: Sequence[Callable[[], object]]) -> list[object]:

@@ -84,7 +84,7 @@ class AuditStage:
 
     def close(self) -> None:
         for store in self.stores.values():
-            store.engine.dispose()
+            store.database.close()
         server = self._connect()
         with server.cursor() as cursor:
             for service in SERVICES:

@@ -1,0 +1,210 @@
+"""The transactions of one service: a pool of connections, and what is sent over them in as few round trips as can be.
+
+Place in the way of an event: `work.py` says what to read and to write; here it goes to the server. A transaction is begun, and
+bound to its account, by the very message that carries its first statement; writes go in one batch. Statements are prepared on
+each connection, with plans that fit any account: planning under row-level security costs more than running, and a plan made
+for one account that the statistics do not know yet takes it for empty, and then reads it once for each of its rows.
+It knows no event and no key, and its errors never hold values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import psycopg2
+
+from shared.connection_pool import Connection, ConnectionPool
+from shared.errors import LetheError, PersonErased, Unavailable, VersionConflict
+
+LOCK_TIMEOUT_MILLISECONDS = 3_000
+STATEMENT_TIMEOUT_MILLISECONDS = 60_000
+PREPARED_AT_MOST = 500
+"""Texts of statements in the whole program that are prepared; those beyond are sent as they are."""
+
+
+class Statement(NamedTuple):
+    """One SQL statement with psycopg2 placeholders: what a projection gives back.
+
+    It is prepared, so the server must see the type of each placeholder from where it stands; an array says it: `%s::uuid[]`.
+    """
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+class KeyChanged(LetheError):
+    """A key that this work sealed under was cut, minted or rotated by another: load and decide again."""
+
+
+class AlreadyHandled(LetheError):
+    """The reaction has handled this event before, or another replica does so at this moment: there is nothing to do."""
+
+
+class ConnectionLost(Unavailable):
+    """The database went away before a commit was sent: nothing was done, and trying again is safe."""
+
+
+class Database:
+    """One service's database, as one role."""
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        options = (
+            f"-c search_path=lethe -c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
+            f" -c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c idle_in_transaction_session_timeout=60000"
+            # one plan for all accounts (see above), in prepared statements and in functions
+            " -c plan_cache_mode=force_generic_plan"
+        )
+        self._pool = ConnectionPool(url, pool_size, options)
+
+    @contextmanager
+    def transaction(self, account_id: str) -> Iterator[Transaction]:
+        """A transaction in which row-level security shows this account's rows; rolled back unless the block commits it.
+
+        What the server refuses is raised as one of our errors: `VersionConflict`, `PersonErased`, `KeyChanged`,
+        `AlreadyHandled`, or `ConnectionLost` where it went away before the commit was sent, `Unavailable` after that.
+        """
+        connection = self._pool.take()
+        transaction = Transaction(connection, account_id)
+        try:
+            yield transaction
+        except psycopg2.Error as error:
+            raise _translated(error, transaction.committing) from error
+        finally:
+            transaction.end()
+            self._pool.give_back(connection)
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        self._pool.close()
+
+
+class Transaction:
+    """Sends what it is given; begins with the first of it. Made by `Database.transaction`."""
+
+    def __init__(self, connection: Connection, account_id: str) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._account_id = account_id
+        self._is_open = False
+        self.committing = False
+        """True once the commit was sent: from then on a lost connection leaves open whether the work was done."""
+
+    def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a statement, now."""
+        self._execute([Statement(sql, tuple(values))])
+        return list(self._cursor.fetchall())
+
+    def send(self, statements: Sequence[Statement]) -> None:
+        """Sends statements as one batch, in order, and waits for it. What they return is not looked at."""
+        if statements:
+            self._execute(statements)
+
+    def commit(self) -> None:
+        """Commits, if anything was sent."""
+        if self._is_open:
+            self.committing = True
+            self._cursor.execute("COMMIT")
+            self._is_open = False
+
+    def end(self) -> None:
+        """Rolls back what was not committed. Never raises: a connection that can't is closed."""
+        if not self._is_open or self._connection.closed:
+            return
+        self._is_open = False
+        try:
+            self._cursor.execute("ROLLBACK")
+            if self._connection.is_unsure:
+                self._cursor.execute("SELECT name FROM pg_prepared_statements")
+                self._connection.prepared = {name for (name,) in self._cursor.fetchall()}
+                self._connection.is_unsure = False
+        except psycopg2.Error:
+            self._connection.close()
+
+    def _execute(self, statements: Sequence[Statement]) -> None:
+        """Sends one message: the transaction's beginning, what has to be prepared, and the statements."""
+        render = self._cursor.mogrify
+        message: list[bytes] = []
+        if not self._is_open:
+            self._is_open = True
+            message.append(render("BEGIN;SET LOCAL lethe.account=%s", (self._account_id,)))
+        prepared = self._connection.prepared
+        known = len(prepared)
+        for sql, values in statements:
+            form = _form_of(sql) if values else None
+            if form is None:
+                message.append(render(sql, values or None))
+                continue
+            if form.name not in prepared:
+                prepared.add(form.name)
+                message.append(form.prepare)
+            message.append(render(form.execute, values))
+        try:
+            self._cursor.execute(b";".join(message))
+        except psycopg2.Error:
+            if len(prepared) > known:
+                self._connection.is_unsure = True  # a rollback keeps what is prepared, but how far did it come?
+            raise
+
+
+class _Form(NamedTuple):
+    """A statement as it is prepared on a connection, and as it is executed there."""
+
+    name: str
+    prepare: bytes
+    execute: str
+
+
+_PLACEHOLDER = re.compile(r"%(?:%|s((?:::\w+(?:\[\])?)?))")
+_forms: dict[str, _Form] = {}
+
+
+def _form_of(sql: str) -> _Form | None:
+    """How a statement is prepared; None where there are too many already."""
+    form = _forms.get(sql)
+    if form is None and len(_forms) < PREPARED_AT_MOST:
+        form = _forms[sql] = _prepared_form(f"lethe_{len(_forms)}", sql)
+    return form
+
+
+def _prepared_form(name: str, sql: str) -> _Form:
+    """`… id = ANY (%s::uuid[])` becomes `PREPARE … id = ANY ($1::uuid[])` and `EXECUTE … (%s::uuid[])`. The cast stands in
+    both, since psycopg2 writes an array in a way that does not take its type from where it stands."""
+    numbers = itertools.count(1)
+    casts: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return "%"
+        casts.append(found[1])
+        return f"${next(numbers)}{found[1]}"
+
+    body = _PLACEHOLDER.sub(numbered, sql)
+    return _Form(name, f"PREPARE {name} AS {body}".encode(), f"EXECUTE {name}({','.join(f'%s{cast}' for cast in casts)})")
+
+
+def _is_lost(error: psycopg2.Error) -> bool:
+    code = error.pgcode or ""
+    return isinstance(error, psycopg2.InterfaceError) or code.startswith(("08", "57P")) or (
+        isinstance(error, psycopg2.OperationalError) and not code
+    )
+
+
+def _translated(error: psycopg2.Error, committing: bool) -> LetheError:
+    """What the database refused, as one of our errors. Its own text may hold values, so it goes no further."""
+    code = error.pgcode or ""
+    constraint = getattr(error.diag, "constraint_name", None) or ""
+    if code == "LE001" or (code == "23505" and constraint == "event_pkey"):
+        return VersionConflict()
+    if code == "LE002":
+        return PersonErased()
+    if code == "23505" and constraint == "inbox_pkey":
+        return AlreadyHandled()
+    if code in ("LE003", "40P01", "40001", "55P03", "23505", "23503"):
+        return KeyChanged("another writer was first")
+    if _is_lost(error):
+        return Unavailable("the database went away") if committing else ConnectionLost("the database went away")
+    return LetheError("the database refused a statement", sqlstate=code)

@@ -1,0 +1,169 @@
+"""Transactions on a real server: what is prepared, what a refusal leaves behind, how lost connections are made up for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.tickets.events import TicketOpened
+from shared import database
+from shared.database import Database, Statement
+from shared.errors import LetheError
+from shared.ids import new_id
+from shared.settings import Settings
+from shared.work import Store, Work
+from tests.support.cell import Cell
+from tests.support.databases import superuser
+
+
+@pytest.fixture
+def tickets(settings: Settings) -> Iterator[Database]:
+    """One connection to the tickets' database, as its service."""
+    made = Database(settings.database_url("tickets", "service"), 1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(cell: Cell) -> Store:
+    """The store of tickets."""
+    return cell.store("tickets")
+
+
+def fetch(tickets: Database, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Rows of one statement in a transaction of its own."""
+    with tickets.transaction(new_id()) as transaction:
+        return transaction.fetch(sql, values)
+
+
+def opened(ticket: str) -> TicketOpened:
+    """The first event of a ticket that holds nothing personal."""
+    return TicketOpened(ticket_id=ticket, requester_id=None, channel="e-mail", subject=None)  # type: ignore[arg-type]
+
+
+def test_a_statement_becomes_one_that_can_be_prepared() -> None:
+    """Placeholders are numbered, casts stand where the value is given as well, and a doubled per cent sign is one."""
+    form = database._prepared_form("name", "SELECT %s::uuid, x LIKE 'a%%' FROM t WHERE y = %s AND z = ANY (%s::bigint[])")
+    assert form.prepare == b"PREPARE name AS SELECT $1::uuid, x LIKE 'a%' FROM t WHERE y = $2 AND z = ANY ($3::bigint[])"
+    assert form.execute == "EXECUTE name(%s::uuid,%s,%s::bigint[])"
+
+
+def test_values_come_back_as_they_were_given(tickets: Database) -> None:
+    """Prepared statements take every kind of value that the services use."""
+    values = (b"\x00'\\\xff", "it's 50 %", ["a", "b"], [b"\x01", b"\x02"], 2**62, None, True)
+    sql = "SELECT %s::bytea, %s::text, %s::text[], %s::bytea[], %s::bigint, %s::text, %s::boolean, 'a' LIKE 'a%%'"
+    for _ in range(2):
+        (row,) = fetch(tickets, sql, values)
+        assert (bytes(row[0]), row[1], row[2], [bytes(one) for one in row[3]], *row[4:]) == (*values, True)
+
+
+def test_a_refused_statement_leaves_the_connection_as_good_as_it_was(tickets: Database) -> None:
+    """A message may fail before, in or after the statements that it prepares: the same statements work afterwards."""
+    good = Statement("SELECT %s::integer + 1", (1,))
+    bad = Statement("SELECT 1 / %s::integer", (0,))
+    for batch in ([good, bad], [bad, good], [Statement("SELECT 2 / %s::integer", (0,)), good]):
+        with pytest.raises(LetheError, match="refused a statement"), tickets.transaction(new_id()) as transaction:
+            transaction.send(batch)
+        with tickets.transaction(new_id()) as transaction:
+            assert transaction.fetch(*good) == [(2,)]
+            assert transaction.fetch(bad.sql, (1,)) == [(1,)]
+
+
+def test_statements_beyond_the_most_are_sent_as_they_are(tickets: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of the server's processes is bounded."""
+    monkeypatch.setattr(database, "PREPARED_AT_MOST", len(database._forms))
+    assert fetch(tickets, "SELECT %s::integer AS not_prepared", (7,)) == [(7,)]
+    prepared = fetch(tickets, "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s", ("%not_prepared%",))
+    assert prepared == [(0,)]
+
+
+def test_nothing_of_a_transaction_that_is_not_committed_stays(tickets: Database, settings: Settings) -> None:
+    """Neither its rows nor its account: the connection is given back without an open transaction."""
+    event = new_id()
+    with tickets.transaction(new_id()) as transaction:
+        transaction.send([Statement("INSERT INTO lethe.inbox VALUES (lethe.current_account(), 'test', %s)", (event,))])
+    with superuser(settings, "tickets").cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM lethe.inbox WHERE event_id = %s", (event,))
+        assert cursor.fetchone() == (0,)
+    connection = tickets._pool.take()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT lethe.current_account(), now() = statement_timestamp()")
+        assert cursor.fetchone() == (None, True)
+    tickets._pool.give_back(connection)
+
+
+def test_a_new_account_is_read_as_fast_as_one_that_the_statistics_know(tickets: Database, settings: Settings) -> None:
+    """A plan made for an account of which the statistics know no row reads all its rows for each of its rows."""
+    known, new = [new_id() for _ in range(4)], new_id()
+    with superuser(settings, "tickets").cursor() as cursor:
+        cursor.execute("CREATE TABLE lethe.numbered (account_id uuid, number integer, PRIMARY KEY (account_id, number))")
+        cursor.execute("GRANT SELECT ON lethe.numbered TO PUBLIC")
+        fill = "INSERT INTO lethe.numbered SELECT %s, generate_series(1, %s)"
+        for account in known:
+            cursor.execute(fill, (account, 3_000))
+        cursor.execute("ANALYZE lethe.numbered")
+        cursor.execute(fill, (new, 1_500))
+    begun = time.monotonic()
+    rows = fetch(
+        tickets,
+        "SELECT count(*) FROM numbered JOIN numbered AS b USING (account_id, number) JOIN numbered AS c"
+        " USING (account_id, number) WHERE account_id = %s",
+        (new,),
+    )
+    taken = time.monotonic() - begun
+    with superuser(settings, "tickets").cursor() as cursor:
+        cursor.execute("DROP TABLE lethe.numbered")
+    assert rows == [(1_500,)]
+    assert taken < 5.0
+
+
+def test_a_unit_of_work_is_done_although_its_connection_was_lost(store: Store, settings: Settings) -> None:
+    """While it was idle, and between a read and the commit: nothing was committed, so it is decided anew."""
+    account, looks = new_id(), []
+
+    def decide(work: Work) -> str:
+        looks.append(work.fetch("SELECT 1"))
+        if len(looks) == 2:
+            cut_off(settings)
+        ticket = new_id()
+        work.append(f"ticket/{ticket}", 0, [opened(ticket)])
+        return ticket
+
+    store.run(account, decide)
+    cut_off(settings)
+    ticket = store.run(account, decide)
+    assert len(looks) == 3
+    assert len(load(store, account, ticket)) == 1
+    with store.work(account) as work:
+        assert work.fetch_one("SELECT count(*) FROM lethe.event WHERE account_id = %s", (account,)) == (2,)
+
+
+def cut_off(settings: Settings) -> None:
+    """The server ends every connection of the service."""
+    with superuser(settings, "tickets").cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename LIKE '%_service'"
+        )
+
+
+def load(store: Store, account: str, ticket: str) -> list[Any]:
+    """A ticket's events."""
+    with store.work(account) as work:
+        return work.load(f"ticket/{ticket}")
+
+
+def test_a_reaction_is_done_once_for_an_event(store: Store) -> None:
+    """The inbox row goes in with the effects; a second time changes nothing and says so."""
+    account, event, ticket = new_id(), new_id(), new_id()
+
+    def decide(work: Work) -> None:
+        work.append(f"ticket/{ticket}", 0, [opened(ticket)])
+
+    assert store.react(account, "tickets.on_test", event, decide) is True
+    assert store.react(account, "tickets.on_test", event, decide) is False
+    assert store.react(account, "tickets.on_other", event, lambda work: None) is True
+    assert len(load(store, account, ticket)) == 1
