@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _cached: tuple[str, int, timedelta] = ("", -1, timedelta(0))
+_NONE = timedelta(0)
 
 
-def _clock_file() -> Path:
-    return Path(os.environ.get("LETHE_HOME", ".lethe")) / "clock"
+def _clock_file() -> str:
+    return f"{os.environ.get('LETHE_HOME', '.lethe')}/clock"
 
 
 def now() -> datetime:
@@ -28,11 +29,11 @@ def offset() -> timedelta:
     global _cached
     file = _clock_file()
     try:
-        changed = file.stat().st_mtime_ns
+        changed = os.stat(file).st_mtime_ns
     except FileNotFoundError:
-        return timedelta(0)
-    if _cached[:2] != (str(file), changed):
-        _cached = (str(file), changed, timedelta(seconds=float(json.loads(file.read_text())["offset_seconds"])))
+        return _NONE
+    if _cached[:2] != (file, changed):
+        _cached = (file, changed, timedelta(seconds=float(json.loads(Path(file).read_text())["offset_seconds"])))
     return _cached[2]
 
 
@@ -41,7 +42,7 @@ def advance(by: timedelta) -> timedelta:
     if by < timedelta(0):
         raise ValueError("the clock only goes forward")
     ahead = offset() + by
-    file = _clock_file()
+    file = Path(_clock_file())
     temporary = file.with_suffix(".new")
     temporary.write_text(json.dumps({"offset_seconds": ahead.total_seconds()}))
     temporary.replace(file)

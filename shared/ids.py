@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from typing import Annotated
 
 import msgspec
@@ -17,4 +17,8 @@ Id = Annotated[str, msgspec.Meta(pattern=_UUID), NotPersonal("an opaque random i
 
 def new_id() -> str:
     """A new random id (UUID version 4): it says nothing about what it names."""
-    return str(uuid.uuid4())
+    octets = bytearray(os.urandom(16))
+    octets[6] = octets[6] & 0x0F | 0x40
+    octets[8] = octets[8] & 0x3F | 0x80
+    text = octets.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

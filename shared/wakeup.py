@@ -15,6 +15,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+SHORT_PATH = 50
+"""Characters of a path that surely fits, whatever characters they are."""
+
 _sender: dict[int, socket.socket] = {}
 
 
@@ -40,6 +43,10 @@ def send_wakeup(path: Path) -> None:
         if sender is None:
             sender = _sender[os.getpid()] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             sender.setblocking(False)
+        name = str(path)
+        if len(name) < SHORT_PATH:
+            sender.sendto(b".", name)
+            return
         with _address(path) as address:
             sender.sendto(b".", address)
 
