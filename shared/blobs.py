@@ -1,9 +1,9 @@
 """Blobs: attachments and pictures, sealed in chunks under a key derived from their item's key.
 
 A blob is written and synced before the transaction that names it commits. After a crash in between there is a file that no
-row names; the caller gives the same blob the same id when it tries again, so that it is written over. Cutting the item's key
-leaves only noise to remove.
-Files or object storage, through `fsspec`.
+row names: under a key that was never kept, or under its item's, and then the caller gives the same blob the same id when it
+tries again, so that it is written over. Cutting the item's key leaves only noise to remove. Files or object storage, through
+`fsspec`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ class BlobStore:
         pieces = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)] or [b""]
         path = self._path(account_id, blob_id)
         self._files.makedirs(os.path.dirname(path), exist_ok=True)
-        with self._files.open(path + ".new", "wb") as file:
+        beside = f"{path}.{os.urandom(4).hex()}.new"  # two may be writing the same blob
+        with self._files.open(beside, "wb") as file:
             for number, piece in enumerate(pieces):
                 sealed = seal(key, piece, self._place(account_id, blob_id, number, len(pieces)))
                 file.write(_LENGTH.pack(len(sealed)) + sealed)
             file.flush()
             if hasattr(file, "fileno"):
                 os.fsync(file.fileno())
-        self._files.mv(path + ".new", path)
+        self._files.mv(beside, path)
 
     def read(self, account_id: str, blob_id: str, item_key: bytes) -> bytes:
         """The content again. `NotFound` where the blob is gone, `Tampered` where a chunk is not what it was."""

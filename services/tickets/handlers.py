@@ -242,7 +242,7 @@ class _Arrival:
     ) -> tuple[list[AttachmentName], list[Attachment]]:
         names, attachments = [], []
         for number, one in enumerate(mail.attachments):
-            blob_id = self._index.blob_id(identity, number)
+            blob_id = self._index.blob_id(identity, number, key)
             text = referenced.attachment_text(number)
             content = one.content if text is None else text_bytes(text)
             self._blobs.write(self._work.account_id, blob_id, key, content)

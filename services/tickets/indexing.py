@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from services.tickets.events import MessageContent, Text
 from services.tickets.intake import plain_words
+from shared.sealing import key_id
 from shared.words import beginnings, words
 from shared.work import Work
 
@@ -72,10 +73,13 @@ class MailIndex:
         tokens = {*self._index.tokens("word", found), *self._index.tokens("start", starts)}
         self._tokens.append((message_id, sorted(tokens)[:MAX_TOKENS]))
 
-    def blob_id(self, identity: str, number: int) -> str:
-        """The id of a mail's attachment: the same each time that the mail is taken in, so that an import which was killed and
-        goes on writes over what it left. Keyed, so that it tells nothing of the mail."""
-        halves = [self._index.token(f"blob {half}", f"{identity}\n{number}") & (1 << 64) - 1 for half in (1, 2)]
+    def blob_id(self, identity: str, number: int, key: bytes) -> str:
+        """The id of a mail's attachment under an item's key: the same each time that the mail is taken in under that key, so
+        that an import which was killed and goes on writes over what it left. Under another key it is another one: of two
+        workers that take in one mail at once, each mints a key, one commits, and its blob must not be written over. Keyed,
+        so that it tells nothing of the mail."""
+        text = f"{identity}\n{number}\n{key_id(key).hex()}"
+        halves = [self._index.token(f"blob {half}", text) & (1 << 64) - 1 for half in (1, 2)]
         return str(uuid.UUID(int=halves[0] << 64 | halves[1], version=4))
 
     def add_thread(self, name: str, ticket_id: str, message_id: str) -> None:

@@ -46,16 +46,17 @@ class Running(Generic[T]):
 
 
 class Held(Running[T]):
-    """As `Running`, held before the first commit that has something to commit, locks in hand."""
+    """As `Running`, held before the first commit (of `service`, if named) that has something to commit, locks in hand."""
 
-    def __init__(self, run: Callable[[], T]) -> None:
+    def __init__(self, run: Callable[[], T], service: str) -> None:
         super().__init__(run)
+        self._service = service
         self._arrived = threading.Event()
         self._released = threading.Event()
 
-    def stand(self) -> None:
+    def stand(self, place: str) -> None:
         """Called in the thread: waits to be released, the first time."""
-        if not self._arrived.is_set():
+        if place.startswith(self._service) and not self._arrived.is_set():
             self._arrived.set()
             assert self._released.wait(PATIENCE_SECONDS), "nobody released a held thread"
 
@@ -78,9 +79,9 @@ class Gate:
     def __init__(self) -> None:
         self._held: dict[threading.Thread, Held[Any]] = {}
 
-    def hold(self, run: Callable[[], T]) -> Held[T]:
-        """Starts `run` in a thread; returns when it stands before its commit."""
-        held = Held(run)
+    def hold(self, run: Callable[[], T], service: str = "") -> Held[T]:
+        """Starts `run` in a thread; returns when it stands before its commit (in `service`, if named)."""
+        held = Held(run, service)
         self._held[held.thread] = held
         held.start()
         held.await_arrival()
@@ -90,7 +91,7 @@ class Gate:
         """In the place of `failpoint`."""
         held = self._held.get(threading.current_thread())
         if held is not None and name.endswith(".before-commit"):
-            held.stand()
+            held.stand(name)
 
 
 @contextmanager
