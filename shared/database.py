@@ -126,28 +126,30 @@ class Transaction:
 
     def _execute(self, statements: Sequence[Statement]) -> None:
         """Sends one message: the transaction's beginning, what has to be prepared, and the statements."""
-        render = self._cursor.mogrify
-        message: list[bytes] = []
-        if not self._is_open:
-            self._is_open = True
-            message.append(render("BEGIN;SET LOCAL lethe.account=%s", (self._account_id,)))
         prepared = self._connection.prepared
         known = len(prepared)
-        for sql, values in statements:
-            form = _form_of(sql) if values else None
-            if form is None:
-                message.append(render(sql, values or None))
-                continue
-            if form.name not in prepared:
-                prepared.add(form.name)
-                message.append(form.prepare)
-            message.append(render(form.execute, values))
         try:
-            self._cursor.execute(b";".join(message))
-        except psycopg2.Error:
+            self._cursor.execute(b";".join(self._message(statements, prepared)))
+        except BaseException:
             if len(prepared) > known:
                 self._connection.is_unsure = True  # a rollback keeps what is prepared, but how far did it come?
             raise
+
+    def _message(self, statements: Sequence[Statement], prepared: set[str]) -> Iterator[bytes]:
+        """The parts of the message. Notes what it prepares."""
+        render = self._cursor.mogrify
+        if not self._is_open:
+            self._is_open = True
+            yield render("BEGIN;SET LOCAL lethe.account=%s", (self._account_id,))
+        for sql, values in statements:
+            form = _form_of(sql) if values else None
+            if form is None:
+                yield render(sql, values or None)
+                continue
+            if form.name not in prepared:
+                prepared.add(form.name)
+                yield form.prepare
+            yield render(form.execute, values)
 
 
 class _Form(NamedTuple):

@@ -72,6 +72,15 @@ def test_a_refused_statement_leaves_the_connection_as_good_as_it_was(tickets: Da
             assert transaction.fetch(bad.sql, (1,)) == [(1,)]
 
 
+def test_a_value_that_can_not_be_sent_leaves_the_connection_as_good_as_it_was(tickets: Database) -> None:
+    """Nothing of the message was sent then, and so nothing of it is prepared."""
+    for number, value in enumerate(("with a NUL: \0", "half a pair: \ud800")):
+        sql = f"SELECT %s::text AS never_sent_before_{number}"
+        with pytest.raises(ValueError), tickets.transaction(new_id()) as transaction:
+            transaction.fetch(sql, (value,))
+        assert fetch(tickets, sql, ("sent",)) == [("sent",)]
+
+
 def test_statements_beyond_the_most_are_sent_as_they_are(tickets: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of the server's processes is bounded."""
     monkeypatch.setattr(database, "PREPARED_AT_MOST", len(database._forms))
