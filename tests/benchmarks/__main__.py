@@ -7,34 +7,53 @@ import os
 import sys
 from pathlib import Path
 
+from deploy.stack import Stack
 from tests.benchmarks import appending, checkpoints, erasing, importing, replaying
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
+
+FIGURES = ("import", "erasure", "append", "checkpoint", "replay")
 
 
 def main() -> None:
     """Measures, prints the table, writes `bench.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fraction of the work: to try it, not to quote it")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", nargs="+", choices=FIGURES, default=FIGURES, help="some figures; no file is written")
+    options = parser.parse_args()
     where = Path(os.environ.get("LETHE_HOME", ".lethe")).absolute() / "bench.json"
-    figures: list[Figure] = []
-    notes: list[str] = []
+    notes = [f"the machine: {os.cpu_count()} cores, load {_load()} at the start"]
     with running_stack() as stack:
         os.environ["LETHE_HOME"] = str(stack.home)
+        figures = _measure(stack, set(options.only), options.quick, notes)
+    notes[0] += f", {_load()} at the end"
+    report(figures, notes, where if set(options.only) == set(FIGURES) else None)
+
+
+def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> list[Figure]:
+    figures: list[Figure] = []
+    if wanted & {"import", "erasure"}:
         _say("import")
         found, session = importing.measure(stack, mails=100 if quick else 1_000, notes=notes)
         figures += found
-        _say("erasure")
-        figures += erasing.measure(stack, session, people=5 if quick else 100, times=10, notes=notes)
+        if "erasure" in wanted:
+            _say("erasure")
+            figures += erasing.measure(stack, session, people=5 if quick else 100, times=10, notes=notes)
+    if wanted & {"append", "checkpoint", "replay"}:
         _say("append")
-        rounds, seconds = (1, 1.0) if quick else (3, 4.0)
+        rounds, seconds = (2, 0.5) if quick else (15, 1.0)
         figures += appending.measure(stack, rounds=rounds, seconds=seconds, notes=notes)
+    if "checkpoint" in wanted:
         _say("checkpoint")
-        figures += checkpoints.measure(stack, seconds=4.0 if quick else 15.0, notes=notes)
+        figures += checkpoints.measure(stack, seconds=4.0 if quick else 20.0, notes=notes)
+    if "replay" in wanted:
         _say("replay")
-        figures += replaying.measure(stack, rounds=rounds, most=5_000 if quick else 50_000, notes=notes)
-    report(figures, notes, where)
+        figures += replaying.measure(stack, rounds=1 if quick else 5, most=5_000 if quick else 50_000, notes=notes)
+    return figures
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def _say(what: str) -> None:

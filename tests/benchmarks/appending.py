@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 
 import psycopg2
 from psycopg2 import sql
@@ -16,25 +14,29 @@ from psycopg2 import sql
 from deploy.stack import Stack
 from shared.ids import new_id
 from shared.settings import Settings
+from tests.benchmarks.crew import Crew, crew
 from tests.benchmarks.figures import Figure, against
+from tests.benchmarks.processes import cpu_by_process
+from tests.benchmarks.server import settings_shown
 
-WARM_UP_SECONDS = 3.0
+KINDS = ("ours", "bare", "eventsourcing")
 
 
 def prepare(stack: Stack) -> None:
-    """The table of the bare INSERT and the peer's database; the environment says where they are."""
+    """The table of the bare INSERT and the peer's database; the environment tells the writers where they are."""
     status = stack.status()
     settings = Settings.load(stack.home)
     os.environ.update(
         LETHE_HOME=str(stack.home), BENCH_ADMIN_URL=status["admin_url"], BENCH_DATABASE="bench_peer", BENCH_ACCOUNT=new_id(),
-        BENCH_ROW_BYTES="2400", BENCH_CIPHER_KEY=base64.b64encode(os.urandom(32)).decode(),
+        BENCH_CIPHER_KEY=base64.b64encode(os.urandom(32)).decode(),
     )  # fmt: skip
     tickets = psycopg2.connect(settings.database_url("tickets", "owner"))
     role = psycopg2.extensions.parse_dsn(settings.database_url("tickets", "service"))["user"]
     with tickets, tickets.cursor() as cursor:
         cursor.execute("CREATE SCHEMA bench")
         cursor.execute("CREATE TABLE bench.bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, content bytea NOT NULL)")
-        cursor.execute("ALTER TABLE bench.bare ALTER COLUMN content SET STORAGE EXTERNAL")
+        # stored as our events are: in one piece, and without trying to compress what is random
+        cursor.execute("ALTER TABLE bench.bare ALTER COLUMN content SET STORAGE EXTERNAL, SET (toast_tuple_target = 4080)")
         cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA bench TO {}").format(sql.Identifier(role)))
         cursor.execute(sql.SQL("GRANT INSERT ON bench.bare TO {}").format(sql.Identifier(role)))
     tickets.close()
@@ -44,84 +46,84 @@ def prepare(stack: Stack) -> None:
     server.close()
 
 
-def row_bytes(settings: Settings) -> int:
-    """The bytes that one of our events takes in the columns of its event row and its read-model row."""
+def row_bytes(settings: Settings) -> tuple[int, int]:
+    """The bytes of one of our events in its row, and of its row in the read model."""
     connection = psycopg2.connect(settings.database_url("tickets", "auditor"))
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT avg(octet_length(e.envelope) + octet_length(e.salt) + octet_length(e.sealed[1])),"
-            " avg(octet_length(m.content))"
-            " FROM lethe.event e JOIN lethe.message m ON m.event_id = e.event_id"
+            "SELECT avg(pg_column_size(e.*)), avg(pg_column_size(m.*)) FROM lethe.event e JOIN lethe.message m USING (event_id)"
+            " WHERE e.account_id = %s",
+            (os.environ["BENCH_ACCOUNT"],),
         )
         event, row = cursor.fetchone() or (0, 0)
     connection.close()
-    return int(event) + int(row)
-
-
-def rate(who: str, writers: int, seconds: float) -> float:
-    """Transactions a second of some writers, each a process of its own that begin at once."""
-    start = time.time() + WARM_UP_SECONDS
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.writers", who, str(start), str(seconds)],
-            stdout=subprocess.PIPE,
-        )
-        for _ in range(writers)
-    ]
-    written = 0
-    for process in running:
-        out, _ = process.communicate(timeout=seconds + 60)
-        if process.returncode != 0:
-            raise RuntimeError(f"a writer of {who!r} failed")
-        written += int(out)
-    return written / seconds
+    return int(event), int(row)
 
 
 def measure(stack: Stack, *, rounds: int, seconds: float, notes: list[str]) -> list[Figure]:
-    """The figures of appending. Ours and the peers take turns; the medians of the rounds are compared."""
+    """The figures of appending. Ours and the peers write in turns, for short slices; the medians are compared.
+
+    The relay rests meanwhile: it would go on with our events while the peers are measured.
+    """
     prepare(stack)
     settings = Settings.load(stack.home)
-    rate("ours", 1, 1.0)
-    rate("eventsourcing", 1, 1.0)
+    stack.stop("relay-tickets")
+    for kind in ("ours", "eventsourcing"):
+        with crew(kind, 1):
+            pass
     os.environ["CREATE_TABLE"] = "no"  # the peer's first writer made its tables; eight at once would collide at it
-    os.environ["BENCH_ROW_BYTES"] = str(row_bytes(settings))
+    event_bytes, row = row_bytes(settings)
+    os.environ["BENCH_ROW_BYTES"] = str(event_bytes)
     notes.append(
-        f"append: {os.environ['BENCH_ROW_BYTES']} bytes a transaction (envelope, salt, sealed part, and the sealed part again"
-        f" in the read model); the bare INSERT writes as many into one table; {_server(settings)}; medians of {rounds}"
-        f" rounds of {seconds:g} s in turns"
+        f"append: an event's row has {event_bytes:,} bytes, and so has the bare INSERT's; ours writes {row:,} more for the read"
+        " model, changes the ticket's row, adds the inbox row and holds a person and a key."
+        f" {settings_shown(settings)}. Medians of {rounds} rounds of {seconds:g} s in turns. The peer's driver: psycopg {_driver()}"
     )
-    figures = []
+    figures: list[Figure] = []
     for writers in (1, 8):
-        rates: dict[str, list[float]] = {"ours": [], "bare": [], "eventsourcing": []}
-        for _ in range(rounds):
-            for who, found in rates.items():
-                found.append(rate(who, writers, seconds))
-        ours, bare, peer = (statistics.median(rates[who]) for who in rates)
-        word = "writer" if writers == 1 else "writers"
-        figures.append(against(f"append, {writers} {word}", ours, "events/s", "bare INSERT", bare, 0.5))
-        name = f"append, {writers} {word}, against eventsourcing"
-        figures.append(
-            against(name, ours, "events/s", "eventsourcing + AES", peer, 4)
-            if writers == 8
-            else _without_target(name, ours, peer)
-        )
+        figures += _compare(stack, writers, rounds, seconds, notes)
+    stack.start("relay-tickets")
     return figures
 
 
-def _without_target(name: str, ours: float, peer: float) -> Figure:
-    return Figure(
-        figure=name, value=round(ours, 3), unit="events/s", peer="eventsourcing + AES", peer_value=round(peer, 3),
-        ratio=round(ours / peer, 3),
-    )  # fmt: skip
+def _compare(stack: Stack, writers: int, rounds: int, seconds: float, notes: list[str]) -> list[Figure]:
+    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    costs: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    with ExitStack() as later:
+        crews = {kind: later.enter_context(crew(kind, writers)) for kind in KINDS}
+        for _ in range(rounds):
+            for kind, each in crews.items():
+                rate, cost = _slice(stack, each, seconds)
+                rates[kind].append(rate)
+                costs[kind].append(cost)
+    ours, bare, peer = (statistics.median(rates[kind]) for kind in KINDS)
+    word = "1 writer" if writers == 1 else f"{writers} writers"
+    notes.append(f"append, {word}, microseconds of CPU for an event, writer + server: {_shown(costs)}")
+    of_peer = 4 if writers == 8 else None
+    return [
+        against(f"append, {word}", ours, "events/s", "bare INSERT", bare, 0.5),
+        against(f"append, {word}, against eventsourcing", ours, "events/s", "eventsourcing + AES", peer, of_peer),
+    ]
 
 
-def _server(settings: Settings) -> str:
-    connection = psycopg2.connect(settings.database_url("tickets", "auditor"))
-    names: Sequence[str] = ("server_version", "fsync", "synchronous_commit", "shared_buffers", "wal_level", "max_connections")
-    with connection, connection.cursor() as cursor:
-        shown = []
-        for name in names:
-            cursor.execute(f"SHOW {name}")
-            shown.append(f"{name} {(cursor.fetchone() or ('?',))[0]}")
-    connection.close()
-    return "the same server for all: " + ", ".join(shown)
+def _slice(stack: Stack, writers: Crew, seconds: float) -> tuple[float, tuple[float, float]]:
+    """Events a second, and (writer, server) microseconds of CPU for each."""
+    before = cpu_by_process(stack).get("postgres", 0.0)
+    writers.begin(seconds)
+    done = writers.end()
+    server = cpu_by_process(stack).get("postgres", 0.0) - before
+    written = max(1, done.written)
+    return done.written / seconds, (1e6 * done.cpu_seconds / written, 1e6 * server / written)
+
+
+def _shown(costs: Mapping[str, list[tuple[float, float]]]) -> str:
+    def median(kind: str, which: int) -> int:
+        return round(statistics.median(cost[which] for cost in costs[kind]))
+
+    return ", ".join(f"{kind} {median(kind, 0)} + {median(kind, 1)}" for kind in costs)
+
+
+def _driver() -> str:
+    import psycopg
+
+    return f"{psycopg.__version__} ({psycopg.pq.__impl__})"

@@ -1,9 +1,7 @@
-"""Committed → in a signed checkpoint, while eight writers append."""
+"""Committed → in a signed checkpoint, while eight writers append and the relay takes up what they write."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import psycopg2
@@ -15,26 +13,26 @@ from shared.checkpoint import parse_checkpoint
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.work import Store
+from tests.benchmarks.crew import crew
 from tests.benchmarks.figures import Figure, below, percentile
+from tests.benchmarks.log import await_relay
 from tests.benchmarks.payload import MessagePayload
+
+WRITERS = 8
 
 
 def measure(stack: Stack, *, seconds: float, notes: list[str]) -> list[Figure]:
     """p50 and p99 in milliseconds, from the return of the commit to a checkpoint on disk that covers the event."""
     settings = Settings.load(stack.home)
-    start = time.time() + 3
-    load = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.writers", "ours", str(start), str(seconds)],
-            stdout=subprocess.PIPE,
-        )
-        for _ in range(8)
-    ]
-    time.sleep(max(0.0, start + 0.5 - time.time()))
-    taken = _sample(settings, seconds - 1.0)
-    written = sum(int(process.communicate(timeout=60)[0]) for process in load)
+    with crew("ours", WRITERS) as writers:
+        await_relay(settings, "tickets")
+        start = writers.begin(seconds)
+        time.sleep(max(0.0, start + 0.5 - time.time()))
+        taken = _sample(settings, seconds - 1.0)
+        written = writers.end().written
     notes.append(
-        f"checkpoint: {len(taken)} samples of an event of its own, while 8 writers appended {written / seconds:,.0f} events/s"
+        f"checkpoint: {len(taken)} samples of an event of its own, while {WRITERS} writers appended"
+        f" {written / seconds:,.0f} events/s and the relay indexed, signed and published them"
     )
     return [
         Figure(figure="committed → in a signed checkpoint, p50", value=round(percentile(taken, 0.5), 1), unit="ms"),
@@ -53,7 +51,7 @@ def _sample(settings: Settings, seconds: float) -> list[float]:
     while time.monotonic() < until:
         ticket = new_id()
         opened = payload.opened(ticket, new_id())
-        store.run(account, lambda work: work.append(f"ticket/{ticket}", 1 - 1, [opened]))  # noqa: B023
+        store.run(account, lambda work: work.append(f"ticket/{ticket}", 0, [opened]))  # noqa: B023
         committed = time.monotonic()
         index = None
         while index is None:
@@ -63,7 +61,10 @@ def _sample(settings: Settings, seconds: float) -> list[float]:
                 (account, f"ticket/{ticket}"),
             )
             row = cursor.fetchone()
-            index = row[0] if row else time.sleep(0.002)
+            if row is None:
+                time.sleep(0.002)
+            else:
+                index = row[0]
         while _size(settings) <= index:
             time.sleep(0.001)
         taken.append((time.monotonic() - committed) * 1000)

@@ -22,7 +22,7 @@ class Ticket(Aggregate):
         self.messages = 0
 
     @event("MessageAdded")
-    def add_message(self, fields: str) -> None:
+    def add_message(self, fields: dict[str, Any]) -> None:
         self.messages += 1
 
 

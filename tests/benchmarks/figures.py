@@ -23,12 +23,12 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool | None = None
 
 
-def against(figure: str, value: float, unit: str, peer: str, peer_value: float, at_least: float) -> Figure:
-    """A figure whose ratio to a peer's is to reach `at_least`."""
+def against(figure: str, value: float, unit: str, peer: str, peer_value: float, at_least: float | None) -> Figure:
+    """A figure whose ratio to a peer's is to reach `at_least`; None where no target was set."""
     ratio = value / peer_value if peer_value else 0.0
     return Figure(
         figure=figure, value=round(value, 3), unit=unit, peer=peer, peer_value=round(peer_value, 3), ratio=round(ratio, 3),
-        target=f"≥ {at_least:g} × peer", holds=ratio >= at_least,
+        target=None if at_least is None else f"≥ {at_least:g} × peer", holds=None if at_least is None else ratio >= at_least,
     )  # fmt: skip
 
 
@@ -43,8 +43,8 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def report(figures: Sequence[Figure], notes: Sequence[str], path: Path) -> None:
-    """Prints the table and writes `bench.json`."""
+def report(figures: Sequence[Figure], notes: Sequence[str], path: Path | None) -> None:
+    """Prints the table and writes `bench.json`, if it is to be written."""
     table = Table(title="Speed, in one run")
     for column in ("figure", "value", "unit", "peer", "peer's", "ratio", "target", "holds"):
         table.add_column(column, justify="right" if column in ("value", "peer's", "ratio") else "left")
@@ -58,6 +58,8 @@ def report(figures: Sequence[Figure], notes: Sequence[str], path: Path) -> None:
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True, highlight=False)
+    if path is None:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(list(figures)), indent=2) + b"\n")
     console.print(f"written to {path}", highlight=False)

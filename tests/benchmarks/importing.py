@@ -19,6 +19,7 @@ from services.lifecycle.commands import AccountView, OpenAccount
 from shared.ids import new_id
 from shared.settings import SERVICES, Settings
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.processes import cpu_by_process
 
 
 def open_account() -> Session:
@@ -41,14 +42,14 @@ def measure(stack: Stack, *, mails: int, notes: list[str]) -> tuple[list[Figure]
         named = os.environ.get("MAIL_CORPUS")
         source = Path(named) if named else Path(folder)
         if not named:
-            generate(source, mails=mails, people=max(20, mails // 10))
-        before, cpu = stored(settings), _cpu_by_process(stack)
+            generate(source, mails=mails, people=max(20, mails // 4))
+        before, cpu = stored(settings), cpu_by_process(stack)
         own = resource.getrusage(resource.RUSAGE_SELF)
         begun = time.perf_counter()
         result = Importer(session, batch=25, dry_run=False, advance=lambda _: None).run([source])
         taken = time.perf_counter() - begun
         after = stored(settings)
-    spent = {name: used - cpu.get(name, 0.0) for name, used in _cpu_by_process(stack).items()}
+    spent = {name: used - cpu.get(name, 0.0) for name, used in cpu_by_process(stack).items()}
     ended = resource.getrusage(resource.RUSAGE_SELF)
     spent["the importing command"] = ended.ru_utime + ended.ru_stime - own.ru_utime - own.ru_stime
     busiest = sorted(spent.items(), key=lambda one: -one[1])[:6]
@@ -82,23 +83,3 @@ def stored(settings: Settings) -> dict[str, int]:
     for kind in ("blobs", "tiles"):
         sizes[kind] = sum(path.stat().st_size for path in settings.path(kind).rglob("*") if path.is_file())
     return sizes
-
-
-def _cpu_by_process(stack: Stack) -> dict[str, float]:
-    """Seconds of CPU of each process of the stack, with its children (PostgreSQL's backends)."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    parents: dict[int, tuple[int, float]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])) / ticks)
-    found = {}
-    for process in stack.status()["processes"]:
-        pid = process["pid"]
-        if pid:
-            own = parents.get(pid, (0, 0.0))[1]
-            found[process["name"]] = own + sum(used for parent, used in parents.values() if parent == pid)
-    return found

@@ -12,13 +12,15 @@ from deploy.stack import Stack
 from services.tickets.events import TYPES
 from shared.settings import Settings
 from tests.benchmarks.figures import Figure, against
+from tests.benchmarks.log import await_relay, log_length
 
 PAGE = 1_000
 
 
 def measure(stack: Stack, *, rounds: int, most: int, notes: list[str]) -> list[Figure]:
-    """Both read what the append benchmark wrote, at most `most` events, in turns."""
+    """Both read what the append benchmark wrote, at most `most` events, in turns. Our keys are loaded before."""
     settings = Settings.load(stack.home)
+    await_relay(settings, "tickets")
     ours, ours_cpu, peers = [], [], []
     count = 0
     for _ in range(rounds):
@@ -48,7 +50,7 @@ def _ours(settings: Settings, most: int) -> tuple[int, float, float]:
 
     begun, cpu = time.perf_counter(), time.process_time()
     with auditor_connection(settings, "tickets") as connection:
-        read_log(connection, handle, 0, most)
+        read_log(connection, handle, max(0, log_length(settings, "tickets") - most))
     return seen, time.perf_counter() - begun, time.process_time() - cpu
 
 
