@@ -1,4 +1,5 @@
-"""One mail that comes twice at the same time, as a broker that was restarted delivers a call again whose first worker still runs."""
+"""One mail that comes twice at the same time, as a broker that was restarted delivers a call again whose first worker still
+runs."""
 
 from __future__ import annotations
 

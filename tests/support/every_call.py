@@ -92,7 +92,8 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     request = desk.erase(known["gone_address"])["request_id"]
     return desk, Side(
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
-        ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"], message=imported[0]["message_id"], gone=gone, request=request,
+        ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
+        message=imported[0]["message_id"], gone=gone, request=request,
         person=desk.call("contacts", "show_person", {"who": known["address"]})["person_id"],
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
