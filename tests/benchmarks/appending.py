@@ -77,7 +77,8 @@ def measure(stack: Stack, *, rounds: int, seconds: float, notes: list[str]) -> l
     notes.append(
         f"append: an event's row has {event_bytes:,} bytes, and so has the bare INSERT's; ours writes {row:,} more for the read"
         " model, changes the ticket's row, adds the inbox row and holds a person and a key."
-        f" {settings_shown(settings)}. Medians of {rounds} rounds of {seconds:g} s in turns. The peer's driver: psycopg {_driver()}"
+        f" {settings_shown(settings)}. Medians of {rounds} rounds of {seconds:g} s in turns."
+        f" The peer's driver: psycopg {_driver()}"
     )
     figures: list[Figure] = []
     for writers in (1, 8):
