@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-corpus bench fmt lint types lock clean
+.PHONY: help setup demo test test-kills test-corpus bench fmt lint types lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,10 @@ demo: setup ## Run the main job on a generated mail archive, or on MAIL=PATH
 	@.venv/bin/lethe demo $(if $(MAIL),--mail "$(MAIL)")
 
 test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not corpus" $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not corpus and not kills" $(PYTEST_ARGS)
+
+test-kills: setup ## Kill every process in the middle of the work, and at every failpoint (minutes)
+	$(PYTHON) -m pytest -m kills $(PYTEST_ARGS)
 
 test-corpus: setup ## Run the tests on real mail: MAIL_CORPUS=FOLDER
 	$(PYTHON) -m pytest -m corpus $(PYTEST_ARGS)

@@ -23,6 +23,7 @@ from shared.dead_letters import DeadLetters
 from shared.errors import AccountSuspended
 from tests.support.kill_stage import KillStage, eventually, first_difference
 
+pytestmark = pytest.mark.kills
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 RELAY = (

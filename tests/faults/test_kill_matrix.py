@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.kill_stage import Killer, KillStage, blows, eventually, first_difference
 
+pytestmark = pytest.mark.kills
 CHECKOUT = Path(__file__).resolve().parents[2]
 KILLS = 5
 LONGEST_DELAY_MS = 200
