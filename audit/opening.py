@@ -7,7 +7,7 @@ is given a function from key ids to keys (`item_keys.py` loads them). It must no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -40,10 +40,10 @@ class Opened(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What is needed to decode events of one type and schema version."""
+    """What is needed to decode events of one type and schema version: the envelope, and each of its sealed values."""
 
     decode: Callable[[bytes], Any]
-    personal: frozenset[str]
+    personal: Mapping[str, Callable[[bytes], Any]]
 
 
 class Opener:
@@ -55,7 +55,10 @@ class Opener:
         self._service = types.service
         self._ciphers: dict[bytes, AESGCM | None] = {}
         self._kinds = {
-            (name, kind.schema_version): _Kind(_typed_decoder(kind, types.personal[kind]), frozenset(types.personal[kind]))
+            (name, kind.schema_version): _Kind(
+                _typed_decoder(kind, types.personal[kind]),
+                {field: types.value_decoder(name, field) for field in types.personal[kind]},
+            )
             for name, kind in types.by_name.items()
         }
 
@@ -83,7 +86,7 @@ class Opener:
     def _put_values(self, row: LogRow, kind: _Kind, envelope: Envelope, event: Event) -> None:
         fields = envelope.sealed
         if len(fields) < len(kind.personal):
-            for name in kind.personal.difference([field.field for field in fields]):
+            for name in kind.personal.keys() - {field.field for field in fields}:
                 force_setattr(event, name, None)
         if len(fields) != len(row.sealed):
             raise Tampered("an event has not the number of sealed parts that it had", index=row.at)
@@ -92,23 +95,25 @@ class Opener:
                 continue
             if sha256(part).hexdigest() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
-            cipher = self._cipher(part[1:9])
+            head, name = part[:9], field.field
+            cipher = self._ciphers.get(head) or self._cipher(head)
             if cipher is None:
                 continue
-            place = f"{self._service}\n{envelope.stream}\n{envelope.event}\n{row.type}\n{field.field}".encode()
+            place = f"{self._service}\n{envelope.stream}\n{envelope.event}\n{envelope.type}\n{name}".encode()
             try:
-                plain = cipher.decrypt(part[9:21], part[21:], part[:9] + place)
+                plain = cipher.decrypt(part[9:21], part[21:], head + place)
             except InvalidTag:
                 raise Tampered("a sealed part was changed, or stands in another place", index=row.at) from None
-            force_setattr(event, field.field, self._types.decode_value(row.type, field.field, plain))
+            force_setattr(event, name, kind.personal[name](plain))
 
-    def _cipher(self, name: bytes) -> AESGCM | None:
-        if name in self._ciphers:
-            return self._ciphers[name]
+    def _cipher(self, head: bytes) -> AESGCM | None:
+        """The cipher of the key that a sealed part names in its first 9 bytes (a version, and the key's id)."""
+        if head in self._ciphers:
+            return self._ciphers[head]
         if len(self._ciphers) >= MOST_CIPHERS:
             self._ciphers.clear()
-        key = self._key_of(name)
-        cipher = self._ciphers[name] = None if key is None else AESGCM(key)
+        key = self._key_of(head[1:])
+        cipher = self._ciphers[head] = None if key is None else AESGCM(key)
         return cipher
 
     def _open_older(self, row: LogRow) -> Opened:

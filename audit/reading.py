@@ -20,7 +20,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 64
+"""As many as the socket holds while a batch is worked on: with more the server stands still meanwhile."""
 NOT_IN_THE_LOG = -1
 SALT_BYTES = 16
 MICROSECONDS_BEFORE_2000 = 946_684_800_000_000

@@ -18,7 +18,7 @@ from shared.eraser import eraser_cursor
 from shared.errors import Conflict
 from shared.events import Envelope, Event, HexDigest
 from shared.failpoints import failpoint
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import NotPersonal
 from shared.work import Store, Work
 
@@ -42,8 +42,8 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
 class SubjectCut(Event, frozen=True, kw_only=True):
     """A participant cut the item keys of one person. It explains every pruned part in this log: by the ids of the keys."""
 
-    request_id: Id
-    person_id: Id
+    request_id: StoredId
+    person_id: StoredId
     keys: list[HexDigest]
     shared_items: Count
 
@@ -51,13 +51,13 @@ class SubjectCut(Event, frozen=True, kw_only=True):
 class ErasureReceipted(Event, frozen=True, kw_only=True):
     """The receipt: what this service erased, kept, or did not hold, of the persons of one request."""
 
-    request_id: Id
-    person_ids: list[Id]
+    request_id: StoredId
+    person_ids: list[StoredId]
     outcome: Outcome
     counts: dict[CategoryName, Count]
     retained: list[Retained]
     cut_at: datetime
-    kept: list[Id]
+    kept: list[StoredId]
     """The persons of the request whom `retained` is about; all others are cut."""
 
 

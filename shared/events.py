@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from shared.errors import Tampered
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import ERASED, Erased, NotPersonal, Personal, hints_of, personal_fields, undeclared_fields
 
 TypeName = Annotated[str, NotPersonal("the name of an event type")]
@@ -36,18 +36,18 @@ class SealedField(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: HexDigest
     field: Annotated[str, NotPersonal("the name of a field")]
-    item: Id
+    item: StoredId
     key: HexDigest
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """The public part of an event. Ids, types and times only; still pseudonymous data."""
 
-    account: Id
-    actor: Id
-    causation: Id | None
+    account: StoredId
+    actor: StoredId
+    causation: StoredId | None
     data: dict[str, Any]
-    event: Id
+    event: StoredId
     schema: int
     sealed: list[SealedField]
     service: ServiceName
@@ -161,7 +161,12 @@ class EventTypes:
 
     def decode_value(self, event_type: str, field: str, value: bytes) -> Any:
         """The value of one personal field of a type, from its opened bytes."""
-        return self._value_decoders[self.by_name[event_type], field].decode(value)
+        return self.value_decoder(event_type, field)(value)
+
+    def value_decoder(self, event_type: str, field: str) -> Callable[[bytes], Any]:
+        """What makes the value of one personal field of a type from its opened bytes."""
+        decode: Callable[[bytes], Any] = self._value_decoders[self.by_name[event_type], field].decode
+        return decode
 
 
 def _public_part(kind: type[Event], personal: Mapping[str, Personal]) -> type[msgspec.Struct]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import Personal
 from shared.resolving import IdentifierKind, Owner
 
@@ -19,14 +19,14 @@ _ANSWERING = "to recognise who writes, and to answer"
 class PersonAdded(Event, frozen=True, kw_only=True):
     """Somebody whose personal data is held from now on."""
 
-    person_id: Id
+    person_id: StoredId
     origin: Origin
 
 
 class PersonNamed(Event, frozen=True, kw_only=True):
     """A person's name became known, or another one."""
 
-    person_id: Id
+    person_id: StoredId
     name: Annotated[
         str | Erased, Personal(category="name", purpose=_ANSWERING, item="person_id", person="person_id")
     ] = ERASED
@@ -35,14 +35,14 @@ class PersonNamed(Event, frozen=True, kw_only=True):
 class PersonRecognised(Event, frozen=True, kw_only=True):
     """Somebody who was only quoted so far has written, or was written to."""
 
-    person_id: Id
+    person_id: StoredId
     origin: Origin
 
 
 class OrganisationAdded(Event, frozen=True, kw_only=True):
     """An organisation: not a data subject (mission E6), so sealed under an item of the account."""
 
-    organisation_id: Id
+    organisation_id: StoredId
     name: Annotated[
         str | Erased,
         Personal(category="name", purpose=_ANSWERING, item="organisation_id", person=None, retention="account"),
@@ -52,8 +52,8 @@ class OrganisationAdded(Event, frozen=True, kw_only=True):
 class IdentifierAdded(Event, frozen=True, kw_only=True):
     """An exact identifier (mail address, phone number), normalised, with the persons that it belongs to."""
 
-    identifier_id: Id
-    person_ids: list[Id]
+    identifier_id: StoredId
+    person_ids: list[StoredId]
     kind: IdentifierKind
     owner: Owner
     address: Annotated[
@@ -64,22 +64,22 @@ class IdentifierAdded(Event, frozen=True, kw_only=True):
 class IdentifierShared(Event, frozen=True, kw_only=True):
     """A further person uses the identifier. It is cut with its last person."""
 
-    identifier_id: Id
-    person_id: Id
+    identifier_id: StoredId
+    person_id: StoredId
 
 
 class IdentifierMarkedAsList(Event, frozen=True, kw_only=True):
     """An address turned out to be a mailing list's: nobody's."""
 
-    identifier_id: Id
+    identifier_id: StoredId
 
 
 class SpellingAdded(Event, frozen=True, kw_only=True):
     """One way in which an identifier stood in a text or a header, to the letter. A reference names it."""
 
-    identifier_id: Id
-    spelling_id: Id
-    person_ids: list[Id]
+    identifier_id: StoredId
+    spelling_id: StoredId
+    person_ids: list[StoredId]
     text: Annotated[
         str | Erased,
         Personal(

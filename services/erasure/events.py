@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from shared.erasing import CategoryName, Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest, ServiceName
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import InTransit, Personal
 
 State = Literal["erasing", "incomplete", "completed"]
@@ -19,8 +19,8 @@ class ErasureRequested(Event, frozen=True, kw_only=True):
     """Somebody asked that a person be erased. Addresses and reason are sealed under an item of the request, which erasure
     cuts itself when the request is completed: until then it must be able to look for them."""
 
-    request_id: Id
-    person_ids: list[Id]
+    request_id: StoredId
+    person_ids: list[StoredId]
     claim_hash: HexDigest
     addresses: Annotated[
         list[Annotated[str, InTransit(category="e-mail")]] | Erased,
@@ -34,14 +34,14 @@ class ErasureRequested(Event, frozen=True, kw_only=True):
 class SubjectErased(Event, frozen=True, kw_only=True):
     """Every participant is to erase these persons, and to give a receipt."""
 
-    request_id: Id
-    person_ids: list[Id]
+    request_id: StoredId
+    person_ids: list[StoredId]
 
 
 class ErasureIncomplete(Event, frozen=True, kw_only=True):
     """A look at the participants found something left, or one of them did not answer. It is tried again."""
 
-    request_id: Id
+    request_id: StoredId
     unanswered: list[ServiceName]
     traces: dict[ServiceName, dict[CategoryName, Count]]
 
@@ -49,7 +49,7 @@ class ErasureIncomplete(Event, frozen=True, kw_only=True):
 class ErasureCompleted(Event, frozen=True, kw_only=True):
     """Every participant gave its receipt, and an independent look at each found nothing. The certificate is signed."""
 
-    request_id: Id
+    request_id: StoredId
     requested_at: datetime
     completed_at: datetime
     certificate: HexDigest

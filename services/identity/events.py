@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import Personal
 
 Role = Literal["owner", "admin", "agent"]
@@ -20,8 +20,8 @@ _WORKING = "to let the account's people in, and to show who did what"
 class UserAdded(Event, frozen=True, kw_only=True):
     """Somebody works for the account from now on. A user is a person too: contacts knows the person."""
 
-    user_id: Id
-    person_id: Id
+    user_id: StoredId
+    person_id: StoredId
     role: Role
     name: Annotated[str | Erased, Personal(category="name", purpose=_WORKING, item="user_id", person="person_id")] = ERASED
     login: Annotated[str | Erased, Personal(category="e-mail", purpose=_WORKING, item="user_id", person="person_id")] = ERASED
@@ -30,7 +30,7 @@ class UserAdded(Event, frozen=True, kw_only=True):
 class UserRemoved(Event, frozen=True, kw_only=True):
     """The user may do nothing any more. Their profile stays until their person is erased."""
 
-    user_id: Id
+    user_id: StoredId
     reason: RemovalReason
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import Personal
 
 Plan = Literal["trial", "paid"]
@@ -16,7 +16,7 @@ SuspensionReason = Literal["trial-ended", "billing-failed", "by-operator"]
 class AccountOpened(Event, frozen=True, kw_only=True):
     """A customer's account began. Its name may be a person's, so it is sealed, under an item of the account."""
 
-    account_id: Id
+    account_id: StoredId
     plan: Plan
     name: Annotated[
         str | Erased,
@@ -29,14 +29,14 @@ class AccountOpened(Event, frozen=True, kw_only=True):
 class AccountSuspended(Event, frozen=True, kw_only=True):
     """No login and no access to data, for anybody (mission L3)."""
 
-    account_id: Id
+    account_id: StoredId
     reason: SuspensionReason
 
 
 class AccountResumed(Event, frozen=True, kw_only=True):
     """The account is open again."""
 
-    account_id: Id
+    account_id: StoredId
 
 
 class Names:

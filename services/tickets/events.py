@@ -9,7 +9,7 @@ import msgspec
 
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
-from shared.ids import Id
+from shared.ids import StoredId
 from shared.personal import InTransit, Personal
 
 Channel = Literal["e-mail"]
@@ -25,22 +25,22 @@ class Text(msgspec.Struct, frozen=True, array_like=True):
     """A text with references: `parts` are strings, and indices into `spellings` (ids; None for one erased before)."""
 
     parts: list[SealedString | int]
-    spellings: list[Id | None]
+    spellings: list[StoredId | None]
 
 
 class Headers(msgspec.Struct, frozen=True, kw_only=True):
     """Who wrote to whom: references to whole mailboxes ("Alice Smith <alice@example.org>"), None for an erased one."""
 
-    senders: list[Id | None]
-    reply_to: list[Id | None]
-    to: list[Id | None]
-    cc: list[Id | None]
+    senders: list[StoredId | None]
+    reply_to: list[StoredId | None]
+    to: list[StoredId | None]
+    cc: list[StoredId | None]
 
 
 class AttachmentName(msgspec.Struct, frozen=True, kw_only=True):
     """What an attachment is called. Its bytes are a blob sealed under the key of its message."""
 
-    blob_id: Id
+    blob_id: StoredId
     name: Text
     media_type: SealedString
 
@@ -61,7 +61,7 @@ class MessageContent(msgspec.Struct, frozen=True, kw_only=True):
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """The public part of an attachment."""
 
-    blob_id: Id
+    blob_id: StoredId
     size: int
     is_text: bool
     """False for a format in which identifiers are not searched; the certificate says so."""
@@ -70,8 +70,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 class TicketOpened(Event, frozen=True, kw_only=True):
     """A conversation began. It belongs to the person who began it."""
 
-    ticket_id: Id
-    requester_id: Id | None
+    ticket_id: StoredId
+    requester_id: StoredId | None
     channel: Channel
     subject: Annotated[
         Text | Erased, Personal(category="content", purpose=_HELPING, item="ticket_id", person="requester_id")
@@ -82,11 +82,11 @@ class MessageAdded(Event, frozen=True, kw_only=True):
     """A message joined a ticket. `item_id` is the ticket's id, or the message's own where its author is another person
     than the ticket's: then it goes with that author, and stays when the ticket's person goes."""
 
-    ticket_id: Id
-    message_id: Id
-    author_id: Id | None
-    item_id: Id
-    owner_id: Id | None
+    ticket_id: StoredId
+    message_id: StoredId
+    author_id: StoredId | None
+    item_id: StoredId
+    owner_id: StoredId | None
     direction: Direction
     sent_at: datetime | None
     attachments: list[Attachment]
