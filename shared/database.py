@@ -1,7 +1,8 @@
 """The transactions of one service: a pool of connections, and what is sent over them in as few round trips as can be.
 
 Place in the way of an event: `work.py` says what to read and to write; here it goes to the server. A transaction is begun, and
-bound to its account, by the very message that carries its first statement; writes go in one batch. Statements are prepared on
+bound to its account, by the very message that carries its first statement; writes go in one batch, and where the work may be
+done twice, the commit with them. Statements are prepared on
 each connection, with plans that fit any account: planning under row-level security costs more than running, and a plan made
 for one account that the statistics do not know yet takes it for empty, and then reads it once for each of its rows.
 It knows no event and no key, and its errors never hold values.
@@ -9,10 +10,10 @@ It knows no event and no key, and its errors never hold values.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -24,6 +25,8 @@ LOCK_TIMEOUT_MILLISECONDS = 3_000
 STATEMENT_TIMEOUT_MILLISECONDS = 60_000
 PREPARED_AT_MOST = 500
 """Texts of statements in the whole program that are prepared; those beyond are sent as they are."""
+CALLS_IN_A_STATEMENT = 4
+"""More would make more texts than are prepared: each sequence of functions is one."""
 
 
 class Statement(NamedTuple):
@@ -36,6 +39,16 @@ class Statement(NamedTuple):
     values: tuple[Any, ...] = ()
 
 
+class Call(NamedTuple):
+    """A function of the server's whose answer is not looked at, as in `keys.mint(%s, %s)`.
+
+    Calls that stand next to each other become one statement: starting one costs the server more than most of them do.
+    """
+
+    sql: str
+    values: tuple[Any, ...]
+
+
 class KeyChanged(LetheError):
     """A key that this work sealed under was cut, minted or rotated by another: load and decide again."""
 
@@ -45,7 +58,7 @@ class AlreadyHandled(LetheError):
 
 
 class ConnectionLost(Unavailable):
-    """The database went away before a commit was sent: nothing was done, and trying again is safe."""
+    """The database went away before a commit was sent, or in work that may be done twice: trying again is safe."""
 
 
 class Database:
@@ -65,7 +78,7 @@ class Database:
         """A transaction in which row-level security shows this account's rows; rolled back unless the block commits it.
 
         What the server refuses is raised as one of our errors: `VersionConflict`, `PersonErased`, `KeyChanged`,
-        `AlreadyHandled`, or `ConnectionLost` where it went away before the commit was sent, `Unavailable` after that.
+        `AlreadyHandled`, or `ConnectionLost` where it went away and trying again is safe, `Unavailable` where it may not be.
         """
         connection = self._pool.take()
         transaction = Transaction(connection, account_id)
@@ -98,10 +111,21 @@ class Transaction:
         self._execute([Statement(sql, tuple(values))])
         return list(self._cursor.fetchall())
 
-    def send(self, statements: Sequence[Statement]) -> None:
+    def send(self, statements: Sequence[Statement | Call]) -> None:
         """Sends statements as one batch, in order, and waits for it. What they return is not looked at."""
         if statements:
             self._execute(statements)
+
+    def send_and_commit(self, statements: Sequence[Statement | Call]) -> None:
+        """Sends statements and the commit in one message: a round trip less, for work that may be done twice.
+
+        If the connection is lost (`ConnectionLost`), nobody knows whether it was committed.
+        """
+        if self._is_open:
+            self._execute([*statements, Statement("COMMIT")])
+            self._is_open = False
+        elif statements:
+            self._execute(statements, alone=True)
 
     def commit(self) -> None:
         """Commits, if anything was sent."""
@@ -112,11 +136,12 @@ class Transaction:
 
     def end(self) -> None:
         """Rolls back what was not committed. Never raises: a connection that can't is closed."""
-        if not self._is_open or self._connection.closed:
+        if self._connection.closed:
             return
-        self._is_open = False
         try:
-            self._cursor.execute("ROLLBACK")
+            if self._is_open:
+                self._is_open = False
+                self._cursor.execute("ROLLBACK")
             if self._connection.is_unsure:
                 self._cursor.execute("SELECT name FROM pg_prepared_statements")
                 self._connection.prepared = {name for (name,) in self._cursor.fetchall()}
@@ -124,40 +149,65 @@ class Transaction:
         except psycopg2.Error:
             self._connection.close()
 
-    def _execute(self, statements: Sequence[Statement]) -> None:
-        """Sends one message: the transaction's beginning, what has to be prepared, and the statements."""
+    def _execute(self, statements: Sequence[Statement | Call], alone: bool = False) -> None:
+        """Sends one message: the transaction's beginning, what has to be prepared, and the statements.
+
+        `alone`: the message is the whole transaction. The server makes one of it by itself, and commits at its end."""
         prepared = self._connection.prepared
         known = len(prepared)
         try:
-            self._cursor.execute(b";".join(self._message(statements, prepared)))
+            parts: list[str] = []
+            values: list[Any] = []
+            if not self._is_open:
+                self._is_open = not alone
+                parts.append("SET LOCAL lethe.account=%s" if alone else "BEGIN;SET LOCAL lethe.account=%s")
+                values.append(self._account_id)
+            _render(_grouped(statements), prepared, parts, values)
+            self._cursor.execute(";".join(parts), values)
         except BaseException:
             if len(prepared) > known:
                 self._connection.is_unsure = True  # a rollback keeps what is prepared, but how far did it come?
             raise
 
-    def _message(self, statements: Sequence[Statement], prepared: set[str]) -> Iterator[bytes]:
-        """The parts of the message. Notes what it prepares."""
-        render = self._cursor.mogrify
-        if not self._is_open:
-            self._is_open = True
-            yield render("BEGIN;SET LOCAL lethe.account=%s", (self._account_id,))
-        for sql, values in statements:
-            form = _form_of(sql) if values else None
-            if form is None:
-                yield render(sql, values or None)
+
+def _grouped(statements: Sequence[Statement | Call]) -> Iterator[Statement]:
+    """Statements only, with calls that stand next to each other as one."""
+    calls: list[Call] = []
+    for one in statements:
+        if isinstance(one, Call):
+            calls.append(one)
+            if len(calls) < CALLS_IN_A_STATEMENT:
                 continue
+        if calls:
+            yield Statement(f"SELECT {', '.join([call.sql for call in calls])}", tuple(chain(*[call.values for call in calls])))
+            calls = []
+        if isinstance(one, Statement):
+            yield one
+    if calls:
+        yield Statement(f"SELECT {', '.join([call.sql for call in calls])}", tuple(chain(*[call.values for call in calls])))
+
+
+def _render(statements: Iterable[Statement], prepared: set[str], parts: list[str], values: list[Any]) -> None:
+    """Adds the parts of a message with their values. Notes what it prepares."""
+    for sql, given in statements:
+        form = _form_of(sql) if given else None
+        if form is None:
+            parts.append(sql if given else sql.replace("%", "%%"))
+        else:
             if form.name not in prepared:
                 prepared.add(form.name)
-                yield form.prepare
-            yield render(form.execute, values)
+                parts.append(form.prepare)
+            parts.append(form.execute)
+        values += given
 
 
 class _Form(NamedTuple):
     """A statement as it is prepared on a connection, and as it is executed there."""
 
     name: str
-    prepare: bytes
+    prepare: str
     execute: str
+    """Both with placeholders of psycopg2: a per cent sign stands doubled."""
 
 
 _PLACEHOLDER = re.compile(r"%(?:%|s((?:::\w+(?:\[\])?)?))")
@@ -175,17 +225,17 @@ def _form_of(sql: str) -> _Form | None:
 def _prepared_form(name: str, sql: str) -> _Form:
     """`… id = ANY (%s::uuid[])` becomes `PREPARE … id = ANY ($1::uuid[])` and `EXECUTE … (%s::uuid[])`. The cast stands in
     both, since psycopg2 writes an array in a way that does not take its type from where it stands."""
-    numbers = itertools.count(1)
+    numbers = count(1)
     casts: list[str] = []
 
     def numbered(found: re.Match[str]) -> str:
         if found[1] is None:
-            return "%"
+            return "%%"
         casts.append(found[1])
         return f"${next(numbers)}{found[1]}"
 
     body = _PLACEHOLDER.sub(numbered, sql)
-    return _Form(name, f"PREPARE {name} AS {body}".encode(), f"EXECUTE {name}({','.join(f'%s{cast}' for cast in casts)})")
+    return _Form(name, f"PREPARE {name} AS {body}", f"EXECUTE {name}({','.join(f'%s{cast}' for cast in casts)})")
 
 
 def _is_lost(error: psycopg2.Error) -> bool:

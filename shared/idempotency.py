@@ -35,6 +35,7 @@ def once(
     if done is not None:
         return done
     result = do()
+    work.mark_repeatable()
     command_key, request_hash = _hashes(work, key, request)
     work.later(
         "INSERT INTO lethe.idempotency (account_id, actor_id, command_key, request_hash, result, done_at)"

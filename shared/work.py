@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared import clock
 from shared.blind_index import BlindIndex
-from shared.database import AlreadyHandled, ConnectionLost, Database, KeyChanged, Statement, Transaction
+from shared.database import AlreadyHandled, Call, ConnectionLost, Database, KeyChanged, Statement, Transaction
 from shared.errors import NotFound, Tampered, Unavailable, VersionConflict
 from shared.events import Envelope, Event, EventTypes, Recorded, SealedField, canonical, decode_envelope, sealed_digest
 from shared.failpoints import failpoint
@@ -84,8 +84,7 @@ class Store:
                 self.keys.forget(account_id)
                 if attempt == TRIES - 1:
                     raise VersionConflict() from None
-            except ConnectionLost:
-                # nothing was committed: the connection was gone before the commit was sent
+            except ConnectionLost:  # nothing was committed, or doing it again changes nothing
                 if attempt == TRIES - 1:
                     raise Unavailable("the database can't be reached") from None
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
@@ -94,7 +93,8 @@ class Store:
     def react(
         self, account_id: str, reaction: str, event_id: str, decide: Callable[[Work], object], *, actor: str = SYSTEM_ACTOR
     ) -> bool:
-        """As `run`, for a reaction to an event: with its row in the inbox, and done once. False if it had been done before."""
+        """As `run`, for a reaction to an event: with its row in the inbox, and done once. False if it had been done before
+        (or by a try whose answer was lost)."""
 
         def decide_once(work: Work) -> None:
             work.note_handled(reaction, event_id)
@@ -135,10 +135,11 @@ class Work:
         self._held: dict[str, SealingKey] = {}
         self._minted: dict[str, SealingKey] = {}
         self._opened: dict[str, SealingKey] = {}
-        self._mints: list[Statement] = []
-        self._pending: list[Statement] = []
+        self._mints: list[Call] = []
+        self._pending: list[Statement | Call] = []
         self._appended = 0
         self._has_changed = False
+        self._is_repeatable = False
 
     # -- reading
 
@@ -252,6 +253,12 @@ class Work:
             "INSERT INTO lethe.inbox (account_id, reaction, event_id) VALUES (%s, %s, %s)",
             (self.account_id, reaction, event_id),
         )
+        self.mark_repeatable()
+
+    def mark_repeatable(self) -> None:
+        """Says that deciding and doing this again, although it was committed, changes nothing and gives the same answer. So
+        it may be tried again when the answer to the commit is lost, and the commit need not wait for a message of its own."""
+        self._is_repeatable = True
 
     def share_item(self, item_id: str, person_id: str) -> None:
         """Makes a person a further owner of an item, so that it is cut with its last one."""
@@ -280,9 +287,14 @@ class Work:
         """Sends the batch and commits. True if events were appended."""
         if not (self._pending or self._mints or self._persons or self._has_changed):
             return False
-        self.flush()
-        failpoint(f"{self.store.service}.before-commit")
-        self._transaction.commit()
+        if self._is_repeatable:
+            batch = self._gathered()
+            failpoint(f"{self.store.service}.before-commit")
+            self._transaction.send_and_commit(batch)
+        else:
+            self.flush()
+            failpoint(f"{self.store.service}.before-commit")
+            self._transaction.commit()
         failpoint(f"{self.store.service}.after-commit")
         for item, key in (*self._opened.items(), *self._minted.items()):
             self.store.keys.keep_for_writing(self.account_id, item, key)
@@ -290,18 +302,22 @@ class Work:
 
     def flush(self) -> None:
         """Sends what is gathered so far, so that later reads of this work see it. The transaction stays open."""
-        batch = [*self._holds(), *self._mints, *self._pending]
+        batch = self._gathered()
         if batch:
             self._has_changed = True
             self._transaction.send(batch)
-        self._persons, self._mints, self._pending = set(), [], []
 
-    def _holds(self) -> Iterator[Statement]:
+    def _gathered(self) -> list[Statement | Call]:
+        """Takes what was gathered, with the locks that it needs before it: persons first, then keys."""
+        holds: list[Statement | Call] = []
         if self._persons:
-            yield Statement("SELECT keys.hold_persons(%s, %s::uuid[])", (self.account_id, sorted(self._persons)))
+            holds.append(Call("keys.hold_persons(%s, %s::uuid[])", (self.account_id, sorted(self._persons))))
         if self._held:
-            names = sorted(key.id for key in self._held.values())
-            yield Statement("SELECT keys.hold_keys(%s, %s::bytea[])", (self.account_id, names))
+            names = sorted([key.id for key in self._held.values()])
+            holds.append(Call("keys.hold_keys(%s, %s::bytea[])", (self.account_id, names)))
+        batch = [*holds, *self._mints, *self._pending]
+        self._persons, self._mints, self._pending = set(), [], []
+        return batch
 
     # -- keys
 
@@ -346,8 +362,8 @@ class Work:
         self._minted[item] = key
         self._persons.update(persons)
         self._mints.append(
-            Statement(
-                "SELECT keys.mint(%s, %s, %s, %s, %s, %s, %s::uuid[])",
+            Call(
+                "keys.mint(%s, %s, %s, %s, %s, %s, %s::uuid[])",
                 (self.account_id, item, key.id, stream, account_key.generation, wrapped, list(persons)),
             )
         )
@@ -406,12 +422,14 @@ class Work:
             time=self.now, type=name, version=version,
         )  # fmt: skip
         raw = canonical(envelope)
-        self.later(
-            "SELECT lethe.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::bytea[])",
-            (
-                self.account_id, stream, version, event_id, name, envelope.schema, self.now, raw, os.urandom(16),
-                list(sealed.values()),
-            ),
+        self._pending.append(
+            Call(
+                "lethe.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::bytea[])",
+                (
+                    self.account_id, stream, version, event_id, name, envelope.schema, self.now, raw, os.urandom(16),
+                    list(sealed.values()),
+                ),
+            )
         )  # fmt: skip
         self._appended += 1
         return Recorded(envelope=envelope, event=event, sealed=sealed)

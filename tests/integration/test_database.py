@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import psycopg2
 import pytest
 
 from services.tickets.events import TicketOpened
 from shared import database
-from shared.database import Database, Statement
+from shared.database import Call, Database, Statement, Transaction
 from shared.errors import LetheError
 from shared.ids import new_id
 from shared.settings import Settings
@@ -47,7 +49,7 @@ def opened(ticket: str) -> TicketOpened:
 def test_a_statement_becomes_one_that_can_be_prepared() -> None:
     """Placeholders are numbered, casts stand where the value is given as well, and a doubled per cent sign is one."""
     form = database._prepared_form("name", "SELECT %s::uuid, x LIKE 'a%%' FROM t WHERE y = %s AND z = ANY (%s::bigint[])")
-    assert form.prepare == b"PREPARE name AS SELECT $1::uuid, x LIKE 'a%' FROM t WHERE y = $2 AND z = ANY ($3::bigint[])"
+    assert form.prepare == "PREPARE name AS SELECT $1::uuid, x LIKE 'a%%' FROM t WHERE y = $2 AND z = ANY ($3::bigint[])"
     assert form.execute == "EXECUTE name(%s::uuid,%s,%s::bigint[])"
 
 
@@ -58,6 +60,37 @@ def test_values_come_back_as_they_were_given(tickets: Database) -> None:
     for _ in range(2):
         (row,) = fetch(tickets, sql, values)
         assert (bytes(row[0]), row[1], row[2], [bytes(one) for one in row[3]], *row[4:]) == (*values, True)
+
+
+def test_calls_that_stand_together_are_one_statement() -> None:
+    """In their order, some at a time; a statement between two ends a group."""
+    calls = [Call(f"f{number}(%s)", (number,)) for number in range(6)]
+    between = Statement("SELECT 1")
+    assert list(database._grouped([*calls[:2], between, *calls[2:]])) == [
+        Statement("SELECT f0(%s), f1(%s)", (0, 1)),
+        between,
+        Statement("SELECT f2(%s), f3(%s), f4(%s), f5(%s)", (2, 3, 4, 5)),
+    ]
+
+
+@pytest.mark.parametrize("reads_before", [False, True])
+def test_a_message_that_is_a_whole_transaction_is_one(tickets: Database, settings: Settings, reads_before: bool) -> None:
+    """It is committed as a whole; refused, nothing of it is there, and the connection is as good as it was."""
+    account = new_id()
+    noted = Statement("INSERT INTO lethe.inbox VALUES (lethe.current_account(), 'whole', gen_random_uuid())")
+    refused = Statement("SELECT 1 / %s::integer", (0,))
+    for batch, left in (([noted, refused], 0), ([noted, noted], 2), ([refused, noted], 2)):
+        with suppress(LetheError), tickets.transaction(account) as transaction:
+            if reads_before:
+                transaction.fetch("SELECT 1")
+            transaction.send_and_commit(batch)
+        assert fetch_as(tickets, account, "SELECT count(*) FROM lethe.inbox WHERE reaction = 'whole'") == [(left,)]
+
+
+def fetch_as(tickets: Database, account: str, sql: str) -> list[tuple[Any, ...]]:
+    """Rows that an account sees."""
+    with tickets.transaction(account) as transaction:
+        return transaction.fetch(sql)
 
 
 def test_a_refused_statement_leaves_the_connection_as_good_as_it_was(tickets: Database) -> None:
@@ -175,4 +208,27 @@ def test_a_reaction_is_done_once_for_an_event(store: Store) -> None:
     assert store.react(account, "tickets.on_test", event, decide) is True
     assert store.react(account, "tickets.on_test", event, decide) is False
     assert store.react(account, "tickets.on_other", event, lambda work: None) is True
+    assert len(load(store, account, ticket)) == 1
+
+
+def test_work_that_may_be_repeated_is_done_once_although_the_answer_to_its_commit_was_lost(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit reaches the server, its answer never comes: the second try finds the inbox row, and nothing is doubled."""
+    account, event, ticket, sent = new_id(), new_id(), new_id(), []
+    send = Transaction.send_and_commit
+
+    def lose_the_answer(self: Transaction, statements: Any) -> None:
+        send(self, statements)
+        sent.append(len(statements))
+        if len(sent) == 1:
+            raise psycopg2.OperationalError("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Transaction, "send_and_commit", lose_the_answer)
+
+    def decide(work: Work) -> None:
+        work.append(f"ticket/{ticket}", 0, [opened(ticket)])
+
+    assert store.react(account, "tickets.on_test", event, decide) is False
+    assert len(sent) == 1
     assert len(load(store, account, ticket)) == 1
