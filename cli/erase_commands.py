@@ -15,7 +15,7 @@ from cli.certificate_page import HOLDS
 from cli.erase_progress import follow, progress_table
 from cli.exit_status import INCOMPLETE, TAMPERED
 from cli.insisting import insist
-from cli.options import HELP, Account, As, Json, Limit, Out, Yes
+from cli.options import HELP, Account, After, As, Json, Limit, Out, Yes
 from cli.output import moment, note, one_line, show, show_json, table, write_file
 from cli.session import Session
 from services.contacts.commands import PersonView, ShowPerson
@@ -133,13 +133,15 @@ def erase(
 
 
 @erasures.command("list")
-def list_erasures(limit: Limit = 50, account: Account = None, as_user: As = None, json: Json = False) -> None:
+def list_erasures(
+    limit: Limit = 50, after: After = None, account: Account = None, as_user: As = None, json: Json = False
+) -> None:
     """List the requests for erasure, the newest first.
 
     Example: lethe erasure list
     """
     with Session(account, as_user) as session:
-        found = session.query("erasure", "list_erasures", ListErasures(limit=limit), ErasureList)
+        found = session.query("erasure", "list_erasures", ListErasures(after=after, limit=limit), ErasureList)
     if json:
         show_json(found)
         return
@@ -148,6 +150,8 @@ def list_erasures(limit: Limit = 50, account: Account = None, as_user: As = None
         for one in found.requests
     ]
     show(table("Erasures", ("request id", "state", "requested (UTC)", "completed (UTC)", "persons"), rows))
+    if found.next_after:
+        note(f"There are more: --after {found.next_after}")
 
 
 @erasures.command("show")

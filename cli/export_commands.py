@@ -12,11 +12,11 @@ import typer
 from cli.canonical import CanonicalExport, SeenTicket, canonical_export, encode
 from cli.options import HELP, Account, As, Json, Out
 from cli.output import note, show, table, write_file
-from cli.person_export import attachment_content, tickets_of
+from cli.person_export import attachment_content, tickets_of, whole_ticket
 from cli.session import Session, pages
 from services.contacts.commands import ListPersons, PersonPage, PersonView
-from services.erasure.commands import ErasureList, ListErasures
-from services.tickets.commands import ListPutAside, PutAsideList, ShowTicket, TicketView, TicketWithMessages
+from services.erasure.commands import ErasureList, ErasureView, ListErasures
+from services.tickets.commands import ListPutAside, PutAsideList, PutAsideView, TicketView
 from shared.errors import NotFound
 from shared.personal import NotPersonal
 
@@ -65,10 +65,20 @@ def export(account: Account = None, as_user: As = None, out: Out = None, json: J
 
 def gather(session: Session) -> CanonicalExport:
     """The export of the session's account."""
-    put_aside = session.query("tickets", "list_put_aside", ListPutAside(limit=PAGE), PutAsideList).mails
-    erasures = session.query("erasure", "list_erasures", ListErasures(limit=PAGE), ErasureList).requests
+    put_aside = pages(lambda after: _put_aside(session, after))
+    erasures = pages(lambda after: _erasures(session, after))
     tickets = [seen for one in tickets_of(session, None) if (seen := _ticket(session, one)) is not None]
     return canonical_export(all_people(session), tickets, put_aside, erasures)
+
+
+def _put_aside(session: Session, after: str | None) -> tuple[list[PutAsideView], str | None]:
+    page = session.query("tickets", "list_put_aside", ListPutAside(after=after, limit=PAGE), PutAsideList)
+    return page.mails, page.next_after
+
+
+def _erasures(session: Session, after: str | None) -> tuple[list[ErasureView], str | None]:
+    page = session.query("erasure", "list_erasures", ListErasures(after=after, limit=PAGE), ErasureList)
+    return page.requests, page.next_after
 
 
 def all_people(session: Session) -> list[PersonView]:
@@ -84,9 +94,7 @@ def all_people(session: Session) -> list[PersonView]:
 
 def _ticket(session: Session, one: TicketView) -> SeenTicket | None:
     try:
-        seen = session.query(
-            "tickets", "show_ticket", ShowTicket(ticket_id=one.ticket_id), TicketWithMessages
-        )
+        seen = whole_ticket(session, one.ticket_id)
     except NotFound:
         # its last message went with an erasure between the list and this look
         return None

@@ -21,7 +21,7 @@ from cli.default_group import DefaultGroup
 from cli.exit_status import INCOMPLETE
 from cli.import_report import ImportReport, rows
 from cli.importing import Importer
-from cli.options import HELP, Account, As, Json, Limit
+from cli.options import HELP, Account, After, As, Json, Limit
 from cli.output import moment, note, show, show_json, stderr, table
 from cli.session import Session
 from services.tickets.commands import MAILS_IN_A_BATCH, ListPutAside, PutAsideList, PutAsideView, ShowPutAside
@@ -82,19 +82,21 @@ def import_mail(
 
 @put_aside.command("list")
 def list_put_aside(
-    limit: Limit = 50, account: Account = None, as_user: As = None, json: Json = False
+    limit: Limit = 50, after: After = None, account: Account = None, as_user: As = None, json: Json = False
 ) -> None:
     """List the mails that were put aside, with their reasons. Nothing of their content was kept.
 
     Example: lethe import-mail put-aside list
     """
     with Session(account, as_user) as session:
-        found = session.query("tickets", "list_put_aside", ListPutAside(limit=limit), PutAsideList)
+        found = session.query("tickets", "list_put_aside", ListPutAside(after=after, limit=limit), PutAsideList)
     if json:
         show_json(found)
         return
     lines = [(one.put_aside_id, one.reason, one.size, moment(one.put_aside_at)) for one in found.mails]
     show(table("Put aside", ("put-aside id", "reason", "bytes", "at (UTC)"), lines))
+    if found.next_after:
+        note(f"There are more: --after {found.next_after}")
 
 
 @put_aside.command("show")

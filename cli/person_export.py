@@ -18,8 +18,10 @@ from services.tickets.commands import (
     MessagesOf,
     MessageView,
     ShowAttachment,
+    ShowTicket,
     TicketPage,
     TicketView,
+    TicketWithMessages,
 )
 from services.tickets.events import Direction
 from shared import clock
@@ -86,6 +88,20 @@ def tickets_of(session: Session, person_id: str | None) -> list[TicketView]:
         return page.tickets, page.next_after
 
     return pages(fetch)
+
+
+def whole_ticket(session: Session, ticket_id: str) -> TicketWithMessages:
+    """A ticket with all of its messages. Raises `NotFound`."""
+    ticket: list[TicketView] = []
+
+    def fetch(after: str | None) -> tuple[list[MessageView], str | None]:
+        asked = ShowTicket(ticket_id=ticket_id, after=after)
+        page = session.query("tickets", "show_ticket", asked, TicketWithMessages)
+        ticket.append(page.ticket)
+        return page.messages, page.next_after
+
+    messages = pages(fetch)
+    return TicketWithMessages(ticket=ticket[0], messages=messages, next_after=None)
 
 
 def messages_of(session: Session, person_id: str) -> list[MessageView]:

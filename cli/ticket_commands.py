@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cli.options import HELP, Account, After, As, Json, Limit
 from cli.output import moment, note, one_line, safe, show, show_json, stdout, table
+from cli.person_export import whole_ticket
 from cli.session import Session
 from services.contacts.commands import PersonView, ShowPerson
 from services.tickets.commands import (
@@ -17,9 +18,7 @@ from services.tickets.commands import (
     MessageView,
     SearchHits,
     SearchTickets,
-    ShowTicket,
     TicketPage,
-    TicketWithMessages,
 )
 
 READING_WIDTH: Final = 110
@@ -85,7 +84,7 @@ def show_ticket(
     Example: lethe ticket show 1f0c2b9e-6a44-4c1e-9a55-0f6f3f6f8e11
     """
     with Session(account, as_user) as session:
-        found = session.query("tickets", "show_ticket", ShowTicket(ticket_id=ticket_id), TicketWithMessages)
+        found = whole_ticket(session, ticket_id)
     if json:
         show_json(found)
         return
@@ -103,6 +102,7 @@ def search(
         list[str], typer.Argument(metavar="WORDS...", help="All of these must be in the message.")
     ],
     limit: Limit = 50,
+    after: After = None,
     account: Account = None,
     as_user: As = None,
     json: Json = False,
@@ -113,13 +113,15 @@ def search(
     """
     with Session(account, as_user) as session:
         found = session.query(
-            "tickets", "search_tickets", SearchTickets(words=" ".join(words), limit=limit), SearchHits
+            "tickets", "search_tickets", SearchTickets(words=" ".join(words), after=after, limit=limit), SearchHits
         )
     if json:
         show_json(found)
         return
     rows = [(one.ticket_id, one_line(one.subject, 60), one_line(one.excerpt, 100)) for one in found.hits]
     show(table(f"{len(found.hits)} messages", ("ticket id", "subject", "text"), rows))
+    if found.next_after:
+        note(f"There are more: --after {found.next_after}")
 
 
 def _panel(one: MessageView) -> Panel:

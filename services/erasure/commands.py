@@ -76,11 +76,15 @@ class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListErasures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of requests, the newest first."""
+
+    after: Id | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
 class ErasureList(msgspec.Struct, frozen=True, kw_only=True):
     requests: list[ErasureView]
+    next_after: Id | None
 
 
 class CertificateDocument(msgspec.Struct, frozen=True, kw_only=True):

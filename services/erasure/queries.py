@@ -34,12 +34,16 @@ def show_erasure(store: Store, account_id: str, query: ShowErasure) -> ErasureVi
 
 
 def list_erasures(store: Store, account_id: str, query: ListErasures) -> ErasureList:
-    """The newest requests first."""
+    """A page, the newest requests first."""
     with store.work(account_id) as work:
         rows = work.fetch(
-            f"{_REQUEST} WHERE account_id = %s ORDER BY requested_at DESC, request_id LIMIT %s", (account_id, query.limit)
+            f"{_REQUEST} WHERE account_id = %s AND (%s::uuid IS NULL OR (requested_at, request_id) <"
+            " (SELECT requested_at, request_id FROM request WHERE account_id = %s AND request_id = %s))"
+            " ORDER BY requested_at DESC, request_id DESC LIMIT %s",
+            (account_id, query.after, account_id, query.after, query.limit + 1),
         )
-        return ErasureList(requests=_views(work, rows))
+        views = _views(work, rows[: query.limit])
+    return ErasureList(requests=views, next_after=views[-1].request_id if len(rows) > query.limit else None)
 
 
 def show_certificate(store: Store, account_id: str, query: ShowErasure) -> CertificateDocument:

@@ -64,14 +64,20 @@ class ListTickets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SearchTickets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Messages that hold all of these words (stemmed), or in whose subject words begin so."""
+    """Messages that hold all of these words (stemmed), or, where none does, in whose subject words begin so. A page, in the
+    order of their coming in."""
 
     words: Annotated[str, msgspec.Meta(min_length=1, max_length=500), InTransit(category="content")]
+    after: Id | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
 class ShowTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ticket with a page of its messages, in their order. Large messages make a page end earlier."""
+
     ticket_id: Id
+    after: Id | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 100
 
 
 class ShowAttachment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +121,7 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
 class TicketWithMessages(msgspec.Struct, frozen=True, kw_only=True):
     ticket: TicketView
     messages: list[MessageView]
+    next_after: Id | None
 
 
 class TicketPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +138,7 @@ class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
 
 class SearchHits(msgspec.Struct, frozen=True, kw_only=True):
     hits: list[SearchHit]
+    next_after: Id | None
 
 
 class AttachmentContent(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +161,9 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListPutAside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of what was put aside, in that order."""
+
+    after: Id | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
@@ -169,3 +180,4 @@ class PutAsideView(msgspec.Struct, frozen=True, kw_only=True):
 
 class PutAsideList(msgspec.Struct, frozen=True, kw_only=True):
     mails: list[PutAsideView]
+    next_after: Id | None

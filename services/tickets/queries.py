@@ -39,10 +39,13 @@ from shared.work import SealedValue, Store, Work
 AskSpellings = Callable[[RenderSpellings], RenderedSpellings]
 SPELLINGS_AT_ONCE = 10_000
 EXCERPT_CHARS = 160
+PAGE_BYTES = 16 << 20
+"""Sealed bytes of messages after which a page ends: what is opened of them has to fit into one answer."""
 _MARKER = str(ERASED)
 _TICKET = "SELECT t.ticket_id, t.requester_id, t.channel, t.opened_at, t.messages, t.subject, t.event_id FROM ticket t"
 _MESSAGE = (
-    "SELECT m.message_id, m.ticket_id, m.author_id, m.direction, m.sent_at, m.added_at, m.content, m.event_id FROM message m"
+    "SELECT m.message_id, m.ticket_id, m.author_id, m.direction, m.sent_at, m.added_at, m.content, m.event_id, m.place"
+    " FROM message m"
 )
 _LIVING_MESSAGE = (
     "NOT EXISTS (SELECT 1 FROM keys.person dead WHERE dead.account_id = m.account_id AND dead.person_id = m.owner_id"
@@ -90,40 +93,54 @@ def list_tickets(store: Store, account_id: str, query: ListTickets, ask: AskSpel
 
 
 def show_ticket(store: Store, account_id: str, query: ShowTicket, ask: AskSpellings) -> TicketWithMessages:
-    """A ticket with its messages in order. Messages of an erased person are not there."""
+    """A ticket with a page of its messages in order. Messages of an erased person are not there."""
+    clauses, values = ["m.account_id = %s", "m.ticket_id = %s"], [account_id, query.ticket_id]
+    if query.after is not None:
+        clauses.append("m.place > (SELECT place FROM message WHERE account_id = %s AND message_id = %s)")
+        values += [account_id, query.after]
     with store.work(account_id) as work:
         rows = work.fetch(f"{_TICKET} WHERE t.account_id = %s AND t.ticket_id = %s", (account_id, query.ticket_id))
         if not rows:
             raise NotFound()
         (ticket,) = _tickets(work, rows, ask)
-        messages = _messages(
-            work,
-            work.fetch(
-                f"{_MESSAGE} WHERE m.account_id = %s AND m.ticket_id = %s AND {_LIVING_MESSAGE} ORDER BY m.place",
-                (account_id, query.ticket_id),
-            ),
-            ask,
-        )
-    if not messages:
+        rows, next_after = _message_rows(work, clauses, values, ["place"], query.limit)
+        messages = _messages(work, rows, ask)
+    if not messages and query.after is None:
         raise NotFound()
-    return TicketWithMessages(ticket=ticket, messages=messages)
+    return TicketWithMessages(ticket=ticket, messages=messages, next_after=next_after)
 
 
 def messages_of(store: Store, account_id: str, query: MessagesOf, ask: AskSpellings) -> MessagePage:
     """The messages that belong to a person, in the order of their coming in."""
-    clauses, values = ["m.account_id = %s", "m.owner_id = %s", _LIVING_MESSAGE], [account_id, query.person_id]
+    clauses, values = ["m.account_id = %s", "m.owner_id = %s", *_after(query.after)], [account_id, query.person_id]
     if query.after is not None:
-        clauses.append(
-            "(m.added_at, m.message_id) > (SELECT added_at, message_id FROM message"
-            " WHERE account_id = %s AND message_id = %s)"
-        )
         values += [account_id, query.after]
     with store.work(account_id) as work:
-        rows = work.fetch(
-            f"{_MESSAGE} WHERE {' AND '.join(clauses)} ORDER BY m.added_at, m.message_id LIMIT %s", (*values, query.limit + 1)
-        )
-        views = _messages(work, rows[: query.limit], ask)
-    return MessagePage(messages=views, next_after=rows[query.limit - 1][0] if len(rows) > query.limit else None)
+        rows, next_after = _message_rows(work, clauses, values, ["added_at", "message_id"], query.limit)
+        return MessagePage(messages=_messages(work, rows, ask), next_after=next_after)
+
+
+def _after(message_id: str | None) -> list[str]:
+    """The clause of a page that begins after a message, where one is named: the account's id and its own are its values."""
+    if message_id is None:
+        return []
+    return ["(m.added_at, m.message_id) > (SELECT added_at, message_id FROM message WHERE account_id = %s AND message_id = %s)"]
+
+
+def _message_rows(
+    work: Work, clauses: Sequence[str], values: Sequence[Any], order: Sequence[str], limit: int
+) -> tuple[list[tuple[Any, ...]], str | None]:
+    """A page of living messages, and the last of them where more follow: at most `limit`, and what fits into one answer."""
+    by = ", ".join(order)
+    size = "coalesce(octet_length(content), 0)"
+    rows = work.fetch(
+        f"SELECT * FROM (SELECT page.*, count(*) OVER () AS found, sum({size}) OVER (ORDER BY {by}) - {size} AS bytes_before"
+        f" FROM ({_MESSAGE} WHERE {' AND '.join([*clauses, _LIVING_MESSAGE])} ORDER BY {by} LIMIT %s) AS page) AS page"
+        f" WHERE bytes_before <= %s ORDER BY {by}",
+        (*values, limit + 1, PAGE_BYTES),
+    )
+    shown = rows[:limit]
+    return shown, shown[-1][0] if shown and shown[0][-2] > len(shown) else None
 
 
 def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpellings) -> SearchHits:
@@ -132,16 +149,13 @@ def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpelling
         index = work.blind_index()
         found = words(query.words)
         if not found:
-            return SearchHits(hits=[])
-        stems = {word: index.token("word", word) for word in found}
-        rows = work.fetch(
-            f"{_MESSAGE} JOIN (SELECT message_id FROM search_token WHERE account_id = %s AND token = ANY (%s::bigint[])"
-            " GROUP BY message_id HAVING count(*) = %s) AS hit ON hit.message_id = m.message_id"
-            f" WHERE m.account_id = %s AND {_LIVING_MESSAGE} ORDER BY m.added_at, m.message_id LIMIT %s",
-            (account_id, list(stems.values()), len(stems), account_id, query.limit),
-        )
-        if not rows:
-            rows = _by_beginning(work, query)
+            return SearchHits(hits=[], next_after=None)
+        by_word = [index.token("word", word) for word in found]
+        rows = _with_tokens(work, by_word, query.after, query.limit + 1)
+        if not rows and (query.after is None or not _with_tokens(work, by_word, None, 1)):
+            by_beginning = index.tokens("start", typed_beginnings(query.words))
+            rows = _with_tokens(work, by_beginning, query.after, query.limit + 1) if by_beginning else []
+        more, rows = len(rows) > query.limit, rows[: query.limit]
         contents = _contents(work, rows)
         render = Rendering(ask, [text for content in contents if content for text in (content.subject, content.text)])
         hits = [
@@ -152,20 +166,21 @@ def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpelling
             for row, content in zip(rows, contents, strict=True)
             if content is not None
         ]  # fmt: skip
-    return SearchHits(hits=hits)
+    return SearchHits(hits=hits, next_after=rows[-1][0] if more else None)
 
 
-def _by_beginning(work: Work, query: SearchTickets) -> list[tuple[Any, ...]]:
-    index = work.blind_index()
-    tokens = index.tokens("start", typed_beginnings(query.words))
-    if not tokens:
-        return []
+def _with_tokens(work: Work, tokens: Sequence[int], after: str | None, limit: int) -> list[tuple[Any, ...]]:
+    """Living messages that have all of these tokens, in the order of their coming in."""
+    clauses = " AND ".join(["m.account_id = %s", _LIVING_MESSAGE, *_after(after)])
     return work.fetch(
         f"{_MESSAGE} JOIN (SELECT message_id FROM search_token WHERE account_id = %s AND token = ANY (%s::bigint[])"
         " GROUP BY message_id HAVING count(*) = %s) AS hit ON hit.message_id = m.message_id"
-        f" WHERE m.account_id = %s AND {_LIVING_MESSAGE} ORDER BY m.added_at, m.message_id LIMIT %s",
-        (work.account_id, tokens, len(tokens), work.account_id, query.limit),
-    )
+        f" WHERE {clauses} ORDER BY m.added_at, m.message_id LIMIT %s",
+        (
+            work.account_id, list(tokens), len(tokens), work.account_id,
+            *((work.account_id, after) if after is not None else ()), limit,
+        ),
+    )  # fmt: skip
 
 
 def _excerpt(text: str, sought: str) -> str:
@@ -205,14 +220,16 @@ def show_attachment(
 
 
 def list_put_aside(store: Store, account_id: str, query: ListPutAside) -> PutAsideList:
-    """The mails that could not be parsed at all."""
+    """A page of the mails that could not be parsed at all."""
     with store.work(account_id) as work:
         rows = work.fetch(
-            "SELECT put_aside_id, reason, size, put_aside_at FROM put_aside WHERE account_id = %s"
-            " ORDER BY put_aside_at, put_aside_id LIMIT %s",
-            (account_id, query.limit),
+            "SELECT put_aside_id, reason, size, put_aside_at FROM put_aside WHERE account_id = %s AND (%s::uuid IS NULL"
+            " OR (put_aside_at, put_aside_id) > (SELECT put_aside_at, put_aside_id FROM put_aside"
+            " WHERE account_id = %s AND put_aside_id = %s)) ORDER BY put_aside_at, put_aside_id LIMIT %s",
+            (account_id, query.after, account_id, query.after, query.limit + 1),
         )
-    return PutAsideList(mails=[_put_aside(row) for row in rows])
+    mails = [_put_aside(row) for row in rows[: query.limit]]
+    return PutAsideList(mails=mails, next_after=mails[-1].put_aside_id if len(rows) > query.limit else None)
 
 
 def show_put_aside(store: Store, account_id: str, query: ShowPutAside) -> PutAsideView:

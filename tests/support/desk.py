@@ -147,7 +147,7 @@ class Desk:
         blobs = [one["blob_id"] for message in messages.values() for one in message["attachments"]]
         contents = self.calls("tickets", "show_attachment", ({"blob_id": blob} for blob in blobs))
         persons = self.pages("contacts", "list_persons", "persons", include_quoted=True)
-        put_aside = self.call("tickets", "list_put_aside", {"limit": 500})["mails"]
+        put_aside = self.pages("tickets", "list_put_aside", "mails")
         return View(
             persons={one["person_id"]: one for one in persons},
             tickets={one["ticket_id"]: one for one in tickets},
