@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from shared.erasing import ErasureReceipted, SubjectCut
-from shared.events import ERASED, Erased, Event, EventTypes
+from shared.erasing import Count, ErasureReceipted, SubjectCut
+from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
 from shared.personal import Personal
 
@@ -15,6 +16,8 @@ RemovalReason = Literal["left", "not needed", "security"]
 """Why a user was removed. A fixed list: what somebody typed could tell of a person."""
 
 _WORKING = "to let the account's people in, and to show who did what"
+_INVITING = "to let somebody become a user of the account"
+_LIMITING = "to let the account's people in from where the account wants to"
 
 
 class UserAdded(Event, frozen=True, kw_only=True):
@@ -34,10 +37,98 @@ class UserRemoved(Event, frozen=True, kw_only=True):
     reason: RemovalReason
 
 
+class UserInvited(Event, frozen=True, kw_only=True):
+    """Somebody may become a user by the link that was mailed to them. The link itself is no part of any event."""
+
+    invitation_id: StoredId
+    person_id: StoredId
+    role: Role
+    expires_at: datetime
+    login: Annotated[
+        str | Erased, Personal(category="e-mail", purpose=_INVITING, item="invitation_id", person="person_id")
+    ] = ERASED
+
+
+class InvitationAccepted(Event, frozen=True, kw_only=True):
+    """The invitation was used, once: there is a user, who has the login now. `keys` were cut with it, and explain what is pruned."""
+
+    invitation_id: StoredId
+    user_id: StoredId
+    keys: list[HexDigest]
+
+
+class InvitationWithdrawn(Event, frozen=True, kw_only=True):
+    """The invitation's link leads nowhere any more. `keys` as in `InvitationAccepted`."""
+
+    invitation_id: StoredId
+    keys: list[HexDigest]
+
+
+class RoleChanged(Event, frozen=True, kw_only=True):
+    """The user may do more or less from now on."""
+
+    user_id: StoredId
+    role: Role
+
+
+class ProfileChanged(Event, frozen=True, kw_only=True):
+    """The user's whole profile as it is from now on."""
+
+    user_id: StoredId
+    person_id: StoredId
+    name: Annotated[str | Erased, Personal(category="name", purpose=_WORKING, item="user_id", person="person_id")] = ERASED
+    login: Annotated[str | Erased, Personal(category="e-mail", purpose=_WORKING, item="user_id", person="person_id")] = ERASED
+
+
+class UserDeactivated(Event, frozen=True, kw_only=True):
+    """The user may do nothing until they are reactivated."""
+
+    user_id: StoredId
+
+
+class UserReactivated(Event, frozen=True, kw_only=True):
+    """The user is let in again, in the role that they had."""
+
+    user_id: StoredId
+
+
+class UserDeleted(Event, frozen=True, kw_only=True):
+    """The user's profile is gone for good. It explains every pruned part of theirs: by the ids of the keys that were cut."""
+
+    user_id: StoredId
+    keys: list[HexDigest]
+
+
+class PasswordResetRequested(Event, frozen=True, kw_only=True):
+    """A link with which to set a new password was mailed to the user."""
+
+    user_id: StoredId
+
+
+class PasswordReset(Event, frozen=True, kw_only=True):
+    """The user set a new password by a mailed link. The second factor is as it was."""
+
+    user_id: StoredId
+
+
+class IpRangesSet(Event, frozen=True, kw_only=True):
+    """From where the account's users are let in; from anywhere where `count` is 0. The ranges may be somebody's home."""
+
+    account_id: StoredId
+    count: Count
+    ranges: Annotated[
+        list[str] | Erased,
+        Personal(category="ip-address", purpose=_LIMITING, item="account_id", person=None, retention="account"),
+    ] = ERASED
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
     USER_ADDED: ClassVar = "identity.UserAdded"
+    PROFILE_CHANGED: ClassVar = "identity.ProfileChanged"
+    USER_INVITED: ClassVar = "identity.UserInvited"
+    IP_RANGES_SET: ClassVar = "identity.IpRangesSet"
 
 
 TYPES = EventTypes(
@@ -45,6 +136,17 @@ TYPES = EventTypes(
     {
         "UserAdded": UserAdded,
         "UserRemoved": UserRemoved,
+        "UserInvited": UserInvited,
+        "InvitationAccepted": InvitationAccepted,
+        "InvitationWithdrawn": InvitationWithdrawn,
+        "RoleChanged": RoleChanged,
+        "ProfileChanged": ProfileChanged,
+        "UserDeactivated": UserDeactivated,
+        "UserReactivated": UserReactivated,
+        "UserDeleted": UserDeleted,
+        "PasswordResetRequested": PasswordResetRequested,
+        "PasswordReset": PasswordReset,
+        "IpRangesSet": IpRangesSet,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },
