@@ -105,12 +105,6 @@ class PasswordResetRequested(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
-class PasswordReset(Event, frozen=True, kw_only=True):
-    """The user set a new password by a mailed link. The second factor is as it was."""
-
-    user_id: StoredId
-
-
 class IpRangesSet(Event, frozen=True, kw_only=True):
     """From where the account's users are let in; from anywhere where `count` is 0. The ranges may be somebody's home."""
 
@@ -145,7 +139,6 @@ TYPES = EventTypes(
         "UserReactivated": UserReactivated,
         "UserDeleted": UserDeleted,
         "PasswordResetRequested": PasswordResetRequested,
-        "PasswordReset": PasswordReset,
         "IpRangesSet": IpRangesSet,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,

@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.migrations import create_tables
 
-revision = "identity_users"
-down_revision = "identity_0002"
+revision = "identity_0004"
+down_revision = "identity_0003"
 
 
 def upgrade() -> None:
