@@ -70,7 +70,7 @@ def show_user(store: Store, account_id: str, query: ShowUser) -> UserView:
 
 def _former_user(work: Work, who: str) -> UserView | None:
     """A user of whom nothing is left but their events without names. By id only: a login that is erased leads nowhere."""
-    events = work.load(stream_of(who)) if _UUID.fullmatch(who) else []
+    events = work.load(stream_of(who)) if is_id(who) else []
     user = fold(one.event for one in events)
     if user is None:
         return None
@@ -84,7 +84,7 @@ def find_user(work: Work, who: str) -> UserView:
     """The user with an id or a login, or the first of the owners. Raises `NotFound`."""
     if who == "owner":
         rows = _rows(work, "u.role = 'owner' AND u.state = 'active' ORDER BY u.added_at, u.user_id LIMIT 1")
-    elif _UUID.fullmatch(who):
+    elif is_id(who):
         rows = _rows(work, "u.user_id = %s", who)
     else:
         rows = _rows(
@@ -94,9 +94,14 @@ def find_user(work: Work, who: str) -> UserView:
         )
     views = _views(work, rows)
     # a token can collide, so a login is looked at once more
-    if not views or not (who == "owner" or _UUID.fullmatch(who) or views[0].login == normalise_address(who)):
+    if not views or not (who == "owner" or is_id(who) or views[0].login == normalise_address(who)):
         raise NotFound()
     return views[0]
+
+
+def is_id(who: str) -> bool:
+    """Whether a user is named by an id."""
+    return bool(_UUID.fullmatch(who))
 
 
 def login_token(work: Work, login: str) -> int:
