@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from shared.erasing import ErasureReceipted, SubjectCut
@@ -34,6 +35,13 @@ class UserRemoved(Event, frozen=True, kw_only=True):
     reason: RemovalReason
 
 
+class ActorCutOff(Event, frozen=True, kw_only=True):
+    """Tokens of this user from before this moment are good for nothing any more, in any service: their rights changed."""
+
+    user_id: StoredId
+    not_before: datetime
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -45,6 +53,7 @@ TYPES = EventTypes(
     {
         "UserAdded": UserAdded,
         "UserRemoved": UserRemoved,
+        "ActorCutOff": ActorCutOff,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },
