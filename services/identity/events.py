@@ -128,6 +128,13 @@ class MailGivenUp(Event, frozen=True, kw_only=True):
     """The mail server's last answer (RFC 5321, section 4.2); 0 where there was none."""
 
 
+class ActorCutOff(Event, frozen=True, kw_only=True):
+    """Tokens of this user from before this moment are good for nothing any more, in any service: their rights changed."""
+
+    user_id: StoredId
+    not_before: datetime
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -153,6 +160,7 @@ TYPES = EventTypes(
         "PasswordResetRequested": PasswordResetRequested,
         "IpRangesSet": IpRangesSet,
         "MailGivenUp": MailGivenUp,
+        "ActorCutOff": ActorCutOff,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
+from services.identity.rights import cut_off
+from services.identity.user import stream_of
 from shared.erasing import Retained
 from shared.outgoing_mail import mails_of_persons, remove_mails_of_persons
 from shared.references import normalise_address
@@ -25,7 +27,7 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users, the index of their logins, and the mails on their way to them."""
+    """Profiles of users with their tokens in all services, the index of their logins, and the mails on their way to them."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -65,7 +67,9 @@ class IdentityHoldings:
         rows go first: they are found by the others."""
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
-        (profiles,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
+        users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
+        for user_id, version in work.versions_of([stream_of(user) for user in users]).items():
+            work.append(user_id, version, [cut_off(work, user_id.partition("/")[2])])
         mails = mails_of_persons(work, cut)
         remove_mails_of_persons(work, cut)
         work.later(
@@ -74,7 +78,7 @@ class IdentityHoldings:
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return int(profiles) + mails
+        return len(users) + mails
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]

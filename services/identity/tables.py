@@ -169,6 +169,15 @@ invitation = sa.Table(  # those that are open; what they led to is a user
     sa.Index("invitation_of_person", "account_id", "person_id"),
     info={"revision": _USERS},
 )
+invitation_token = sa.Table(
+    "invitation_token",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("token", sa.BigInteger, primary_key=True),
+    sa.Column("invitation_id", _id, nullable=False),
+    sa.Index("token_of_invitation", "account_id", "invitation_id"),
+    info={"index": True, "revision": _USERS},
+)
 link = sa.Table(  # one-time links that were mailed: of the token only its SHA-256
     "link",
     metadata,
