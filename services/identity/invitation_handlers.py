@@ -8,7 +8,7 @@ from __future__ import annotations
 from services.identity import invitation as invitations
 from services.identity import password as passwords
 from services.identity.access_commands import LoginAnswer
-from services.identity.admission import look_up
+from services.identity.admission import check_ranges, look_up
 from services.identity.commands import (
     AcceptInvitation,
     AddUser,
@@ -21,14 +21,22 @@ from services.identity.credentials import lock_access, normal_source
 from services.identity.events import InvitationAccepted, InvitationWithdrawn, UserInvited
 from services.identity.handlers import Caller, PersonOf, append_user, check_free, checked_login
 from services.identity.invitation import Invitation, check_accepts, check_invites, check_withdraws, fold, stream_of
-from services.identity.ip_ranges import address_of, is_inside
 from services.identity.item_cuts import cut_item
-from services.identity.login_handlers import begin_session
 from services.identity.mailed_links import NOT_GOOD, account_of_link, add_link, look_at_link, remove_links, take_link
 from services.identity.password_handlers import set_password
-from services.identity.queries import ALIVE, lock_owners, login_token, owners, ranges_of, role_held, show_invitation
+from services.identity.queries import (
+    ALIVE,
+    INVITATION_COLUMNS,
+    invitation_views,
+    lock_owners,
+    login_token,
+    owners,
+    role_held,
+    show_invitation,
+)
+from services.identity.session_handlers import begin_session
 from services.identity.user import check_operator_adds
-from shared.errors import PermissionRefused, PersonErased, Refused, Unauthenticated
+from shared.errors import PersonErased, Refused, Unauthenticated
 from shared.idempotency import done_before, once
 from shared.ids import new_id
 from shared.outgoing_mail import queue_mail
@@ -105,8 +113,8 @@ def _invite(work: Work, command: InviteUser, login: str, person_id: str) -> str:
 def _withdraw_earlier(work: Work, login: str) -> None:
     """Ends what is open to the same login, and what nobody accepted in time. Raises `Refused` where too many are open."""
     rows = work.fetch(
-        "SELECT u.invitation_id, u.expires_at <= %s OR EXISTS (SELECT 1 FROM invitation_token t WHERE t.account_id = u.account_id"
-        " AND t.invitation_id = u.invitation_id AND t.token = %s) FROM invitation u"
+        "SELECT u.invitation_id, u.expires_at <= %s OR EXISTS (SELECT 1 FROM invitation_token t"
+        " WHERE t.account_id = u.account_id AND t.invitation_id = u.invitation_id AND t.token = %s) FROM invitation u"
         " WHERE u.account_id = %s ORDER BY u.invitation_id",
         (work.now, login_token(work, login), work.account_id),
     )
@@ -155,8 +163,8 @@ def _fold(work: Work, invitation_id: str) -> Invitation | None:
 def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
     """Whoever has the link becomes a user, with a session. Of many tries at once one has an effect.
 
-    Raises `Unauthenticated`, whatever is wrong with the link; `InvalidArgument` for a password that may not be; `Conflict` for a
-    login that was taken meanwhile; `PermissionRefused` from outside of the account's ranges; `AccountSuspended`; `Busy`."""
+    Raises `Unauthenticated`, whatever is wrong with the link; `InvalidArgument` for a password that may not be; `Conflict` for
+    a login that was taken meanwhile; `PermissionRefused` from outside of the account's ranges; `AccountSuspended`; `Busy`."""
     source = normal_source(command.source)
     account_id = account_of_link(store, command.link_token)
 
@@ -168,9 +176,7 @@ def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
 
     with store.work(account_id) as work:
         login = look(work)
-        ranges = ranges_of(work)
-        if ranges and not is_inside(address_of(source), ranges):
-            raise PermissionRefused()
+        check_ranges(work, source)
     passwords.check_new(command.password, login, has_second_factor=False)
     hashed = passwords.hashed(command.password)
 
@@ -202,8 +208,6 @@ def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
 
 def login_of(work: Work, invitation_id: str) -> str:
     """The login that an open invitation is for. Raises `Unauthenticated` where nobody can read it any more."""
-    from services.identity.queries import INVITATION_COLUMNS, invitation_views
-
     rows = work.fetch(
         f"SELECT {INVITATION_COLUMNS} FROM invitation u WHERE u.account_id = %s AND u.invitation_id = %s AND {ALIVE}",
         (work.account_id, invitation_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.identity.commands import IpRanges, SetIpRanges
 from services.identity.events import IpRangesSet
 from services.identity.handlers import Caller
-from services.identity.ip_ranges import Address, choose, is_inside
+from services.identity.ip_ranges import choose
 from services.identity.permissions import check
 from services.identity.queries import ip_ranges_stream, ranges_of, role_held, show_ip_ranges
 from shared.work import Store, Work
@@ -26,10 +26,3 @@ def set_ip_ranges(store: Store, account_id: str, caller: Caller, command: SetIpR
 
     store.run(account_id, decide, actor=caller.actor_id)
     return show_ip_ranges(store, account_id)
-
-
-def lets_in(work: Work, source: Address) -> bool:
-    """Whether the account lets requests from this address in. False where the ranges can't be opened: their key is gone, and
-    nobody is let in by mistake."""
-    ranges = ranges_of(work)
-    return not ranges or is_inside(source, ranges)

@@ -67,5 +67,5 @@ def choose(ranges: Sequence[str], source: str) -> list[str]:
     take it back. Raises `InvalidArgument`; `Refused` for who would lock themselves out."""
     address, chosen = address_of(source), normalised(ranges)
     if chosen and not is_inside(address, chosen):
-        raise Refused("The address that you come from is in none of these ranges: you would lock yourself out.", reason="lock-out")
+        raise Refused("Your own address is in none of these ranges: you would lock yourself out.", reason="lock-out")
     return chosen

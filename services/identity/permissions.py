@@ -1,4 +1,4 @@
-"""Who may do what to whom: the one table of it (mission I6). Pure; `docs/permissions.md` shows it, and a test holds both together.
+"""Who may do what to whom: the one table of it (mission I6). Pure. `docs/permissions.md` shows it; a test holds both together.
 
 What is not in the table is refused. What somebody holds is what their row says at this moment, not what their token says.
 """
@@ -20,7 +20,7 @@ Whom = Literal["themselves", "lower", "not higher", "anybody", "the account"]
 
 Action = Literal[
     "see users", "add a user", "invite a user", "withdraw an invitation", "change a role", "change a profile", "deactivate",
-    "reactivate", "remove", "delete", "end sessions", "revoke API tokens", "set IP ranges", "require the second factor",
+    "reactivate", "remove", "delete", "look after credentials", "see IP ranges", "set IP ranges", "require the second factor",
 ]  # fmt: skip
 
 PERMISSIONS: Final[Mapping[Action, Mapping[Role, frozenset[Whom]]]] = MappingProxyType(
@@ -43,14 +43,12 @@ PERMISSIONS: Final[Mapping[Action, Mapping[Role, frozenset[Whom]]]] = MappingPro
         "remove": {"owner": frozenset({"not higher"}), "admin": frozenset({"not higher"})},
         # for good, so only by those above; owners have nobody above them (mission E5)
         "delete": {"owner": frozenset({"not higher"}), "admin": frozenset({"lower"})},
-        "end sessions": {
+        # sessions and API tokens: to see them and to end them. Nobody sees a token itself
+        "look after credentials": {
             "owner": frozenset({"not higher", "themselves"}), "admin": frozenset({"not higher", "themselves"}),
             "agent": frozenset({"themselves"}),
         },
-        "revoke API tokens": {
-            "owner": frozenset({"not higher", "themselves"}), "admin": frozenset({"not higher", "themselves"}),
-            "agent": frozenset({"themselves"}),
-        },
+        "see IP ranges": {"owner": frozenset({"the account"}), "admin": frozenset({"the account"})},
         "set IP ranges": {"owner": frozenset({"the account"}), "admin": frozenset({"the account"})},
         "require the second factor": {"owner": frozenset({"the account"})},
     }

@@ -10,6 +10,7 @@ from services.identity.events import (
     IpRangesSet,
     ProfileChanged,
     RoleChanged,
+    SecondFactorRequirementSet,
     UserAdded,
     UserDeactivated,
     UserDeleted,
@@ -74,6 +75,12 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 " ON CONFLICT (account_id) DO UPDATE SET count = EXCLUDED.count, ranges = EXCLUDED.ranges,"
                 " event_id = EXCLUDED.event_id",
                 (account, event.count, recorded.sealed["ranges"], envelope.event),
+            )
+        case SecondFactorRequirementSet():
+            yield Statement(
+                "INSERT INTO access_policy (account_id, second_factor_by) VALUES (%s, %s)"
+                " ON CONFLICT (account_id) DO UPDATE SET second_factor_by = EXCLUDED.second_factor_by",
+                (account, event.required_from),
             )
         case ErasureReceipted():
             gone = [person for person in event.person_ids if person not in event.kept]

@@ -207,6 +207,10 @@ def invitation_views(work: Work, rows: Sequence[Sequence[Any]]) -> list[Invitati
 # -- from where users are let in
 
 
+NOWHERE = "0.0.0.0/32"
+"""The address of no host (RFC 1122, section 3.2.1.3): it is no request's source."""
+
+
 def show_ip_ranges(store: Store, account_id: str) -> IpRanges:
     """From where the account's users are let in; from anywhere where the list is empty."""
     with store.work(account_id) as work:
@@ -214,14 +218,13 @@ def show_ip_ranges(store: Store, account_id: str) -> IpRanges:
 
 
 def ranges_of(work: Work) -> list[str]:
-    """The account's ranges. Raises `NotFound` where they can't be opened: nobody is let in by mistake."""
+    """The account's ranges, for a look whether they hold an address. Where they can't be opened: one that nobody comes from, so
+    that nobody is let in by mistake."""
     row = work.fetch_one("SELECT count, ranges, event_id FROM ip_ranges WHERE account_id = %s", (work.account_id,))
     if row is None or row[0] == 0:
         return []
     (ranges,) = work.open([SealedValue(row[1], ip_ranges_stream(work.account_id), row[2], Names.IP_RANGES_SET, "ranges")])
-    if not isinstance(ranges, list):
-        raise NotFound()
-    return ranges
+    return ranges if isinstance(ranges, list) else [NOWHERE]
 
 
 def ip_ranges_stream(account_id: str) -> str:

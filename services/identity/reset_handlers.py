@@ -10,11 +10,10 @@ import time
 from datetime import timedelta
 
 from services.identity import password as passwords
-from services.identity.admission import look_up
+from services.identity.admission import check_ranges, look_up
 from services.identity.commands import Done, RequestPasswordReset, ResetPassword
 from services.identity.credentials import append_for_user, lock_access, normal_source
 from services.identity.events import PasswordResetRequested
-from services.identity.ip_ranges import address_of, is_inside
 from services.identity.mailed_links import (
     NOT_GOOD,
     account_of_link,
@@ -25,11 +24,11 @@ from services.identity.mailed_links import (
     take_link,
 )
 from services.identity.password_handlers import set_password
-from services.identity.queries import find_user, ranges_of
+from services.identity.queries import find_user
 from services.identity.rights import cut_off
 from services.identity.routing import LoginRoute, login_route_token, routes_of_login
 from shared import account_states
-from shared.errors import Conflict, NotFound, PermissionRefused, PersonErased, Unauthenticated
+from shared.errors import Conflict, NotFound, PersonErased, Unauthenticated
 from shared.outgoing_mail import queue_mail
 from shared.references import normalise_address
 from shared.work import SYSTEM_ACTOR, Store, Work
@@ -41,7 +40,7 @@ ANSWER_SECONDS = 0.3
 """How long an answer takes at least: longer than what is done for a user who exists."""
 ACCOUNTS_AT_MOST = 20
 SUBJECT = "A new password"
-TEXT = """Somebody, probably you, wants a new password for your login at a customer-support desk. Follow this link to choose one:
+TEXT = """Somebody, probably you, wants a new password for your login at a customer-support desk. Choose one by this link:
 
 {url}
 
@@ -89,18 +88,17 @@ def _mail_link(store: Store, route: LoginRoute, login: str) -> None:
 def reset_password(store: Store, command: ResetPassword) -> Done:
     """A new password by a mailed link: sessions end, failed logins are forgotten, and the second factor stays.
 
-    Raises `Unauthenticated`, whatever is wrong with the link; `InvalidArgument` for a password that may not be; `PermissionRefused`
-    from outside of the account's ranges; `AccountSuspended`; `Busy`."""
+    Raises `Unauthenticated`, whatever is wrong with the link; `InvalidArgument` for a password that may not be;
+    `PermissionRefused` from outside of the account's ranges; `AccountSuspended`; `Busy`."""
     source = normal_source(command.source)
     account_id = account_of_link(store, command.link_token)
     with store.work(account_id) as work:
         user_id = look_at_link(work, command.link_token, "password reset").subject_id
-        admission, ranges = look_up(work, user_id), ranges_of(work)
+        admission = look_up(work, user_id)
+        check_ranges(work, source)
         login = None if admission is None else find_user(work, user_id).login
     if admission is None:
         raise Unauthenticated(NOT_GOOD)
-    if ranges and not is_inside(address_of(source), ranges):
-        raise PermissionRefused()
     passwords.check_new(command.password, str(login), has_second_factor=admission.has_second_factor)
     hashed, alone = passwords.hashed(command.password), passwords.stands_alone(command.password)
 
@@ -114,7 +112,6 @@ def reset_password(store: Store, command: ResetPassword) -> Done:
             raise Conflict("The second factor was switched off at this moment.")
         remove_links(work, user_id)
         set_password(work, current, hashed, alone, "reset")
-        work.flush()  # the stream's last version is looked for again
         append_for_user(work, user_id, [cut_off(work, user_id)])
 
     try:

@@ -61,6 +61,8 @@ def fold(events: Iterable[Event]) -> User | None:
                 user = replace(user, state="active")
             case RoleChanged():
                 user = replace(user, role=event.role)
+            case ProfileChanged():
+                user = replace(user, person_id=event.person_id)
             case UserDeleted():
                 user = replace(user, state="removed", is_deleted=True)
             case _:
@@ -79,6 +81,11 @@ def check_user_adds(held: Role | None, role: Role) -> None:
     """Nobody grants more than they hold (mission I6). `held` is None for who is no user any more, whatever their token says.
     Raises `PermissionRefused`."""
     check_grants(held, "add a user", role)
+
+
+def check_manages(held: Role | None, role: Role) -> None:
+    """Owners and admins look after the credentials of who does not rank above them. Raises `PermissionRefused`."""
+    check(held, "look after credentials", to=role)
 
 
 def removal(held: Role | None, user: User | None, owners: int, reason: RemovalReason) -> Sequence[Event]:

@@ -1,7 +1,7 @@
 """Commands about users who are there: role, profile, deactivation, deletion. Read, decide (`user.py`), append. Knows no nameko.
 
-Whatever changes what somebody may do ends their sessions and cuts their actor tokens off in the same transaction, so that nobody
-goes on with the rights of before.
+Whatever changes what somebody may do ends their sessions and cuts their actor tokens off in the same transaction, so that
+nobody goes on with the rights of before.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def change_role(store: Store, account_id: str, caller: Caller, command: ChangeRo
     last owner."""
 
     def decide(work: Work) -> str:
-        return _change(work, caller, command.user, lambda *known: role_change(*known, command.role))
+        return _change(work, caller, command.user, lambda held, user, left: role_change(held, user, left, command.role))
 
     return _shown(store, account_id, caller, decide)
 
@@ -180,7 +180,8 @@ def _as_it_stands(work: Work, user: User | None) -> User | None:
 
 def _end_api_tokens(work: Work, user_id: str) -> list[Event]:
     rows = work.change(
-        "DELETE FROM api_token WHERE account_id = %s AND user_id = %s RETURNING api_token_id, digest", (work.account_id, user_id)
+        "DELETE FROM api_token WHERE account_id = %s AND user_id = %s RETURNING api_token_id, digest",
+        (work.account_id, user_id),
     )
     remove_credential_routes(work, [digest for _, digest in rows])
     return [ApiTokenRevoked(user_id=user_id, api_token_id=token) for token in sorted(token for token, _ in rows)]
