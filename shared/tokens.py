@@ -30,6 +30,9 @@ from shared.root_keys import write_secret
 Kind = Literal["user", "service", "operator"]
 Role = Literal["owner", "admin", "agent", "service", "operator"]
 
+StaffPurpose = Literal["support-request", "incident", "defect-analysis", "migration", "legal", "success-story"]
+"""What the vendor's staff may look into an account for (mission I7). A fixed list: it stands in tokens and envelopes."""
+
 OPERATOR_ISSUER: Final = "operator"
 USER_ISSUER: Final = "identity"
 MAX_TTL: Final[dict[Kind, timedelta]] = {

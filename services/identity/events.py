@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from services.identity.staff_events import STAFF_TYPES
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
@@ -47,5 +48,6 @@ TYPES = EventTypes(
         "UserRemoved": UserRemoved,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
-    },
+    }
+    | STAFF_TYPES,
 )

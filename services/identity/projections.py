@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from services.identity.events import UserAdded, UserRemoved
+from services.identity.staff_projections import project_staff
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
 from shared.work import Statement
@@ -33,7 +34,7 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             if gone:
                 yield from removal(account, gone)
         case _:
-            pass
+            yield from project_staff(recorded)
 
 
 def removal(account: str, persons: Sequence[str]) -> Iterator[Statement]:

@@ -35,3 +35,33 @@ login_token = sa.Table(
     sa.Index("token_of_user", "account_id", "user_id"),
     info={"index": True},
 )
+staff_grant = sa.Table(
+    "staff_grant",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("grant_id", _id, primary_key=True),
+    sa.Column("staff_id", _id, nullable=False),
+    sa.Column("basis", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("minutes", sa.Integer, nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("pending_until", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("decided_by", _id),
+    sa.Column("decided_at", sa.DateTime(timezone=True)),
+    sa.Column("expires_at", sa.DateTime(timezone=True)),
+    sa.Column("closed_at", sa.DateTime(timezone=True)),
+    sa.Column("sessions", sa.Integer, nullable=False),
+    sa.Column("reference", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("staff_grant_by_time", "account_id", "requested_at", "grant_id"),
+)
+open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; ids and times only
+    "open_staff_grant",
+    metadata,
+    sa.Column("grant_id", _id, primary_key=True),
+    sa.Column("account_id", _id, nullable=False),
+    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("open_staff_grant_by_time", "look_at"),
+    info={"index": True, "cell_wide": True},
+)

@@ -1,0 +1,12 @@
+"""Grants of access for the vendor's staff, and when each is to be looked at."""
+
+from alembic import op
+
+from shared.migrations import create_tables
+
+revision = "identity_0002_staff_grants"
+down_revision = "identity_0001"
+
+
+def upgrade() -> None:
+    create_tables(op.get_bind(), "identity")
