@@ -7,7 +7,7 @@ decides anything: it hands over to `erasing.py`, `account_states.py` and the ser
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -25,12 +25,17 @@ from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
+from shared.staff_lookups import STAFF, ListStaffLookups, StaffLookupPage, list_lookups, record_lookup
 from shared.tokens import TokenIssuer, TokenSource, service_actor
 from shared.work import SYSTEM_ACTOR, Project, Store
 
 USERS = frozenset({"owner", "admin", "agent"})
 SERVICES_ONLY = frozenset({"service"})
 OPERATORS = frozenset({"operator"})
+MANAGERS = frozenset({"owner", "admin"})
+READERS = USERS | STAFF
+"""Who may be shown an account's data: its users, and the vendor's staff under a grant."""
+
 TOKEN_LIFE = timedelta(minutes=30)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -101,12 +106,12 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users of a suspended account (mission L3). Operators and services go on: erasures must finish."""
+        """Refuses users and staff of a suspended account (mission L3). Operators and services go on: erasures must finish."""
         if call.account_id is None:
             return
         if not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind == "user" and not allow_suspended:
+        if call.actor.kind in ("user", "staff") and not allow_suspended:
             if account_states.state_of(self.store, call.account_id) != "active":
                 raise AccountSuspended()
 
@@ -141,6 +146,24 @@ class Service:
         account_states.set_state(self.store, envelope.account, "active", envelope.version)
 
 
+class ServiceOpenToStaff(Service):
+    """A service whose reading methods the vendor's staff may be let into. Each of those says what it shows by `note_read`."""
+
+    def note_read(
+        self, call: Call, method: str, *, persons: Iterable[str | None] = (), tickets: Iterable[str] = (),
+        attachments: Iterable[str] = (),
+    ) -> None:  # fmt: skip
+        """Records what a staff member is about to be shown; it is committed when this returns. Call it last."""
+        if call.actor.kind == "staff":
+            known = [one for one in persons if one is not None]
+            record_lookup(self.store, account_of(call), call.actor, method, known, list(tickets), list(attachments))
+
+    @rpc_method(argument=ListStaffLookups, result=StaffLookupPage, roles=MANAGERS, scope="read")
+    def list_staff_lookups(self, call: Call) -> StaffLookupPage:
+        """What the vendor's staff looked up here under a grant."""
+        return list_lookups(self.store, account_of(call), call.argument)
+
+
 def account_of(call: Call) -> str:
     """The account that a call is about; an error where it names none."""
     if call.account_id is None:
@@ -149,5 +172,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's; the system's for services and operators, whose names are no ids."""
-    return call.actor.id if call.actor.kind == "user" else SYSTEM_ACTOR
+    """The id that stands in the envelope: a user's or a staff member's; the system's for services and operators, whose names are
+    no ids."""
+    return call.actor.id if call.actor.kind in ("user", "staff") else SYSTEM_ACTOR

@@ -9,6 +9,7 @@ from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
 from shared.resolving import IdentifierKind, Owner
+from shared.staff_lookups import StaffLookedUp
 
 Origin = Literal["correspondent", "quoted", "user"]
 """How we know a person: took part in a correspondence, was only named in somebody's text, or works for the account."""
@@ -110,5 +111,6 @@ TYPES = EventTypes(
         "SpellingAdded": SpellingAdded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
+        "StaffLookedUp": StaffLookedUp,
     },
 )

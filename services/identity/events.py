@@ -9,6 +9,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.staff_lookups import StaffLookedUp
 
 Role = Literal["owner", "admin", "agent"]
 State = Literal["active", "removed"]
@@ -48,6 +49,7 @@ TYPES = EventTypes(
         "UserRemoved": UserRemoved,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
-    }
-    | STAFF_TYPES,
+        "StaffLookedUp": StaffLookedUp,
+        **STAFF_TYPES,
+    },
 )

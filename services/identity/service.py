@@ -22,13 +22,22 @@ from services.identity.events import TYPES
 from services.identity.handlers import Caller
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
+from services.identity.staff_service import StaffMethods
 from shared.erasing import Holdings
+from shared.errors import NotFound
 from shared.ids import Id
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.service import (
+    MANAGERS,
+    OPERATORS,
+    READERS,
+    SERVICES_ONLY,
+    Resources,
+    Runtime,
+    account_of,
+    actor_of,
+)
 from shared.tokens import USER_ISSUER, TokenIssuer
-
-MANAGERS = frozenset({"owner", "admin"})
 
 
 class PersonOfUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +55,7 @@ class IdentityResources:
         self.issuer = TokenIssuer(USER_ISSUER, resources.settings.path("root-keys", USER_ISSUER, "token.key"))
 
 
-class IdentityService(Service):
+class IdentityService(StaffMethods):
     """Users of accounts: added, removed, vouched for."""
 
     name = "identity"
@@ -70,15 +79,23 @@ class IdentityService(Service):
 
         return handlers.add_user(self.store, account, _caller(call), call.idempotency_key, call.argument, person_of)
 
-    @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
+    @rpc_method(argument=ListUsers, result=UserList, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
         """A page of the account's users."""
-        return queries.list_users(self.store, account_of(call), call.argument)
+        page = queries.list_users(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_users", persons=[one.person_id for one in page.users])
+        return page
 
-    @rpc_method(argument=ShowUser, result=UserView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
+    @rpc_method(argument=ShowUser, result=UserView, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
-        return queries.show_user(self.store, account_of(call), call.argument)
+        try:
+            shown = queries.show_user(self.store, account_of(call), call.argument)
+        except NotFound:
+            self.note_read(call, "show_user")  # that a login is nobody's is an answer as well
+            raise
+        self.note_read(call, "show_user", persons=[shown.person_id])
+        return shown
 
     @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY, scope="read")
     def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:

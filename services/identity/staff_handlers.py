@@ -122,19 +122,20 @@ def open_staff_session(
     if account_states.state_of(store, account_id) != "active":
         raise AccountSuspended()
 
-    def decide(work: Work) -> tuple[StaffGrant, datetime, datetime]:
+    def decide(work: Work) -> tuple[StaffGrant, datetime]:
         grant = _load(work, command.grant_id)
         opened = staff_grant.open_session(grant, staff_id, work.now)
         assert grant is not None
         work.append(stream_of(grant.grant_id), grant.version, [opened])
-        return grant, work.now, opened.expires_at
+        return grant, opened.expires_at
 
-    grant, now, expires_at = store.run(account_id, decide, actor=staff_id)
+    grant, expires_at = store.run(account_id, decide, actor=staff_id)
     actor = Actor(
         kind="staff", id=staff_id, account_id=account_id, role="staff", scope="read", grant_id=grant.grant_id,
         purpose=grant.purpose,
     )  # fmt: skip
-    return StaffSession(token=issuer.mint(actor, expires_at - now), grant_id=grant.grant_id, expires_at=expires_at)
+    token = issuer.mint(actor, staff_grant.SESSION_LIFE, not_after=expires_at)
+    return StaffSession(token=token, grant_id=grant.grant_id, expires_at=expires_at)
 
 
 def expire_due_grants(store: Store, limit: int = 50) -> int:

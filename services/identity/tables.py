@@ -55,6 +55,7 @@ staff_grant = sa.Table(
     sa.Column("reference", BYTEA),
     sa.Column("event_id", _id, nullable=False),
     sa.Index("staff_grant_by_time", "account_id", "requested_at", "grant_id"),
+    info={"revision": "identity_staff_grants"},
 )
 open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; ids and times only
     "open_staff_grant",
@@ -63,5 +64,5 @@ open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; i
     sa.Column("account_id", _id, nullable=False),
     sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("open_staff_grant_by_time", "look_at"),
-    info={"index": True, "cell_wide": True},
+    info={"index": True, "cell_wide": True, "revision": "identity_staff_grants"},
 )

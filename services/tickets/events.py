@@ -11,6 +11,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import InTransit, Personal
+from shared.staff_lookups import StaffLookedUp
 
 Channel = Literal["e-mail"]
 Direction = Literal["incoming", "outgoing"]
@@ -109,5 +110,6 @@ TYPES = EventTypes(
         "MessageAdded": MessageAdded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
+        "StaffLookedUp": StaffLookedUp,
     },
 )

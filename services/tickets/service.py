@@ -37,7 +37,7 @@ from shared.erasing import Holdings
 from shared.ids import Id
 from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, TakeIn, TakenIn
 from shared.rpc import Call, rpc_method
-from shared.service import USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.service import READERS, USERS, Resources, Runtime, ServiceOpenToStaff, account_of, actor_of
 
 IMPORT_SECONDS = 60.0
 
@@ -64,7 +64,7 @@ class TicketsResources:
         )
 
 
-class TicketsService(Service):
+class TicketsService(ServiceOpenToStaff):
     """Tickets, messages, attachments and search."""
 
     name = "tickets"
@@ -95,42 +95,62 @@ class TicketsService(Service):
         with self.store.work(account_of(call)) as work:
             return KnownSourcesAnswer(known=MailIndex(work).known_sources(call.argument.digests))
 
-    @rpc_method(argument=ListTickets, result=TicketPage, roles=USERS, scope="read")
+    @rpc_method(argument=ListTickets, result=TicketPage, roles=READERS, scope="read")
     def list_tickets(self, call: Call) -> TicketPage:
         """A page of tickets."""
-        return queries.list_tickets(self.store, account_of(call), call.argument, self._spellings(call))
+        page = queries.list_tickets(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(
+            call, "list_tickets", persons=[one.requester_id for one in page.tickets],
+            tickets=[one.ticket_id for one in page.tickets],
+        )  # fmt: skip
+        return page
 
-    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=USERS, scope="read")
+    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=READERS, scope="read")
     def show_ticket(self, call: Call) -> TicketWithMessages:
         """A ticket with its messages."""
-        return queries.show_ticket(self.store, account_of(call), call.argument, self._spellings(call))
+        shown = queries.show_ticket(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(
+            call, "show_ticket", persons=[shown.ticket.requester_id, *(one.author_id for one in shown.messages)],
+            tickets=[shown.ticket.ticket_id],
+        )  # fmt: skip
+        return shown
 
-    @rpc_method(argument=SearchTickets, result=SearchHits, roles=USERS, scope="read")
+    @rpc_method(argument=SearchTickets, result=SearchHits, roles=READERS, scope="read")
     def search_tickets(self, call: Call) -> SearchHits:
         """Messages that hold all of the words."""
-        return queries.search(self.store, account_of(call), call.argument, self._spellings(call))
+        found = queries.search(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(call, "search_tickets", tickets=[one.ticket_id for one in found.hits])
+        return found
 
-    @rpc_method(argument=MessagesOf, result=MessagePage, roles=USERS, scope="read")
+    @rpc_method(argument=MessagesOf, result=MessagePage, roles=READERS, scope="read")
     def messages_of(self, call: Call) -> MessagePage:
         """All messages that belong to a person."""
-        return queries.messages_of(self.store, account_of(call), call.argument, self._spellings(call))
+        page = queries.messages_of(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(call, "messages_of", persons=[call.argument.person_id] if page.messages else [])
+        return page
 
-    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=USERS, scope="read")
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=READERS, scope="read")
     def show_attachment(self, call: Call) -> AttachmentContent:
         """An attachment's name, type and bytes."""
-        return queries.show_attachment(
+        shown = queries.show_attachment(
             self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call)
         )
+        self.note_read(call, "show_attachment", attachments=[call.argument.blob_id])
+        return shown
 
-    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=USERS, scope="read")
+    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=READERS, scope="read")
     def list_put_aside(self, call: Call) -> PutAsideList:
         """The mails that could not be parsed at all, with the reason."""
-        return queries.list_put_aside(self.store, account_of(call), call.argument)
+        page = queries.list_put_aside(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_put_aside")
+        return page
 
-    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=USERS, scope="read")
+    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=READERS, scope="read")
     def show_put_aside(self, call: Call) -> PutAsideView:
         """One mail that could not be parsed at all."""
-        return queries.show_put_aside(self.store, account_of(call), call.argument)
+        shown = queries.show_put_aside(self.store, account_of(call), call.argument)
+        self.note_read(call, "show_put_aside")
+        return shown
 
     def _spellings(self, call: Call) -> Callable[[RenderSpellings], RenderedSpellings]:
         account = account_of(call)

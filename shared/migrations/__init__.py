@@ -48,16 +48,19 @@ def create_base(connection: Connection) -> None:
     cursor.execute(script)
 
 
-def create_tables(connection: Connection, service: str) -> None:
-    """Creates the tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of a
-    read model. So the first revision makes them all in a new database, and a later one the new ones in an older database."""
-    tables = importlib.import_module(f"services.{service}.tables")
-    known = sa.inspect(connection)
-    new = [table for table in tables.metadata.sorted_tables if not known.has_table(table.name, schema=table.schema)]
-    tables.metadata.create_all(connection, tables=new)
+def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
+    """Creates the tables of `services/<service>/tables.py` that came with a revision (`info={"revision": …}`; without one, with
+    the first), with row-level security and the grants of a read model.
+
+    A table marked `by_function` is reached by functions only, which its revision makes: nobody is granted anything."""
+    metadata = importlib.import_module(f"services.{service}.tables").metadata
+    tables = [table for table in metadata.sorted_tables if table.info.get("revision") == revision]
+    metadata.create_all(connection, tables=tables)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in new:
+    for table in tables:
+        if table.info.get("by_function"):
+            continue
         where = f'"{table.schema}"."{table.name}"'
         cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
         cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')

@@ -4,9 +4,9 @@ from alembic import op
 
 from shared.migrations import create_tables
 
-revision = "identity_0002_staff_grants"
+revision = "identity_staff_grants"
 down_revision = "identity_0001"
 
 
 def upgrade() -> None:
-    create_tables(op.get_bind(), "identity")
+    create_tables(op.get_bind(), "identity", revision)
