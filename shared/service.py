@@ -172,6 +172,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's or a staff member's; the system's for services and operators, whose names are
-    no ids."""
+    """The id that stands in the envelope: a user's or a staff member's; the system's for services and operators, whose names
+    are no ids."""
     return call.actor.id if call.actor.kind in ("user", "staff") else SYSTEM_ACTOR

@@ -147,7 +147,10 @@ def revoke(grant: StaffGrant | None, user_id: str, held: Role | None, now: datet
 
 
 def end(grant: StaffGrant | None, staff_id: str, now: datetime) -> Sequence[Event]:
-    """Gives an access back, or withdraws what was asked for. Twice is once. Raises `NotFound`, `PermissionRefused`, `Conflict`."""
+    """Gives an access back, or withdraws what was asked for. Twice is once.
+
+    Raises `NotFound`, `PermissionRefused`, `Conflict`.
+    """
     grant = _for_its_holder(grant, staff_id)
     if grant.state == "ended":
         return []

@@ -1,5 +1,5 @@
-"""The part of the identity service that lets the vendor's staff in (mission I7): RPC methods and a timer, nothing else; the work
-is in `staff_handlers.py`.
+"""The part of the identity service that lets the vendor's staff in (mission I7): RPC methods and a timer, nothing else; the
+work is in `staff_handlers.py`.
 
 A staff member is an operator with an id of their own: an opaque random id, since it stands in events. The operator without one
 may do none of this.
