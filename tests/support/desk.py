@@ -34,8 +34,9 @@ class Callers:
     def __init__(self, home: Path) -> None:
         self.settings = Settings.load(home)
         self.client = RpcClient(self.settings.amqp_url, lambda: "", sealing=Transport(home / "root-keys"))
-        self.operator = self._issuer("operator").mint(
-            Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4)
+        self.operator, self.second_operator = (
+            self._issuer("operator").mint(Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4))
+            for _ in range(2)
         )
 
     def service(self, name: str) -> str:

@@ -40,6 +40,12 @@ class Side:
     request: str
     gone: str
     gone_address: str
+    grant: str
+    grant_to_approve: str
+    grant_to_deny: str
+    grant_to_revoke: str
+    grant_to_end: str
+    glass: str
     mails: list[bytes]
 
     @property
@@ -98,7 +104,28 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
         put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known,
+        **staff_grants(desk, {
+            "contacts": ("show_person", {"who": known["address"]}), "identity": ("show_user", {"user": known["login"]}),
+            "tickets": ("show_ticket", {"ticket_id": imported[0]["ticket_id"]}),
+        }),
     )  # fmt: skip
+
+
+def staff_grants(desk: Desk, looked_for: Row) -> dict[str, str]:
+    """Grants for staff: one that was used in each service to look for something, and one for each decision."""
+    operator, ask = desk.callers.operator, {"purpose": "incident"}
+
+    def asked(method: str, token: str) -> str:
+        return str(desk.call("identity", method, ask, token=token)["grant_id"])
+
+    made = {f"grant_to_{method}": asked("request_staff_access", operator) for method in ("approve", "deny", "revoke", "end")}
+    made |= {"grant": asked("request_staff_access", operator), "glass": asked("break_glass", desk.callers.second_operator)}
+    for name in ("grant", "grant_to_revoke"):
+        desk.call("identity", "approve_staff_access", {"grant_id": made[name]})
+    session = desk.call("identity", "open_staff_session", {"grant_id": made["grant"]}, token=operator)["token"]
+    for service, (method, argument) in looked_for.items():
+        desk.call(service, method, argument, token=session)
+    return made
 
 
 def some_spelling(desk: Desk) -> str:
@@ -159,11 +186,24 @@ def _lists(key: str, field: str, wanted: Callable[[Side], str]) -> Callable[[Sid
     return lambda side, answer: wanted(side) in [one[field] for one in answer[key]]
 
 
-ADDING = {"add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account"}
+def _lookups() -> dict[str, How]:
+    """What each service that staff may read has to say of it."""
+    looked_up = lambda side, answer: [side.grant] == [one["grant_id"] for one in answer["lookups"]]  # noqa: E731
+    return {"list_staff_lookups": How(lambda side: {"grant_id": side.grant}, looked_up)}
+
+
+def _decided(of: Callable[[Side], str], state: str, caller: Actor = "user") -> How:
+    return How(lambda side: {"grant_id": of(side)}, lambda _, answer: answer["state"] == state, caller)
+
+
+ADDING = {
+    "add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account",
+    "request_staff_access", "break_glass",
+}  # fmt: skip
 """Methods after which an account has what it was called with. They are tried after the others."""
 
 CALLS: dict[str, dict[str, How]] = {
-    "contacts": _subject() | {
+    "contacts": _subject() | _lookups() | {
         "add_mailbox": How(lambda side: {"address": f"info@{side.word}.example"}, lambda _, answer: bool(answer["id"])),
         "add_organisation": How(lambda side: {"name": f"Firm {side.word}"}, lambda _, answer: bool(answer["id"])),
         "add_user_person": How(
@@ -186,7 +226,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side, answer: len(answer["texts"][0]["identifiers"][0]["person_ids"]) == 1, "service",
         ),
     },
-    "tickets": _subject() | {
+    "tickets": _subject() | _lookups() | {
         "import_mails": How(
             lambda side: {"mails": side.mails},
             lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
@@ -208,7 +248,21 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message)
         ),
     },
-    "identity": _subject() | {
+    "identity": _subject() | _lookups() | {
+        "list_staff_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.grant)),
+        "show_staff_grant": How(lambda side: {"grant_id": side.grant}, _has("grant_id", lambda side: side.grant)),
+        "open_staff_session": How(
+            lambda side: {"grant_id": side.grant}, _has("grant_id", lambda side: side.grant), "operator"
+        ),
+        "approve_staff_access": _decided(lambda side: side.grant_to_approve, "active"),
+        "deny_staff_access": _decided(lambda side: side.grant_to_deny, "denied"),
+        "revoke_staff_access": _decided(lambda side: side.grant_to_revoke, "revoked"),
+        "end_staff_access": _decided(lambda side: side.grant_to_end, "ended", "operator"),
+        "confirm_break_glass": _decided(lambda side: side.glass, "active", "operator"),
+        "request_staff_access": How(
+            lambda _: {"purpose": "legal"}, lambda _, answer: answer["state"] == "requested", "operator"
+        ),
+        "break_glass": How(lambda _: {"purpose": "legal"}, lambda _, answer: answer["state"] == "asked", "operator"),
         "list_users": How(lambda side: {}, _lists("users", "user_id", lambda side: side.agent)),
         "show_user": How(lambda side: {"user": side.login}, _has("user_id", lambda side: side.agent)),
         "users_of_persons": How(
