@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from services.identity.staff_events import STAFF_TYPES
@@ -36,6 +37,14 @@ class UserRemoved(Event, frozen=True, kw_only=True):
     reason: RemovalReason
 
 
+class ActorCutOff(Event, frozen=True, kw_only=True):
+    """Tokens of this user, or staff member, from before this moment are good for nothing any more, in any service: their
+    rights changed."""
+
+    user_id: StoredId
+    not_before: datetime
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -47,6 +56,7 @@ TYPES = EventTypes(
     {
         "UserAdded": UserAdded,
         "UserRemoved": UserRemoved,
+        "ActorCutOff": ActorCutOff,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

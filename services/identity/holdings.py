@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
+from services.identity.rights import cut_off
+from services.identity.user import stream_of
 from shared.erasing import Retained
 from shared.references import normalise_address
 from shared.work import Store, Work
@@ -24,7 +26,7 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users, and the index of their logins."""
+    """Profiles of users, with their tokens in all services, and the index of their logins."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -63,14 +65,16 @@ class IdentityHoldings:
         rows go first: they are found by the others."""
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
-        (left,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
+        users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
+        for user_id, version in work.versions_of([stream_of(user) for user in users]).items():
+            work.append(user_id, version, [cut_off(work, user_id.partition("/")[2])])
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return int(left)
+        return len(users)
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]

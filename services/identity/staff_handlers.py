@@ -12,10 +12,11 @@ from typing import Final
 
 from services.identity import staff_grant
 from services.identity.queries import role_held
+from services.identity.rights import cut_off, hold_rights
 from services.identity.staff_commands import BreakGlass, OfStaffGrant, RequestStaffAccess, StaffGrantView, StaffSession
 from services.identity.staff_grant import StaffGrant, fold, stream_of
 from services.identity.staff_queries import show_staff_grant
-from shared import account_states
+from shared import account_states, clock
 from shared.errors import AccountSuspended, InvalidArgument
 from shared.events import Event
 from shared.idempotency import once
@@ -100,7 +101,7 @@ def revoke_staff_access(store: Store, account_id: str, user_id: str, command: Of
     """An owner takes an access back."""
     return _change(
         store, account_id, user_id, None, command,
-        lambda grant, work: _closing(work, staff_grant.revoke(grant, user_id, role_held(work, user_id), work.now), command),
+        lambda grant, work: _cutting(work, grant, staff_grant.revoke(grant, user_id, role_held(work, user_id), work.now)),
     )  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def end_staff_access(store: Store, account_id: str, staff_id: str, command: OfSt
     """The staff member gives an access back, or withdraws what they asked for."""
     return _change(
         store, account_id, staff_id, staff_id, command,
-        lambda grant, work: _closing(work, staff_grant.end(grant, staff_id, work.now), command),
+        lambda grant, work: _cutting(work, grant, staff_grant.end(grant, staff_id, work.now)),
     )  # fmt: skip
 
 
@@ -122,20 +123,20 @@ def open_staff_session(
     if account_states.state_of(store, account_id) != "active":
         raise AccountSuspended()
 
-    def decide(work: Work) -> tuple[StaffGrant, datetime]:
+    def decide(work: Work) -> StaffSession:
+        hold_rights(work, staff_id)  # so that a token is from before the cutoff of a revocation that comes later
         grant = _load(work, command.grant_id)
-        opened = staff_grant.open_session(grant, staff_id, work.now)
+        opened = staff_grant.open_session(grant, staff_id, clock.now())
         assert grant is not None
         work.append(stream_of(grant.grant_id), grant.version, [opened])
-        return grant, opened.expires_at
+        actor = Actor(
+            kind="staff", id=staff_id, account_id=account_id, role="staff", scope="read", grant_id=grant.grant_id,
+            purpose=grant.purpose,
+        )  # fmt: skip
+        token = issuer.mint(actor, staff_grant.SESSION_LIFE, not_after=opened.expires_at)
+        return StaffSession(token=token, grant_id=grant.grant_id, expires_at=opened.expires_at)
 
-    grant, expires_at = store.run(account_id, decide, actor=staff_id)
-    actor = Actor(
-        kind="staff", id=staff_id, account_id=account_id, role="staff", scope="read", grant_id=grant.grant_id,
-        purpose=grant.purpose,
-    )  # fmt: skip
-    token = issuer.mint(actor, staff_grant.SESSION_LIFE, not_after=expires_at)
-    return StaffSession(token=token, grant_id=grant.grant_id, expires_at=expires_at)
+    return store.run(account_id, decide, actor=staff_id)
 
 
 def expire_due_grants(store: Store, limit: int = 50) -> int:
@@ -200,6 +201,14 @@ def _closing(work: Work, events: Sequence[Event], command: OfStaffGrant) -> Sequ
     if events:
         work.later("DELETE FROM open_staff_grant WHERE grant_id = %s", (command.grant_id,))
     return events
+
+
+def _cutting(work: Work, grant: StaffGrant | None, events: Sequence[Event]) -> Sequence[Event]:
+    """With a grant that is closed before its time end the tokens of its holder, in every service. Under another grant of this
+    account they get a new one at once."""
+    if grant is None or grant.state != "active" or not events:
+        return _closing(work, events, OfStaffGrant(grant_id=grant.grant_id)) if grant is not None else events
+    return [*_closing(work, events, OfStaffGrant(grant_id=grant.grant_id)), cut_off(work, grant.staff_id)]
 
 
 def _check_reference(reference: str | None) -> None:
