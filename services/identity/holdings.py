@@ -13,6 +13,7 @@ from services.identity.queries import lock_owners, owners
 from services.identity.rights import cut_off
 from services.identity.user import stream_of
 from shared.erasing import Retained
+from shared.outgoing_mail import mails_of_persons, remove_mails_of_persons
 from shared.references import normalise_address
 from shared.work import Store, Work
 
@@ -26,7 +27,7 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users, with their tokens in all services, and the index of their logins."""
+    """Profiles of users, with their tokens in all services, the index of their logins, and the mails on their way to them."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -35,7 +36,8 @@ class IdentityHoldings:
             f" WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS}))",
             (*values, work.account_id, *values),
         )
-        return dict(zip(("user profiles", "logins"), rows[0], strict=True))
+        counts = dict(zip(("user profiles", "logins"), rows[0], strict=True))
+        return counts | {"outgoing mails": mails_of_persons(work, persons)}
 
     def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
@@ -68,13 +70,15 @@ class IdentityHoldings:
         users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
         for user_id, version in work.versions_of([stream_of(user) for user in users]).items():
             work.append(user_id, version, [cut_off(work, user_id.partition("/")[2])])
+        mails = mails_of_persons(work, cut)
+        remove_mails_of_persons(work, cut)
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return len(users)
+        return len(users) + mails
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]

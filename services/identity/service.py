@@ -19,13 +19,14 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import TYPES
-from services.identity.handlers import Caller
+from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from services.identity.staff_service import StaffMethods
 from shared.erasing import Holdings
 from shared.errors import NotFound
 from shared.ids import Id
+from shared.mail_sender import MailSending
 from shared.rpc import Call, rpc_method
 from shared.service import (
     MANAGERS,
@@ -60,6 +61,7 @@ class IdentityService(StaffMethods):
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
+    mail_sending = MailSending(note_mail_given_up)
 
     @property
     def holdings(self) -> Holdings:

@@ -5,7 +5,7 @@ from alembic import op
 from shared.migrations import create_tables
 
 revision = "identity_staff_grants"
-down_revision = "identity_0002"
+down_revision = ("identity_0002", "identity_0002_outgoing_mail")
 
 
 def upgrade() -> None:
