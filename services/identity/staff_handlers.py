@@ -15,6 +15,7 @@ from services.identity.queries import role_held
 from services.identity.rights import cut_off, hold_rights
 from services.identity.staff_commands import BreakGlass, OfStaffGrant, RequestStaffAccess, StaffGrantView, StaffSession
 from services.identity.staff_grant import StaffGrant, fold, stream_of
+from services.identity.staff_mail import tell_of_break_glass, tell_of_request
 from services.identity.staff_queries import show_staff_grant
 from shared import account_states, clock
 from shared.errors import AccountSuspended, InvalidArgument
@@ -34,12 +35,13 @@ Decide = Callable[[StaffGrant | None, Work], Sequence[Event]]
 def request_staff_access(
     store: Store, account_id: str, staff_id: str, idempotency_key: str | None, command: RequestStaffAccess
 ) -> StaffGrantView:
-    """Asks the account's owners. Raises `InvalidArgument` for a reference that holds an identifier of somebody."""
+    """Asks the account's owners, who are told by mail. Raises `InvalidArgument` for a reference that names an address."""
     _check_reference(command.reference)
 
     def decide(work: Work) -> str:
         def do() -> dict[str, str]:
             asked = staff_grant.request(new_id(), staff_id, command.purpose, command.minutes, command.reference, work.now)
+            tell_of_request(work, asked)
             return {"grant_id": _append_first(work, asked.grant_id, asked, asked.pending_until)}
 
         return str(once(work, staff_id, idempotency_key, command, do)["grant_id"])
@@ -68,10 +70,12 @@ def break_glass(
 
 
 def confirm_break_glass(store: Store, account_id: str, staff_id: str, command: OfStaffGrant) -> StaffGrantView:
-    """The second of two people opens it, for the first."""
+    """The second of two people opens it, for the first. With the commit the mails to the account's owners are on their way."""
 
     def decide(grant: StaffGrant | None, work: Work) -> Sequence[Event]:
         opened = staff_grant.confirm_break_glass(grant, staff_id, work.now)
+        assert grant is not None
+        tell_of_break_glass(work, grant, opened)
         _look_at(work, opened.grant_id, opened.expires_at)
         return [opened]
 

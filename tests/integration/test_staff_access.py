@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from audit.replay import replay
-from services.identity import staff_handlers
+from services.identity import staff_handlers, staff_mail
 from shared import account_states, clock
 from shared.errors import (
     AccountSuspended,
@@ -30,6 +30,7 @@ from shared.errors import (
 )
 from shared.failpoints import FailpointReached
 from shared.ids import new_id
+from shared.outgoing_mail import claim, read_claimed
 from shared.rpc import describe
 from shared.settings import SERVICES, Settings
 from shared.tokens import Actor, TokenIssuer, create_token_key
@@ -365,6 +366,38 @@ def test_break_glass_by_two_opens_at_once_for_an_hour(desk: Account) -> None:
     desk.as_owner("revoke_staff_access", glass)
     with pytest.raises(Conflict):
         desk.session(glass)
+
+
+def test_owners_are_told_by_mail(desk: Account) -> None:
+    """Of each request, and of break-glass with its opening: every owner, and nobody else; with ids, purpose and times only. A
+    break-glass that nobody confirmed is no news."""
+    operator = Actor(kind="user", id=desk.owner, account_id=desk.account, role="owner")
+    second = f"oscar@{desk.account[:8]}.example"
+    desk.cell.call(desk.account, "identity", "add_user", {"role": "owner", "name": "Oscar", "login": second}, operator)
+    owners = {second, f"olga@{desk.account[:8]}.example"}
+    grant = desk.request(reference="Kerplunk")
+    assert [(one, staff_mail.ASKED_SUBJECT) for one in sorted(owners)] == told(desk, grant)
+    glass = {"grant_id": desk.as_staff("break_glass", {"purpose": "legal"})["grant_id"]}
+    assert [] == told(desk, glass)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.work.failpoint", partial(fail_at, "identity.before-commit"))
+        with pytest.raises(InternalError):
+            desk.as_staff("confirm_break_glass", glass, desk.colleague)
+    assert [] == told(desk, glass)
+    desk.as_staff("confirm_break_glass", glass, desk.colleague)
+    assert [(one, staff_mail.OPENED_SUBJECT) for one in sorted(owners)] == told(desk, glass)
+
+
+def told(desk: Account, grant: Row) -> list[tuple[str, str]]:
+    """(to, subject) of the mails about a grant that are on their way now. They wait for a lease's length after this."""
+    store, found = desk.cell.store("identity"), []
+    while (claimed := claim(store)) is not None:
+        read = read_claimed(store, *claimed)
+        if read is not None and read.mail is not None and grant["grant_id"] in read.mail.text:
+            assert desk.account in read.mail.text and "Kerplunk" not in read.mail.text
+            assert "legal" in read.mail.text or "support-request" in read.mail.text
+            found.append((read.mail.to, read.mail.subject))
+    return sorted(found)
 
 
 def test_break_glass_is_for_emergencies(desk: Account) -> None:
