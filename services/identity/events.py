@@ -16,7 +16,7 @@ Role = Literal["owner", "admin", "agent"]
 State = Literal["active", "removed"]
 RemovalReason = Literal["left", "not needed", "security"]
 """Why a user was removed. A fixed list: what somebody typed could tell of a person."""
-MailReason = Literal["refused", "too old"]
+MailFailure = Literal["rejected", "too old"]
 """Why a mail was given up: the mail server will never take it, or it took too long."""
 
 _WORKING = "to let the account's people in, and to show who did what"
@@ -53,7 +53,7 @@ class MailGivenUp(Event, frozen=True, kw_only=True):
     mail_id: StoredId
     item_id: StoredId
     person_id: StoredId
-    reason: MailReason
+    failure: MailFailure
     attempts: int
     reply_code: int
     """The mail server's last answer (RFC 5321, section 4.2); 0 where there was none."""

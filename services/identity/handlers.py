@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from services.identity.commands import AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
-from services.identity.events import MailGivenUp, MailReason, UserAdded
+from services.identity.events import MailFailure, MailGivenUp, UserAdded
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
 from services.identity.rights import cut_off, hold_rights
 from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
@@ -131,10 +131,10 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
 
 
-def note_mail_given_up(work: Work, mail: ClaimedMail, reason: MailReason, reply_code: int) -> None:
+def note_mail_given_up(work: Work, mail: ClaimedMail, failure: MailFailure, reply_code: int) -> None:
     """Records, in the transaction that gives a mail up, that somebody was not told what they were to be told."""
     event = MailGivenUp(
-        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, reason=reason, attempts=mail.attempts,
+        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, failure=failure, attempts=mail.attempts,
         reply_code=reply_code,
     )  # fmt: skip
     work.append(f"mail/{mail.mail_id}", 0, [event])

@@ -114,7 +114,7 @@ def test_an_address_beyond_ascii_needs_a_server_that_takes_it() -> None:
         assert Delivery("delivered", 250) == deliver(MailServer.of(f"smtp://127.0.0.1:{taker.port}"), message(to))
     assert [to] == taker.recipients
     with mail_taker(enable_SMTPUTF8=False) as taker:
-        assert "refused" == deliver(MailServer.of(f"smtp://127.0.0.1:{taker.port}"), message(to)).outcome
+        assert "rejected" == deliver(MailServer.of(f"smtp://127.0.0.1:{taker.port}"), message(to)).outcome
 
 
 def test_a_server_that_hangs_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

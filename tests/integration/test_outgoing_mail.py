@@ -147,7 +147,7 @@ def test_a_mail_whose_transaction_fails_is_not_sent(post: Post) -> None:
 
 
 @pytest.mark.parametrize("answer", ["451 4.3.0 try later", "421 4.7.0 too many", "530 5.7.0 log in first"])
-def test_a_temporary_refusal_is_tried_again_after_a_growing_pause(post: Post, answer: str) -> None:
+def test_what_the_server_does_not_take_now_is_tried_again_after_a_growing_pause(post: Post, answer: str) -> None:
     """A mail that the server does not take now comes again: after 5 s, then after 30 s, and then it is delivered."""
     post.taker.to_text = [answer, answer]
     post.queue()
@@ -164,17 +164,22 @@ def test_a_temporary_refusal_is_tried_again_after_a_growing_pause(post: Post, an
 
 
 @pytest.mark.parametrize("is_about", ["recipient", "text"])
-def test_a_permanent_refusal_is_given_up_and_recorded(post: Post, is_about: str) -> None:
-    """After a 5xx there is no further try; the text is gone, and an event says who was not told, by ids alone."""
+def test_a_rejected_mail_is_given_up_and_recorded(
+    post: Post, is_about: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a 5xx there is no further try; the text is gone, and an event says who was not told, by ids alone. What is logged
+    holds the server's code and nothing else of its answer."""
     answers = post.taker.to_recipient if is_about == "recipient" else post.taker.to_text
     answers.append(f"550 5.1.1 <{TO}> is not known here")
     mail_id = post.queue()
     assert 1 == post.send_all()
+    said = "".join(capsys.readouterr())
+    assert "550" in said and TO not in said
     clock.advance(timedelta(hours=30))
     assert 0 == post.send_all()
     assert [("given up", 1, None)] == post.rows("state, attempts, sealed")
     event = post.given_up(mail_id)
-    assert ("refused", 1, 550) == (event.reason, event.attempts, event.reply_code)
+    assert ("rejected", 1, 550) == (event.failure, event.attempts, event.reply_code)
     assert (mail_id, post.user, post.person) == (event.mail_id, event.item_id, event.person_id)
 
 
@@ -188,7 +193,7 @@ def test_a_mail_is_given_up_after_a_day(post: Post) -> None:
             break
         clock.advance(timedelta(hours=1, seconds=1))
     event = post.given_up(mail_id)
-    assert ("too old", 0) == (event.reason, event.reply_code)
+    assert ("too old", 0) == (event.failure, event.reply_code)
     assert 24 == event.attempts - 1
 
 

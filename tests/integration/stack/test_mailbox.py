@@ -170,6 +170,17 @@ def test_a_stop_of_the_service_is_prompt(own_stack: Stack) -> None:
     own_stack.await_ready()
 
 
+def test_wrong_settings_of_mail_lock_nobody_out(own_stack: Stack) -> None:
+    """A mail server's URL that is none is said in the log; the service takes calls all the same."""
+    own_stack.stop("identity")
+    own_stack.start("identity", {"LETHE_SMTP_URL": "smtp://a:secret@:port"})
+    own_stack.await_ready()
+    log = (own_stack.home / "logs" / "identity-0.log").read_text()
+    assert "the settings of mail are wrong" in log and "secret" not in log
+    own_stack.stop("identity")
+    own_stack.start("identity")
+
+
 def mails_in(settings: Settings, where: str = "true") -> list[tuple[Any, ...]]:
     """The states of the mails in identity's queue."""
     connection = superuser(settings, "identity")
