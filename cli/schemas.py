@@ -16,6 +16,7 @@ from cli.erase_commands import Erased
 from cli.import_report import ImportReport
 from cli.keys_commands import KeysStatus, RotationView
 from cli.person_export import PersonExport
+from cli.reads_commands import ReadList
 from cli.rpc_commands import MethodList
 from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
@@ -43,6 +44,7 @@ _OWN: dict[str, Any] = {
     "ticket list": TicketPage,
     "ticket show": TicketWithMessages,
     "search": SearchHits,
+    "reads": ReadList,
     "dead-letters list": DeadLetterList,
     "keys rotate": RotationView,
     "keys status": KeysStatus,

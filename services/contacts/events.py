@@ -8,6 +8,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
 from shared.resolving import IdentifierKind, Owner
 
 Origin = Literal["correspondent", "quoted", "user"]
@@ -108,6 +109,7 @@ TYPES = EventTypes(
         "IdentifierShared": IdentifierShared,
         "IdentifierMarkedAsList": IdentifierMarkedAsList,
         "SpellingAdded": SpellingAdded,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

@@ -9,6 +9,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
 
 Role = Literal["owner", "admin", "agent"]
 State = Literal["active", "removed"]
@@ -54,6 +55,7 @@ TYPES = EventTypes(
         "UserAdded": UserAdded,
         "UserRemoved": UserRemoved,
         "ActorCutOff": ActorCutOff,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

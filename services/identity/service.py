@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.identity import handlers, queries
@@ -24,8 +26,9 @@ from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from shared.erasing import Holdings
 from shared.ids import Id
+from shared.read_records import Shown
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.service import OPERATORS, SERVICES_ONLY, USERS, RecordingService, Resources, Runtime, account_of, actor_of
 from shared.tokens import USER_ISSUER, TokenIssuer
 
 MANAGERS = frozenset({"owner", "admin"})
@@ -43,10 +46,11 @@ class IdentityResources:
     def __init__(self, resources: Resources) -> None:
         self.store = resources.store
         self.client = resources.client
+        self.reads = resources.reads
         self.issuer = TokenIssuer(USER_ISSUER, resources.settings.path("root-keys", USER_ISSUER, "token.key"))
 
 
-class IdentityService(Service):
+class IdentityService(RecordingService):
     """Users of accounts: added, removed, vouched for."""
 
     name = "identity"
@@ -73,12 +77,16 @@ class IdentityService(Service):
     @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
         """A page of the account's users."""
-        return queries.list_users(self.store, account_of(call), call.argument)
+        page = queries.list_users(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_users", _others(call, page.users), "administration")
+        return page
 
     @rpc_method(argument=ShowUser, result=UserView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
-        return queries.show_user(self.store, account_of(call), call.argument)
+        found = queries.show_user(self.store, account_of(call), call.argument)
+        self.note_read(call, "show_user", _others(call, [found]), "administration")
+        return found
 
     @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY, scope="read")
     def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:
@@ -94,6 +102,11 @@ class IdentityService(Service):
     def mint_token(self, call: Call) -> MintedToken:
         """A token with which to act as a user. None while the account is suspended."""
         return handlers.mint_token(self.store, self.runtime.issuer, account_of(call), call.argument)
+
+
+def _others(call: Call, users: Sequence[UserView]) -> Shown:
+    """The persons shown, without the one who looks: that somebody saw their own profile is no access to anybody's data."""
+    return Shown([one.person_id for one in users if one.user_id != call.actor.id], [])
 
 
 def _caller(call: Call) -> Caller:

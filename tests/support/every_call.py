@@ -90,7 +90,8 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     agent = desk.call("identity", "add_user", {"role": "agent", "name": f"Abe {word}", "login": known["login"]})
     gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
     request = desk.erase(known["gone_address"])["request_id"]
-    return desk, Side(
+    desk.call("identity", "show_user", {"user": agent["user_id"]})
+    made = Side(
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
@@ -99,6 +100,8 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
         put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known,
     )  # fmt: skip
+    desk.await_reads({"contacts": made.person, "tickets": made.ticket, "identity": made.agent_person})
+    return desk, made
 
 
 def some_spelling(desk: Desk) -> str:
@@ -141,6 +144,11 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
     }
 
 
+def _reads(subject: Callable[[Side], str]) -> dict[str, How]:
+    """What each service has that records reads. An answer to its own has reads: those by which the side was made."""
+    return {"list_reads": How(lambda side: {"subject_id": subject(side)}, lambda _, answer: len(answer["reads"]) > 0)}
+
+
 def _text(side: Side) -> Row:
     seen = {"kind": "address", "address": side.second, "role": "sender", "spellings": [side.second]}
     return {"message_key": "", "content_digest": "00", "earliest": None, "identifiers": [seen]}
@@ -167,7 +175,7 @@ ADDING = {"add_mailbox", "add_organisation", "add_user_person", "take_in", "impo
 """Methods after which an account has what it was called with. They are tried after the others."""
 
 CALLS: dict[str, dict[str, How]] = {
-    "contacts": _subject() | {
+    "contacts": _subject() | _reads(lambda side: side.person) | {
         "add_mailbox": How(lambda side: {"address": f"info@{side.word}.example"}, lambda _, answer: bool(answer["id"])),
         "add_organisation": How(lambda side: {"name": f"Firm {side.word}"}, lambda _, answer: bool(answer["id"])),
         "add_user_person": How(
@@ -190,7 +198,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side, answer: len(answer["texts"][0]["identifiers"][0]["person_ids"]) == 1, "service",
         ),
     },
-    "tickets": _subject() | {
+    "tickets": _subject() | _reads(lambda side: side.ticket) | {
         "import_mails": How(
             lambda side: {"mails": side.mails},
             lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
@@ -212,7 +220,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message)
         ),
     },
-    "identity": _subject() | {
+    "identity": _subject() | _reads(lambda side: side.agent_person) | {
         "list_users": How(lambda side: {}, _lists("users", "user_id", lambda side: side.agent)),
         "show_user": How(lambda side: {"user": side.login}, _has("user_id", lambda side: side.agent)),
         "users_of_persons": How(
