@@ -17,6 +17,7 @@ from cli.import_report import ImportReport
 from cli.keys_commands import KeysStatus, RotationView
 from cli.mail_commands import MailList, MailWithText
 from cli.person_export import PersonExport
+from cli.reads_commands import ReadList
 from cli.rpc_commands import MethodList
 from cli.staff_commands import LookedUpList
 from services.contacts.commands import PersonPage, PersonView
@@ -46,6 +47,7 @@ _OWN: dict[str, Any] = {
     "ticket list": TicketPage,
     "ticket show": TicketWithMessages,
     "search": SearchHits,
+    "reads": ReadList,
     "dead-letters list": DeadLetterList,
     "mail list": MailList,
     "mail show": MailWithText,

@@ -202,11 +202,11 @@ def lookups(
     rows = [
         (
             moment(one.lookup.looked_up_at), one.lookup.grant_id, one.lookup.purpose, f"{one.service}.{one.lookup.method}",
-            "\n".join(one.lookup.person_ids), "\n".join((*one.lookup.ticket_ids, *one.lookup.attachment_ids)),
+            "\n".join(one.lookup.person_ids), "\n".join(one.lookup.ticket_ids),
         )
         for one in found
     ]  # fmt: skip
-    columns = ("when (UTC)", "grant id", "purpose", "what", "person id", "ticket or attachment id")
+    columns = ("when (UTC)", "grant id", "purpose", "what", "person id", "ticket id")
     show(table(f"{len(found)} look-ups", columns, rows))
 
 

@@ -8,14 +8,14 @@ handlers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 from nameko.extensions import DependencyProvider
 
-from shared import account_states, actor_cutoffs
+from shared import account_states, actor_cutoffs, clock
 from shared.account_states import KeepAccountState, KeptAccountState
 from shared.admission import admit_user
 from shared.bus import reaction
@@ -24,6 +24,9 @@ from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
 from shared.ids import Id
 from shared.personal import InTransit, NotPersonal
+from shared.read_buffer import ReadBuffer
+from shared.read_listing import ListReads, ReadPage, list_reads
+from shared.read_records import Read, ReadPurpose, ReadsRecorded, Shown
 from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
@@ -74,6 +77,7 @@ class Resources:
         issuer = TokenIssuer(types.service, self.settings.path("root-keys", types.service, "token.key"))
         token_source = TokenSource(issuer, service_actor(types.service), TOKEN_LIFE)
         self.client = RpcClient(self.settings.amqp_url, token_source)
+        self.reads = ReadBuffer(self.store)
 
 
 class Runtime(DependencyProvider):  # type: ignore[misc]
@@ -87,7 +91,16 @@ class Runtime(DependencyProvider):  # type: ignore[misc]
 
     def setup(self) -> None:
         resources = Resources(self.types, self.project)
+        self._reads = resources.reads
         self.resources = self.build(resources) if self.build else resources
+
+    def start(self) -> None:
+        if ReadsRecorded in self.types.by_name.values():
+            self.container.spawn_managed_thread(self._reads.run)
+
+    def stop(self) -> None:
+        """Called when the last worker has ended: what they noted is written before the process goes."""
+        self._reads.stop()
 
     def get_dependency(self, worker_ctx: Any) -> Any:
         return self.resources
@@ -162,17 +175,29 @@ class Service:
         actor_cutoffs.take_cutoff(self.store, envelope)
 
 
-class ServiceOpenToStaff(Service):
-    """A service whose reading methods the vendor's staff may be let into. Each of those says what it shows by `note_read`."""
+class RecordingService(Service):
+    """A service that shows something of persons to users, and to staff under a grant, and records it. `runtime.reads` is its
+    buffer for users' reads, `ReadsRecorded` and `StaffLookedUp` are among its events."""
 
-    def note_read(
-        self, call: Call, method: str, *, persons: Iterable[str | None] = (), tickets: Iterable[str] = (),
-        attachments: Iterable[str] = (),
-    ) -> None:  # fmt: skip
-        """Records what a staff member is about to be shown; it is committed when this returns. Call it last."""
+    def note_read(self, call: Call, method: str, shown: Shown, purpose: ReadPurpose = "support") -> None:
+        """Records that somebody was shown something. Called last, with the answer in hand.
+
+        For a user it never waits and never fails. What a staff member is about to be shown is committed when this returns; if
+        it raises, there is no answer."""
+        persons, tickets = dict.fromkeys(filter(None, shown.persons)), dict.fromkeys(shown.tickets)
         if call.actor.kind == "staff":
-            known = [one for one in persons if one is not None]
-            record_lookup(self.store, account_of(call), call.actor, method, known, list(tickets), list(attachments))
+            record_lookup(self.store, account_of(call), call.actor, method, list(persons), list(tickets))
+        elif call.actor.kind == "user" and call.account_id is not None and (persons or tickets):
+            read = Read(
+                at=clock.now(), actor=call.actor.id, method=method, purpose=purpose, persons=list(persons),
+                tickets=list(tickets),
+            )  # fmt: skip
+            self.runtime.reads.note(call.account_id, read)
+
+    @rpc_method(argument=ListReads, result=ReadPage, roles=MANAGERS, scope="read")
+    def list_reads(self, call: Call) -> ReadPage:
+        """Who was shown something of a person or ticket, when and for what, as this service recorded it."""
+        return list_reads(self.store, account_of(call), call.argument)
 
     @rpc_method(argument=ListStaffLookups, result=StaffLookupPage, roles=MANAGERS, scope="read")
     def list_staff_lookups(self, call: Call) -> StaffLookupPage:

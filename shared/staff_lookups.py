@@ -1,8 +1,8 @@
 """What the vendor's staff saw (mission I7): each look-up is an event in the service's own log, committed before its answer
 goes out, and the account's owners and admins can read it.
 
-Unlike the records of users' reads nothing is gathered first: a look-up that can't be recorded is not answered. The events
-name pseudonyms only; they stay when a person is erased, as envelopes do, and lead to nobody then.
+Unlike the records of users' reads (`read_records.py`) nothing is gathered first: a look-up that can't be recorded is not
+answered. The events name pseudonyms only; they stay when a person is erased, as envelopes do, and lead to nobody then.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import msgspec
 
 from shared.events import Event
 from shared.ids import Id, StoredId
-from shared.personal import NotPersonal
+from shared.read_records import MethodName
 from shared.tokens import Actor, StaffPurpose
 from shared.work import Store, Work
 
 STAFF: Final = frozenset({"staff"})
 """The role of a staff member under a grant. Methods that only read admit it; each of them records what it shows."""
-
-MethodName = Annotated[str, NotPersonal("the name of a method")]
 
 
 class StaffLookedUp(Event, frozen=True, kw_only=True):
@@ -34,7 +32,6 @@ class StaffLookedUp(Event, frozen=True, kw_only=True):
     method: MethodName
     person_ids: list[StoredId]
     ticket_ids: list[StoredId]
-    attachment_ids: list[StoredId]
 
 
 class ListStaffLookups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +53,6 @@ class StaffLookup(msgspec.Struct, frozen=True, kw_only=True):
     method: MethodName
     person_ids: list[Id]
     ticket_ids: list[Id]
-    attachment_ids: list[Id]
 
 
 class StaffLookupPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,15 +66,14 @@ def stream_of(grant_id: str) -> str:
 
 
 def record_lookup(
-    store: Store, account_id: str, actor: Actor, method: str, persons: Sequence[str], tickets: Sequence[str],
-    attachments: Sequence[str],
+    store: Store, account_id: str, actor: Actor, method: str, persons: Sequence[str], tickets: Sequence[str]
 ) -> None:
     """Writes down what a staff member is about to be shown. When this returns it is committed; if it raises, the answer must
     not go out."""
     assert actor.grant_id is not None and actor.purpose is not None
     looked_up = StaffLookedUp(
-        grant_id=actor.grant_id, staff_id=actor.id, purpose=actor.purpose, method=method, person_ids=sorted(set(persons)),
-        ticket_ids=sorted(set(tickets)), attachment_ids=sorted(set(attachments)),
+        grant_id=actor.grant_id, staff_id=actor.id, purpose=actor.purpose, method=method, person_ids=list(persons),
+        ticket_ids=list(tickets),
     )  # fmt: skip
 
     def append(work: Work) -> None:
@@ -96,7 +91,7 @@ def list_lookups(store: Store, account_id: str, query: ListStaffLookups) -> Staf
         StaffLookup(
             number=one.envelope.version, looked_up_at=one.envelope.time, grant_id=one.event.grant_id,
             staff_id=one.event.staff_id, purpose=one.event.purpose, method=one.event.method, person_ids=one.event.person_ids,
-            ticket_ids=one.event.ticket_ids, attachment_ids=one.event.attachment_ids,
+            ticket_ids=one.event.ticket_ids,
         )
         for one in recorded[: query.limit]
         if isinstance(one.event, StaffLookedUp)

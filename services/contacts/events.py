@@ -8,6 +8,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
 from shared.resolving import IdentifierKind, Owner
 from shared.staff_lookups import StaffLookedUp
 
@@ -109,6 +110,7 @@ TYPES = EventTypes(
         "IdentifierShared": IdentifierShared,
         "IdentifierMarkedAsList": IdentifierMarkedAsList,
         "SpellingAdded": SpellingAdded,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

@@ -23,6 +23,7 @@ from services.contacts.person import Key, KnownIdentifier, Suppressed, parties
 from services.contacts.projections import project
 from shared.erasing import Holdings
 from shared.errors import NotFound
+from shared.read_records import Shown
 from shared.resolving import (
     CheckSuppressed,
     IdentifierToCheck,
@@ -35,12 +36,12 @@ from shared.resolving import (
     TextSeen,
 )
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, READERS, SERVICES_ONLY, USERS, Runtime, ServiceOpenToStaff, account_of, actor_of
+from shared.service import OPERATORS, READERS, SERVICES_ONLY, USERS, RecordingService, Runtime, account_of, actor_of
 
 ADMINS = frozenset({"owner", "admin"}) | OPERATORS
 
 
-class ContactsService(ServiceOpenToStaff):
+class ContactsService(RecordingService):
     """Persons, organisations, and the identifiers by which they are known."""
 
     name = "contacts"
@@ -100,19 +101,19 @@ class ContactsService(ServiceOpenToStaff):
     def list_persons(self, call: Call) -> PersonPage:
         """A page of persons, by name or address if asked."""
         page = queries.list_persons(self.store, account_of(call), call.argument)
-        self.note_read(call, "list_persons", persons=[one.person_id for one in page.persons])
+        self.note_read(call, "list_persons", Shown([one.person_id for one in page.persons], []))
         return page
 
     @rpc_method(argument=ShowPerson, result=PersonView, roles=READERS | SERVICES_ONLY, scope="read")
     def show_person(self, call: Call) -> PersonView:
         """One person, by id or address."""
         try:
-            shown = queries.show_person(self.store, account_of(call), call.argument)
+            found = queries.show_person(self.store, account_of(call), call.argument)
         except NotFound:
-            self.note_read(call, "show_person")  # that an address is nobody's is an answer as well
+            self.note_read(call, "show_person", Shown([], []))  # that an address is nobody's is an answer as well
             raise
-        self.note_read(call, "show_person", persons=[shown.person_id])
-        return shown
+        self.note_read(call, "show_person", Shown([found.person_id], []))
+        return found
 
     @rpc_method(argument=AddMailbox, result=AddedThing, roles=ADMINS, scope="manage")
     def add_mailbox(self, call: Call) -> AddedThing:

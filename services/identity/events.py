@@ -10,6 +10,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
 from shared.staff_lookups import StaffLookedUp
 
 Role = Literal["owner", "admin", "agent"]
@@ -72,6 +73,7 @@ TYPES = EventTypes(
         "UserRemoved": UserRemoved,
         "ActorCutOff": ActorCutOff,
         "MailGivenUp": MailGivenUp,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

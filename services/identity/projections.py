@@ -8,6 +8,7 @@ from services.identity.events import UserAdded, UserRemoved
 from services.identity.staff_projections import project_staff
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
+from shared.read_records import ReadsRecorded, project_reads
 from shared.work import Statement
 
 
@@ -33,6 +34,8 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
+        case ReadsRecorded():
+            yield from project_reads(recorded, event)
         case _:
             yield from project_staff(recorded)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.identity import handlers, queries
@@ -27,6 +29,7 @@ from shared.erasing import Holdings
 from shared.errors import NotFound
 from shared.ids import Id
 from shared.mail_sender import MailSending
+from shared.read_records import Shown
 from shared.rpc import Call, rpc_method
 from shared.service import (
     MANAGERS,
@@ -53,6 +56,7 @@ class IdentityResources:
     def __init__(self, resources: Resources) -> None:
         self.store = resources.store
         self.client = resources.client
+        self.reads = resources.reads
         self.issuer = TokenIssuer(USER_ISSUER, resources.settings.path("root-keys", USER_ISSUER, "token.key"))
 
 
@@ -85,19 +89,19 @@ class IdentityService(StaffMethods):
     def list_users(self, call: Call) -> UserList:
         """A page of the account's users."""
         page = queries.list_users(self.store, account_of(call), call.argument)
-        self.note_read(call, "list_users", persons=[one.person_id for one in page.users])
+        self.note_read(call, "list_users", _others(call, page.users), "administration")
         return page
 
     @rpc_method(argument=ShowUser, result=UserView, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
         try:
-            shown = queries.show_user(self.store, account_of(call), call.argument)
+            found = queries.show_user(self.store, account_of(call), call.argument)
         except NotFound:
-            self.note_read(call, "show_user")  # that a login is nobody's is an answer as well
+            self.note_read(call, "show_user", Shown([], []), "administration")  # that a login is nobody's is an answer as well
             raise
-        self.note_read(call, "show_user", persons=[shown.person_id])
-        return shown
+        self.note_read(call, "show_user", _others(call, [found]), "administration")
+        return found
 
     @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY, scope="read")
     def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:
@@ -113,6 +117,11 @@ class IdentityService(StaffMethods):
     def mint_token(self, call: Call) -> MintedToken:
         """A token with which to act as a user. None while the account is suspended."""
         return handlers.mint_token(self.store, self.runtime.issuer, account_of(call), call.argument)
+
+
+def _others(call: Call, users: Sequence[UserView]) -> Shown:
+    """The persons shown, without the one who looks: that somebody saw their own profile is no access to anybody's data."""
+    return Shown([one.person_id for one in users if one.user_id != call.actor.id], [])
 
 
 def _caller(call: Call) -> Caller:

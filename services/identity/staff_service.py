@@ -24,13 +24,13 @@ from services.identity.staff_commands import (
 from shared.errors import PermissionRefused
 from shared.ids import is_id
 from shared.rpc import Call, rpc_method
-from shared.service import MANAGERS, OPERATORS, ServiceOpenToStaff, account_of, actor_of
+from shared.service import MANAGERS, OPERATORS, RecordingService, account_of, actor_of
 
 OWNERS: Final = frozenset({"owner"})
 EXPIRE_EVERY_SECONDS: Final = 10
 
 
-class StaffMethods(ServiceOpenToStaff):
+class StaffMethods(RecordingService):
     """Grants of access: asked for, decided on by owners, used, and over by themselves."""
 
     @rpc_method(argument=RequestStaffAccess, result=StaffGrantView, roles=OPERATORS, scope="manage")

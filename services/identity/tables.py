@@ -8,7 +8,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
+from shared.read_records import declare_tables
+
 metadata = sa.MetaData(schema="lethe")
+declare_tables(metadata)
 _id = UUID(as_uuid=False)
 
 app_user = sa.Table(
@@ -55,7 +58,6 @@ staff_grant = sa.Table(
     sa.Column("reference", BYTEA),
     sa.Column("event_id", _id, nullable=False),
     sa.Index("staff_grant_by_time", "account_id", "requested_at", "grant_id"),
-    info={"revision": "identity_staff_grants"},
 )
 open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; ids and times only
     "open_staff_grant",
@@ -64,5 +66,5 @@ open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; i
     sa.Column("account_id", _id, nullable=False),
     sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("open_staff_grant_by_time", "look_at"),
-    info={"index": True, "cell_wide": True, "revision": "identity_staff_grants"},
+    info={"index": True, "cell_wide": True},
 )

@@ -58,19 +58,17 @@ def run_script(connection: Connection, name: str) -> None:
     connection.connection.cursor().execute(script)
 
 
-def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
-    """Creates the tables of `services/<service>/tables.py` that came with a revision (`info={"revision": …}`; without one, with
-    the first), with row-level security and the grants of a read model.
-
-    A table marked `by_function` is reached by functions only, which its revision makes: nobody is granted anything."""
-    metadata = importlib.import_module(f"services.{service}.tables").metadata
-    tables = [table for table in metadata.sorted_tables if table.info.get("revision") == revision]
-    metadata.create_all(connection, tables=tables)
+def create_tables(connection: Connection, service: str) -> None:
+    """Creates those tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of
+    a read model. A new database has all of them from its first revision on; for one that is older a later revision calls this
+    again."""
+    metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
+    there = sa.inspect(connection)
+    missing = [table for table in metadata.sorted_tables if not there.has_table(table.name, table.schema)]
+    metadata.create_all(connection, missing)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in tables:
-        if table.info.get("by_function"):
-            continue
+    for table in missing:
         where = f'"{table.schema}"."{table.name}"'
         cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
         cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,6 +168,15 @@ class Desk:
             after = page["next_after"]
             if after is None:
                 return rows
+
+    def await_reads(self, subjects: dict[str, str]) -> None:
+        """Returns when the reads of this desk so far are recorded: by service, one of what was read there last."""
+
+        def recorded(service: str, subject: str) -> bool:
+            return bool(self.call(service, "list_reads", {"subject_id": subject})["reads"])
+
+        for service, subject in subjects.items():
+            await_it(partial(recorded, service, subject), 30)
 
     # -- erasing
 

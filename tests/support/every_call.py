@@ -96,7 +96,8 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     agent = desk.call("identity", "add_user", {"role": "agent", "name": f"Abe {word}", "login": known["login"]})
     gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
     request = desk.erase(known["gone_address"])["request_id"]
-    return desk, Side(
+    desk.call("identity", "show_user", {"user": agent["user_id"]})
+    made = Side(
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
@@ -109,6 +110,8 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
             "tickets": ("show_ticket", {"ticket_id": imported[0]["ticket_id"]}),
         }),
     )  # fmt: skip
+    desk.await_reads({"contacts": made.person, "tickets": made.ticket, "identity": made.agent_person})
+    return desk, made
 
 
 def staff_grants(desk: Desk, looked_for: Row) -> dict[str, str]:
@@ -168,6 +171,11 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
     }
 
 
+def _reads(subject: Callable[[Side], str]) -> dict[str, How]:
+    """What each service has that records reads. An answer to its own has reads: those by which the side was made."""
+    return {"list_reads": How(lambda side: {"subject_id": subject(side)}, lambda _, answer: len(answer["reads"]) > 0)}
+
+
 def _text(side: Side) -> Row:
     seen = {"kind": "address", "address": side.second, "role": "sender", "spellings": [side.second]}
     return {"message_key": "", "content_digest": "00", "earliest": None, "identifiers": [seen]}
@@ -207,7 +215,7 @@ ADDING = {
 """Methods after which an account has what it was called with. They are tried after the others."""
 
 CALLS: dict[str, dict[str, How]] = {
-    "contacts": _subject() | _lookups() | {
+    "contacts": _subject() | _lookups() | _reads(lambda side: side.person) | {
         "add_mailbox": How(lambda side: {"address": f"info@{side.word}.example"}, lambda _, answer: bool(answer["id"])),
         "add_organisation": How(lambda side: {"name": f"Firm {side.word}"}, lambda _, answer: bool(answer["id"])),
         "add_user_person": How(
@@ -230,7 +238,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side, answer: len(answer["texts"][0]["identifiers"][0]["person_ids"]) == 1, "service",
         ),
     },
-    "tickets": _subject() | _lookups() | {
+    "tickets": _subject() | _lookups() | _reads(lambda side: side.ticket) | {
         "import_mails": How(
             lambda side: {"mails": side.mails},
             lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
@@ -252,7 +260,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message)
         ),
     },
-    "identity": _subject() | _lookups() | {
+    "identity": _subject() | _lookups() | _reads(lambda side: side.agent_person) | {
         "list_staff_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.grant)),
         "show_staff_grant": How(lambda side: {"grant_id": side.grant}, _has("grant_id", lambda side: side.grant)),
         "open_staff_session": How(

@@ -147,15 +147,21 @@ EXAMPLES: dict[str, object] = {
         (
             "account_id", "user_id", "person_id", "ticket_id", "message_id", "request_id", "identifier_id", "spelling_id",
             "organisation_id", "requester_id", "author_id", "owner_id", "item_id", "grant_id", "staff_id",
-            "mail_id",
+            "mail_id", "batch_id",
         ),
         ONE_ID,
     ),
     "purpose": "legal", "minutes": 5, "was": "active", "method": "show_ticket", "ticket_ids": [ONE_ID],
-    "attachment_ids": [ONE_ID], **dict.fromkeys(("pending_until", "expires_at", "not_before"), "2026-01-31T12:00:00Z"),
+    **dict.fromkeys(("pending_until", "expires_at", "not_before"), "2026-01-31T12:00:00Z"),
     "person_ids": [ONE_ID], "keys": ["00"], "shared_items": 0, "origin": "quoted", "kind": "address", "owner": "person",
     "channel": "e-mail", "direction": "incoming", "sent_at": None, "attachments": [], "outcome": "erased", "counts": {},
     "retained": [], "kept": [], "cut_at": "2026-01-01T00:00:00Z", "claim_hash": "00", "unanswered": [], "traces": {},
     "requested_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:00Z", "certificate": "00", "plan": "paid",
     "role": "agent", "failure": "rejected", "attempts": 1, "reply_code": 550,
+    "reads": [
+        {
+            "at": "2026-01-01T00:00:00Z", "actor": ONE_ID, "method": "show_ticket", "purpose": "support", "persons": [ONE_ID],
+            "tickets": [],
+        }
+    ],
 }  # fmt: skip

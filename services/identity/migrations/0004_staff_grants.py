@@ -5,8 +5,8 @@ from alembic import op
 from shared.migrations import create_tables
 
 revision = "identity_staff_grants"
-down_revision = ("identity_0002", "identity_0002_outgoing_mail")
+down_revision = ("identity_0003", "identity_0002_outgoing_mail")
 
 
 def upgrade() -> None:
-    create_tables(op.get_bind(), "identity", revision)
+    create_tables(op.get_bind(), "identity")
