@@ -59,16 +59,15 @@ def run_script(connection: Connection, name: str) -> None:
 
 
 def create_tables(connection: Connection, service: str) -> None:
-    """Creates those tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of
-    a read model. A new database has all of them from its first revision on; for one that is older a later revision calls this
-    again."""
-    metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
-    there = sa.inspect(connection)
-    missing = [table for table in metadata.sorted_tables if not there.has_table(table.name, table.schema)]
-    metadata.create_all(connection, missing)
+    """Creates the tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of a
+    read model. So the first revision makes them all in a new database, and a later one the new ones in an older database."""
+    tables = importlib.import_module(f"services.{service}.tables")
+    known = sa.inspect(connection)
+    new = [table for table in tables.metadata.sorted_tables if not known.has_table(table.name, schema=table.schema)]
+    tables.metadata.create_all(connection, tables=new)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in missing:
+    for table in new:
         where = f'"{table.schema}"."{table.name}"'
         cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
         cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')
