@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from shared.ids import new_id
 from tests.support.databases import superuser
-from tests.support.desk import Callers, Desk, Row
+from tests.support.desk import Callers, Desk, Row, await_it
+from tests.support.stores import closing
 
 Actor = Literal["user", "operator", "service", "lifecycle"]
 
@@ -128,7 +129,19 @@ def staff_grants(desk: Desk, looked_for: Row) -> dict[str, str]:
     session = desk.call("identity", "open_staff_session", {"grant_id": made["grant"]}, token=operator)["token"]
     for service, (method, argument) in looked_for.items():
         desk.call(service, method, argument, token=session)
+    await_mails_sent(desk)
     return made
+
+
+def await_mails_sent(desk: Desk) -> None:
+    """Waits until what tells the owners is delivered: a queue that empties itself looks like a change."""
+    with closing(superuser(desk.callers.settings, "identity")) as connection, connection.cursor() as cursor:
+
+        def waiting() -> int:
+            cursor.execute("SELECT count(*) FROM lethe.outgoing_mail WHERE account_id = %s", (desk.account,))
+            return int(cursor.fetchone()[0])
+
+        await_it(lambda: waiting() == 0 or None, 60, lambda: f"{waiting()} mails are not sent")
 
 
 def some_spelling(desk: Desk) -> str:
@@ -200,7 +213,10 @@ def _lists(key: str, field: str, wanted: Callable[[Side], str]) -> Callable[[Sid
 
 def _lookups() -> dict[str, How]:
     """What each service that staff may read has to say of it."""
-    looked_up = lambda side, answer: [side.grant] == [one["grant_id"] for one in answer["lookups"]]  # noqa: E731
+
+    def looked_up(side: Side, answer: Any) -> bool:
+        return {side.grant} == {one["grant_id"] for one in answer["lookups"]}
+
     return {"list_staff_lookups": How(lambda side: {"grant_id": side.grant}, looked_up)}
 
 
