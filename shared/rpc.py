@@ -170,7 +170,7 @@ def _check(declared: RpcMethod, incoming: IncomingCall) -> tuple[Call, WireCall]
     if wire.deadline <= now:
         raise TimedOut("the call came after its deadline; nothing was done")
     actor = verifier().verify(wire.token, now)
-    if actor.kind == "user" and actor.account_id != wire.account:
+    if actor.kind in ("user", "staff") and actor.account_id != wire.account:
         raise NotFound()
     if actor.role not in declared.roles:
         raise PermissionRefused()

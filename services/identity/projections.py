@@ -18,8 +18,10 @@ from services.identity.events import (
     UserReactivated,
     UserRemoved,
 )
+from services.identity.staff_projections import project_staff
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
+from shared.read_records import ReadsRecorded, project_reads
 from shared.work import Statement
 
 
@@ -86,8 +88,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
+        case ReadsRecorded():
+            yield from project_reads(recorded, event)
         case _:
-            pass
+            yield from project_staff(recorded)
 
 
 def removal(account: str, persons: Sequence[str]) -> Iterator[Statement]:

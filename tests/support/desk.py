@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,9 @@ class Callers:
     def __init__(self, home: Path) -> None:
         self.settings = Settings.load(home)
         self.client = RpcClient(self.settings.amqp_url, lambda: "", sealing=Transport(home / "root-keys"))
-        self.operator = self._issuer("operator").mint(
-            Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4)
+        self.operator, self.second_operator = (
+            self._issuer("operator").mint(Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4))
+            for _ in range(2)
         )
 
     def service(self, name: str) -> str:
@@ -166,6 +168,15 @@ class Desk:
             after = page["next_after"]
             if after is None:
                 return rows
+
+    def await_reads(self, subjects: dict[str, str]) -> None:
+        """Returns when the reads of this desk so far are recorded: by service, one of what was read there last."""
+
+        def recorded(service: str, subject: str) -> bool:
+            return bool(self.call(service, "list_reads", {"subject_id": subject})["reads"])
+
+        for service, subject in subjects.items():
+            await_it(partial(recorded, service, subject), 30)
 
     # -- erasing
 
