@@ -51,7 +51,7 @@ def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> l
         figures += replaying.measure(stack, rounds=1 if quick else 5, most=5_000 if quick else 50_000, notes=notes)
     if "reads" in wanted:
         _say("reads")
-        figures += recording.measure(stack, rounds=2 if quick else 15, notes=notes)
+        figures += recording.measure(stack, rounds=1 if quick else 7, notes=notes)
     return figures
 
 

@@ -169,14 +169,18 @@ class Desk:
             if after is None:
                 return rows
 
-    def await_reads(self, subjects: dict[str, str]) -> None:
-        """Returns when the reads of this desk so far are recorded: by service, one of what was read there last."""
+    def await_reads(self) -> None:
+        """Returns when all reads so far are recorded: each service (one replica of it) writes them in their order, so a read
+        by a user of this call's own is the last. There has to be a person and a ticket to be read."""
+        last = new_id()
+        token = self.callers.user(self.account, "owner", last)
 
-        def recorded(service: str, subject: str) -> bool:
-            return bool(self.call(service, "list_reads", {"subject_id": subject})["reads"])
+        def recorded(service: str) -> bool:
+            return bool(self.call(service, "list_reads", {"actor_id": last})["reads"])
 
-        for service, subject in subjects.items():
-            await_it(partial(recorded, service, subject), 30)
+        for service, method in (("contacts", "list_persons"), ("tickets", "list_tickets"), ("identity", "list_users")):
+            self.call(service, method, {}, token=token)
+            await_it(partial(recorded, service), 30)
 
     # -- erasing
 

@@ -97,7 +97,6 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     agent = desk.call("identity", "add_user", {"role": "agent", "name": f"Abe {word}", "login": known["login"]})
     gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
     request = desk.erase(known["gone_address"])["request_id"]
-    desk.call("identity", "show_user", {"user": agent["user_id"]})
     made = Side(
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
@@ -111,7 +110,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
             "tickets": ("show_ticket", {"ticket_id": imported[0]["ticket_id"]}),
         }),
     )  # fmt: skip
-    desk.await_reads({"contacts": made.person, "tickets": made.ticket, "identity": made.agent_person})
+    desk.await_reads()
     return desk, made
 
 
