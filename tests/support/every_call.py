@@ -15,7 +15,7 @@ from shared.ids import new_id
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row
 
-Actor = Literal["user", "operator", "service"]
+Actor = Literal["user", "operator", "service", "lifecycle"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,10 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
     return {
         "preview_subject": How(query, lambda _, answer: answer["counts"] == {}, caller),
         "probe_subject": How(query, lambda _, answer: answer["receipt"] is not None and not answer["traces"], caller),
+        "keep_account_state": How(
+            lambda _: {"state": "active", "version": 1}, lambda _, answer: answer["state"] == "active", "lifecycle",
+            "the account",
+        ),
     }
 
 
