@@ -60,12 +60,13 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import TYPES
-from services.identity.handlers import Caller
+from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from shared.erasing import Holdings
 from shared.errors import InvalidArgument
 from shared.ids import Id
+from shared.mail_sender import MailSending
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 from shared.tokens import USER_ISSUER, TokenIssuer
@@ -95,6 +96,7 @@ class IdentityService(Service):
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
+    mail_sending = MailSending(note_mail_given_up)
 
     @property
     def holdings(self) -> Holdings:
