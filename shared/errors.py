@@ -111,6 +111,28 @@ class PersonErased(LetheError):
     default = "A person named in this write has been erased."
 
 
+class SecondFactorRequired(LetheError):
+    """The login is right so far, and needs the second factor: a code, or switching it on. Said after the password only."""
+
+    code = "second_factor_required"
+    default = "This needs a login with the second factor."
+    permanent = True
+
+
+class TooManyTries(LetheError):
+    """Failures before this one delay the next try; `details` has `retry_after_seconds`. Nothing was looked at."""
+
+    code = "too_many_tries"
+    default = "Too many tries failed. Wait before the next one."
+
+
+class Busy(LetheError):
+    """The service has as much of this work as it can hold; nothing was done. Trying again later is safe."""
+
+    code = "busy"
+    default = "The service has too much to do at this moment."
+
+
 class Unavailable(LetheError):
     """A service or server that is needed does not answer now."""
 
@@ -142,7 +164,8 @@ ERRORS: dict[str, type[LetheError]] = {
     error.code: error
     for error in (
         InternalError, InvalidArgument, NotFound, Unauthenticated, PermissionRefused, Conflict, VersionConflict,
-        AccountSuspended, Refused, PersonErased, Unavailable, TimedOut, Tampered, Incomplete,
+        AccountSuspended, Refused, PersonErased, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut, Tampered,
+        Incomplete,
     )
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from shared.ids import StoredId
 from shared.personal import Personal
 
 Role = Literal["owner", "admin", "agent"]
-State = Literal["active", "removed"]
+State = Literal["active", "deactivated", "removed"]
 RemovalReason = Literal["left", "not needed", "security"]
 """Why a user was removed. A fixed list: what somebody typed could tell of a person."""
 
