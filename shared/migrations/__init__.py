@@ -49,12 +49,15 @@ def create_base(connection: Connection) -> None:
 
 
 def create_tables(connection: Connection, service: str) -> None:
-    """Creates the tables of `services/<service>/tables.py` with row-level security and the grants of a read model."""
+    """Creates the tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of a
+    read model. So the first revision makes them all in a new database, and a later one the new ones in an older database."""
     tables = importlib.import_module(f"services.{service}.tables")
-    tables.metadata.create_all(connection)
+    known = sa.inspect(connection)
+    new = [table for table in tables.metadata.sorted_tables if not known.has_table(table.name, schema=table.schema)]
+    tables.metadata.create_all(connection, tables=new)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in tables.metadata.sorted_tables:
+    for table in new:
         where = f'"{table.schema}"."{table.name}"'
         cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
         cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')
