@@ -17,7 +17,7 @@ from nameko.extensions import DependencyProvider
 from shared import account_states
 from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
-from shared.errors import AccountSuspended, InvalidArgument
+from shared.errors import AccountSuspended, InvalidArgument, Unauthenticated
 from shared.events import Envelope, EventTypes
 from shared.ids import Id
 from shared.personal import InTransit, NotPersonal
@@ -25,10 +25,11 @@ from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
-from shared.tokens import TokenIssuer, TokenSource, service_actor
+from shared.tokens import OF_AN_ACCOUNT, TokenIssuer, TokenSource, service_actor
 from shared.work import SYSTEM_ACTOR, Project, Store
 
 USERS = frozenset({"owner", "admin", "agent"})
+CUSTOMERS = frozenset({"customer"})
 SERVICES_ONLY = frozenset({"service"})
 OPERATORS = frozenset({"operator"})
 TOKEN_LIFE = timedelta(minutes=30)
@@ -101,14 +102,19 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users of a suspended account (mission L3). Operators and services go on: erasures must finish."""
+        """Refuses users and customers of a suspended account (mission L3), and a customer who is erased here: their token is
+        nobody's. Operators and services go on: erasures must finish."""
         if call.account_id is None:
             return
         if not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind == "user" and not allow_suspended:
+        if call.actor.kind in OF_AN_ACCOUNT and not allow_suspended:
             if account_states.state_of(self.store, call.account_id) != "active":
                 raise AccountSuspended()
+        if call.actor.kind == "customer":
+            with self.store.work(call.account_id) as work:
+                if work.cut_persons([call.actor.id]):
+                    raise Unauthenticated()
 
     @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:
@@ -149,5 +155,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's; the system's for services and operators, whose names are no ids."""
-    return call.actor.id if call.actor.kind == "user" else SYSTEM_ACTOR
+    """The id that stands in the envelope: a user's or a customer's; the system's for services and operators, whose names are
+    no ids."""
+    return call.actor.id if call.actor.kind in OF_AN_ACCOUNT else SYSTEM_ACTOR

@@ -27,8 +27,8 @@ from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
 
-Kind = Literal["user", "service", "operator"]
-Role = Literal["owner", "admin", "agent", "service", "operator"]
+Kind = Literal["user", "customer", "service", "operator"]
+Role = Literal["owner", "admin", "agent", "customer", "service", "operator"]
 Scope = Literal["read", "write", "manage"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "manage")
@@ -36,8 +36,12 @@ SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "manage")
 
 OPERATOR_ISSUER: Final = "operator"
 USER_ISSUER: Final = "identity"
+OF_AN_ACCOUNT: Final[frozenset[Kind]] = frozenset({"user", "customer"})
+"""Who belongs to one account, and is nobody in all others."""
+
 MAX_TTL: Final[dict[Kind, timedelta]] = {
     "user": timedelta(hours=12),
+    "customer": timedelta(seconds=60),
     "service": timedelta(hours=1),
     "operator": timedelta(hours=8),
 }
@@ -55,8 +59,9 @@ ActorName = Annotated[
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts. `id` is a user's or an operator's opaque id, or a service's name; users alone belong to an
-    account. `scope` narrows what the role may; services and operators always have all of it.
+    """Who acts. `id` is a user's or an operator's opaque id, a service's name, or, of a customer, the id of their
+    person; users and customers alone belong to an account. `scope` narrows what the role may; services and operators
+    always have all of it.
 
     `issued_at` and `expires_at` are set by minting; before that they are None.
     """
@@ -91,7 +96,7 @@ def service_actor(service: str) -> Actor:
 
 
 def may_mint(issuer: str, actor: Actor) -> bool:
-    """Whether an issuer may vouch for this actor: identity for users, the operator's key for operators, each
+    """Whether an issuer may vouch for this actor: identity for users and customers, the operator's key for operators, each
     service for itself, and nobody for anybody else."""
     match actor.kind:
         case "user":
@@ -100,6 +105,8 @@ def may_mint(issuer: str, actor: Actor) -> bool:
                 and actor.account_id is not None
                 and actor.role in ("owner", "admin", "agent")
             )
+        case "customer":
+            return issuer == USER_ISSUER and actor.account_id is not None and actor.role == "customer"
         case "operator":
             operates = issuer == OPERATOR_ISSUER and actor.role == "operator"
             return operates and actor.account_id is None and actor.scope == "manage"

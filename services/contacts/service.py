@@ -12,6 +12,8 @@ from services.contacts.commands import (
     AddUserPerson,
     FindSubjects,
     ListPersons,
+    PersonOfAddress,
+    PersonOfAddressAnswer,
     PersonPage,
     PersonView,
     ShowPerson,
@@ -34,7 +36,7 @@ from shared.resolving import (
     TextSeen,
 )
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Runtime, Service, account_of, actor_of
+from shared.service import CUSTOMERS, OPERATORS, SERVICES_ONLY, USERS, Runtime, Service, account_of, actor_of
 
 ADMINS = frozenset({"owner", "admin"}) | OPERATORS
 
@@ -104,6 +106,16 @@ class ContactsService(Service):
     def show_person(self, call: Call) -> PersonView:
         """One person, by id or address."""
         return queries.show_person(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=PersonOfAddress, result=PersonOfAddressAnswer, roles=SERVICES_ONLY, scope="read")
+    def person_of_address(self, call: Call) -> PersonOfAddressAnswer:
+        """The one person whose an address is, for the portal's sign-in."""
+        return queries.person_of_address(self.store, account_of(call), call.argument)
+
+    @rpc_method(result=PersonView, roles=CUSTOMERS, scope="read")
+    def show_own_profile(self, call: Call) -> PersonView:
+        """The customer's own profile."""
+        return queries.show_person(self.store, account_of(call), ShowPerson(who=call.actor.id))
 
     @rpc_method(argument=AddMailbox, result=AddedThing, roles=ADMINS, scope="manage")
     def add_mailbox(self, call: Call) -> AddedThing:

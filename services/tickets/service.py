@@ -7,17 +7,20 @@ from typing import Annotated
 
 import msgspec
 
-from services.tickets import handlers, queries
+from services.tickets import handlers, own_tickets, queries
 from services.tickets.commands import (
     AttachmentContent,
     ImportedMails,
     ImportMails,
     KnownSources,
     KnownSourcesAnswer,
+    ListOwnTickets,
     ListPutAside,
     ListTickets,
     MessagePage,
     MessagesOf,
+    OwnTicketPage,
+    OwnTicketWithMessages,
     PutAsideList,
     PutAsideView,
     SearchHits,
@@ -37,7 +40,7 @@ from shared.erasing import Holdings
 from shared.ids import Id
 from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, TakeIn, TakenIn
 from shared.rpc import Call, rpc_method
-from shared.service import USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.service import CUSTOMERS, USERS, Resources, Runtime, Service, account_of, actor_of
 
 IMPORT_SECONDS = 60.0
 
@@ -131,6 +134,27 @@ class TicketsService(Service):
     def show_put_aside(self, call: Call) -> PutAsideView:
         """One mail that could not be parsed at all."""
         return queries.show_put_aside(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ListOwnTickets, result=OwnTicketPage, roles=CUSTOMERS, scope="read")
+    def list_own_tickets(self, call: Call) -> OwnTicketPage:
+        """A page of the customer's own tickets."""
+        return own_tickets.list_own_tickets(
+            self.store, account_of(call), call.actor.id, call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ShowTicket, result=OwnTicketWithMessages, roles=CUSTOMERS, scope="read")
+    def show_own_ticket(self, call: Call) -> OwnTicketWithMessages:
+        """A ticket of the customer's own, with the messages that they may see."""
+        return own_tickets.show_own_ticket(
+            self.store, account_of(call), call.actor.id, call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=CUSTOMERS, scope="read")
+    def show_own_attachment(self, call: Call) -> AttachmentContent:
+        """An attachment of a message that the customer may see."""
+        return queries.show_attachment(
+            self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call), call.actor.id
+        )
 
     def _spellings(self, call: Call) -> Callable[[RenderSpellings], RenderedSpellings]:
         account = account_of(call)
