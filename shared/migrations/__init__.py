@@ -48,9 +48,11 @@ def create_base(connection: Connection) -> None:
     cursor.execute(script)
 
 
-def create_tables(connection: Connection, service: str) -> None:
+def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
     """Creates the tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of a
-    read model. So the first revision makes them all in a new database, and a later one the new ones in an older database."""
+    read model. So the first revision makes them all in a new database, and a later one the new ones in an older database.
+
+    A table marked `by_function` is reached by functions only, which its revision makes: nobody is granted anything."""
     tables = importlib.import_module(f"services.{service}.tables")
     known = sa.inspect(connection)
     new = [table for table in tables.metadata.sorted_tables if not known.has_table(table.name, schema=table.schema)]
@@ -58,6 +60,8 @@ def create_tables(connection: Connection, service: str) -> None:
     names = roles_of(connection)
     cursor = connection.connection.cursor()
     for table in new:
+        if table.info.get("by_function"):
+            continue
         where = f'"{table.schema}"."{table.name}"'
         cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
         cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')
