@@ -1,7 +1,8 @@
 """Where a process finds its home, its database and its broker. Read once at start; connects to nothing.
 
 `$LETHE_HOME/stack.json` (mode 0600, written by the local stack or by the operator) names the databases by service and role
-and the broker. `LETHE_AMQP_URL` overrides the broker's URL.
+and the broker, and how mail is sent: `smtp_url` (`smtp://user:password@host:port`, `smtps://…`) and `smtp_from`.
+`LETHE_AMQP_URL`, `LETHE_SMTP_URL` and `LETHE_SMTP_FROM` override them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
 ROLES = ("owner", "service", "relay", "eraser", "auditor")
+SMTP_FROM = "Lethe <lethe@localhost>"
+"""From whom mail comes where nothing else is set."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +26,9 @@ class Settings:
     cell: str
     amqp_url: str
     databases: dict[str, dict[str, str]]
+    smtp_url: str | None = None
+    """None where no mail server is set: mails wait in their queues."""
+    smtp_from: str = SMTP_FROM
 
     @classmethod
     def load(cls, home: Path | None = None) -> Settings:
@@ -34,6 +40,8 @@ class Settings:
             cell=data.get("cell", "local"),
             amqp_url=os.environ.get("LETHE_AMQP_URL") or data["amqp_url"],
             databases=data["databases"],
+            smtp_url=os.environ.get("LETHE_SMTP_URL") or data.get("smtp_url"),
+            smtp_from=os.environ.get("LETHE_SMTP_FROM") or data.get("smtp_from") or SMTP_FROM,
         )
 
     def path(self, *parts: str) -> Path:

@@ -13,6 +13,8 @@ Role = Literal["owner", "admin", "agent"]
 State = Literal["active", "deactivated", "removed"]
 RemovalReason = Literal["left", "not needed", "security"]
 """Why a user was removed. A fixed list: what somebody typed could tell of a person."""
+MailReason = Literal["refused", "too old"]
+"""Why a mail was given up: the mail server will never take it, or it took too long."""
 
 _WORKING = "to let the account's people in, and to show who did what"
 
@@ -34,6 +36,18 @@ class UserRemoved(Event, frozen=True, kw_only=True):
     reason: RemovalReason
 
 
+class MailGivenUp(Event, frozen=True, kw_only=True):
+    """A mail to a person could not be delivered and is not tried any more."""
+
+    mail_id: StoredId
+    item_id: StoredId
+    person_id: StoredId
+    reason: MailReason
+    attempts: int
+    reply_code: int
+    """The mail server's last answer (RFC 5321, section 4.2); 0 where there was none."""
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -45,6 +59,7 @@ TYPES = EventTypes(
     {
         "UserAdded": UserAdded,
         "UserRemoved": UserRemoved,
+        "MailGivenUp": MailGivenUp,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from services.identity.commands import AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
-from services.identity.events import UserAdded
+from services.identity.events import MailGivenUp, MailReason, UserAdded
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
 from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
 from shared import account_states, clock
 from shared.errors import AccountSuspended, Conflict, InvalidArgument, NotFound
 from shared.idempotency import done_before, once
 from shared.ids import new_id
+from shared.outgoing_mail import ClaimedMail
 from shared.references import normalise_address
 from shared.tokens import Actor, TokenIssuer
 from shared.work import Store, Work
@@ -125,6 +126,15 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
     expires_at = clock.now() + life  # not after what stands in the token
     token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
+
+
+def note_mail_given_up(work: Work, mail: ClaimedMail, reason: MailReason, reply_code: int) -> None:
+    """Records, in the transaction that gives a mail up, that somebody was not told what they were to be told."""
+    event = MailGivenUp(
+        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, reason=reason, attempts=mail.attempts,
+        reply_code=reply_code,
+    )  # fmt: skip
+    work.append(f"mail/{mail.mail_id}", 0, [event])
 
 
 def _login(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
 from shared.erasing import Retained
+from shared.outgoing_mail import mails_of_persons, remove_mails_of_persons
 from shared.references import normalise_address
 from shared.work import Store, Work
 
@@ -24,7 +25,7 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users, and the index of their logins."""
+    """Profiles of users, the index of their logins, and the mails on their way to them."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -33,7 +34,8 @@ class IdentityHoldings:
             f" WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS}))",
             (*values, work.account_id, *values),
         )
-        return dict(zip(("user profiles", "logins"), rows[0], strict=True))
+        counts = dict(zip(("user profiles", "logins"), rows[0], strict=True))
+        return counts | {"outgoing mails": mails_of_persons(work, persons)}
 
     def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
@@ -63,14 +65,16 @@ class IdentityHoldings:
         rows go first: they are found by the others."""
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
-        (left,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
+        (profiles,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
+        mails = mails_of_persons(work, cut)
+        remove_mails_of_persons(work, cut)
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return int(left)
+        return int(profiles) + mails
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]

@@ -19,11 +19,12 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import TYPES
-from services.identity.handlers import Caller
+from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from shared.erasing import Holdings
 from shared.ids import Id
+from shared.mail_sender import MailSending
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 from shared.tokens import USER_ISSUER, TokenIssuer
@@ -51,6 +52,7 @@ class IdentityService(Service):
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
+    mail_sending = MailSending(note_mail_given_up)
 
     @property
     def holdings(self) -> Holdings:

@@ -41,11 +41,21 @@ def roles_of(connection: Connection) -> dict[str, str]:
 
 def create_base(connection: Connection) -> None:
     """Runs `shared/schema.sql`: log, relay, inbox, keys, roles and row-level security."""
-    script = (Path(__file__).parents[1] / "schema.sql").read_text()
-    for role, name in roles_of(connection).items():
-        script = script.replace("{" + role + "}", f'"{name}"')
-    cursor = connection.connection.cursor()
-    cursor.execute(script)
+    _run_script(connection, "schema.sql")
+
+
+def create_outgoing_mail(connection: Connection) -> None:
+    """Runs `shared/outgoing_mail.sql`: the queue of a service that sends mail. For a revision of that service."""
+    _run_script(connection, "outgoing_mail.sql")
+    _plan_without_accounts(connection.connection.cursor())
+
+
+def _run_script(connection: Connection, name: str) -> None:
+    """Runs a script of `shared/` with the names of the roles put in."""
+    script = (Path(__file__).parents[1] / name).read_text()
+    for role, role_name in roles_of(connection).items():
+        script = script.replace("{" + role + "}", f'"{role_name}"')
+    connection.connection.cursor().execute(script)
 
 
 def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
