@@ -17,6 +17,9 @@ ROLES = ("owner", "service", "relay", "eraser", "auditor")
 SMTP_FROM = "Lethe <lethe@localhost>"
 """From whom mail comes where nothing else is set."""
 
+PUBLIC_URL = "https://127.0.0.1:8443"
+"""Where people reach the desk, where nothing else is set: what links in mails begin with."""
+
 
 @dataclass(frozen=True, repr=False)
 class Settings:
@@ -29,6 +32,7 @@ class Settings:
     smtp_url: str | None = None
     """None where no mail server is set: mails wait in their queues."""
     smtp_from: str = SMTP_FROM
+    public_url: str = PUBLIC_URL
 
     @classmethod
     def load(cls, home: Path | None = None) -> Settings:
@@ -42,6 +46,7 @@ class Settings:
             databases=data["databases"],
             smtp_url=os.environ.get("LETHE_SMTP_URL") or data.get("smtp_url"),
             smtp_from=os.environ.get("LETHE_SMTP_FROM") or data.get("smtp_from") or SMTP_FROM,
+            public_url=data.get("public_url") or PUBLIC_URL,
         )
 
     def path(self, *parts: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from services.identity.portal_events import PORTAL_TYPES
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
@@ -60,6 +61,7 @@ TYPES = EventTypes(
         "UserAdded": UserAdded,
         "UserRemoved": UserRemoved,
         "MailGivenUp": MailGivenUp,
+        **PORTAL_TYPES,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

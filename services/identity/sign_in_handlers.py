@@ -1,0 +1,253 @@
+"""How customers get into the portal, and out: one function per command. Knows nothing of nameko.
+
+Whoever is not signed in yet learns nothing: not whether an address is known, not what was wrong. An address that is nobody's takes
+the same way as one that is a customer's, to the same events and rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from services.identity import session
+from services.identity.commands import Done
+from services.identity.credentials import normal_source
+from services.identity.customer import (
+    LINK_LIFE,
+    LINK_PREFIX,
+    LINKS_AT_ONCE,
+    link_address,
+    link_mail,
+    may_try_password,
+    stream_of,
+)
+from services.identity.customer_credentials import (
+    BegunSession,
+    append_for_customer,
+    begin_session,
+    end_sessions,
+    open_for_customer,
+    seal_for_customer,
+)
+from services.identity.password import NOBODYS_HASH, check_new, hashed, matches
+from services.identity.portal_commands import (
+    AskSignInLink,
+    EndOwnSession,
+    EndOwnSessions,
+    PortalSignIn,
+    SetPortalPassword,
+    SignInByLink,
+    SignInByPassword,
+)
+from services.identity.portal_events import PortalLinkAsked, PortalPasswordSet, PortalSignInFailed
+from shared import account_states
+from shared.errors import AccountSuspended, NotFound, PersonErased, Unauthenticated
+from shared.ids import new_id
+from shared.outgoing_mail import queue_mail
+from shared.work import Store, Work
+
+
+class PersonOfAddress(NamedTuple):
+    """Whose an address is, and the address to write to. None of both where it is no single person's."""
+
+    person_id: str | None
+    address: str | None
+
+
+FindPerson = Callable[[str], PersonOfAddress]
+"""What was typed → whose it is. Contacts knows."""
+
+
+def ask_sign_in_link(
+    store: Store, account_id: str, command: AskSignInLink, find_person: FindPerson
+) -> Done:
+    """Mails a one-time link to whose address it is. Says the same, after the same work, where it is nobody's."""
+    _check_open(store, account_id)
+    found = find_person(command.address)
+    token = session.new_token(LINK_PREFIX)
+
+    def decide(work: Work) -> None:
+        _remove_old_links(work)
+        person_id = found.person_id
+        if person_id is not None and _links_of(work, person_id) >= LINKS_AT_ONCE:
+            return
+        link_id = new_id()
+        asked = PortalLinkAsked(link_id=link_id, person_id=person_id)
+        if person_id is None:
+            work.append(f"sign-in-link/{link_id}", 0, [asked])
+        else:
+            append_for_customer(work, person_id, [asked])
+        work.later(
+            "INSERT INTO sign_in_link (account_id, digest, person_id, expires_at) VALUES (%s, %s, %s, %s)",
+            (account_id, session.digest(token), person_id, work.now + LINK_LIFE),
+        )
+        if person_id is not None and found.address is not None:
+            subject, text = link_mail(link_address(store.settings.public_url, account_id, token), token)
+            queue_mail(
+                work, item_id=person_id, person_id=person_id, to=found.address, subject=subject, text=text,
+                stream=stream_of(person_id),
+            )  # fmt: skip
+
+    try:
+        store.run(account_id, decide)
+    except PersonErased:
+        pass  # contacts knew them a moment ago
+    return Done()
+
+
+def _links_of(work: Work, person_id: str) -> int:
+    (count,) = work.fetch(
+        "SELECT count(*) FROM sign_in_link WHERE account_id = %s AND person_id = %s", (work.account_id, person_id)
+    )[0]
+    return int(count)
+
+
+def _remove_old_links(work: Work) -> None:
+    work.later("DELETE FROM sign_in_link WHERE account_id = %s AND expires_at <= %s", (work.account_id, work.now))
+
+
+def sign_in_by_link(store: Store, account_id: str, command: SignInByLink) -> PortalSignIn:
+    """A session for the token of a link, once: of many who bring it at the same time, one gets in. The customer's other links
+    are void with it. Raises `Unauthenticated`, whatever is wrong."""
+    _check_open(store, account_id)
+    source = normal_source(command.source)
+
+    def decide(work: Work) -> PortalSignIn | None:
+        person_id = _take_link(work, command.link_token)
+        if person_id is None:
+            return None
+        work.later("DELETE FROM sign_in_link WHERE account_id = %s AND person_id = %s", (account_id, person_id))
+        return _signed_in(person_id, begin_session(work, person_id, "link", source))
+
+    return _or_refused(store, account_id, decide)
+
+
+def _take_link(work: Work, link_token: str) -> str | None:
+    """Whose link it was. The row goes with this, so nobody else takes it."""
+    rows = work.change(
+        "DELETE FROM sign_in_link WHERE account_id = %s AND digest = %s RETURNING person_id, expires_at",
+        (work.account_id, session.digest(link_token)),
+    )
+    return rows[0][0] if rows and rows[0][1] > work.now else None
+
+
+def sign_in_by_password(store: Store, account_id: str, command: SignInByPassword, find_person: FindPerson) -> PortalSignIn:
+    """A session for an address and its customer's password. Raises `Unauthenticated`, after the same time, whatever is wrong:
+    the address, the password, too many failures before. `Busy` where too many passwords wait."""
+    _check_open(store, account_id)
+    source = normal_source(command.source)
+    person_id = find_person(command.address).person_id
+    stored, may_try = None, False
+    if person_id is not None:
+        with store.work(account_id) as work:
+            stored, may_try = _stored_hash(work, person_id)
+    is_right = matches(stored or NOBODYS_HASH, command.password)
+    if person_id is None or stored is None or not may_try:
+        raise Unauthenticated()
+    known: str = person_id
+
+    def decide(work: Work) -> PortalSignIn | None:
+        if not is_right:
+            _note_failure(work, known, source)
+            return None
+        rows = work.change(
+            "UPDATE portal_password SET failures = 0, failed_at = NULL WHERE account_id = %s AND person_id = %s RETURNING 1",
+            (account_id, known),
+        )
+        return _signed_in(known, begin_session(work, known, "password", source)) if rows else None
+
+    return _or_refused(store, account_id, decide)
+
+
+def _stored_hash(work: Work, person_id: str) -> tuple[str | None, bool]:
+    """A customer's hash, and whether a password may be tried at this moment."""
+    row = work.fetch_one(
+        "SELECT row_id, hash, failures, failed_at FROM portal_password WHERE account_id = %s AND person_id = %s",
+        (work.account_id, person_id),
+    )
+    if row is None:
+        return None, False
+    (opened,) = open_for_customer(work, person_id, [(row[0], "hash", row[1])])
+    return (None if opened is None else opened.decode()), may_try_password(row[2], row[3], work.now)
+
+
+def _note_failure(work: Work, person_id: str, source: str) -> None:
+    work.change(
+        "UPDATE portal_password SET failures = failures + 1, failed_at = %s WHERE account_id = %s AND person_id = %s",
+        (work.now, work.account_id, person_id),
+    )
+    append_for_customer(work, person_id, [PortalSignInFailed(person_id=person_id, source=source)])
+
+
+def set_portal_password(store: Store, account_id: str, person_id: str, command: SetPortalPassword) -> Done:
+    """A customer's new password. One who has a password already shows the old one, or a fresh link. All sessions end, since
+    somebody else may have begun one of them. Raises `InvalidArgument` for a bad password, `Unauthenticated` without proof."""
+    check_new(command.new_password, "", has_second_factor=False, field="new_password")
+    with store.work(account_id) as work:
+        stored, may_try = _stored_hash(work, person_id)
+    knows_old = command.old_password is not None and matches(stored or NOBODYS_HASH, command.old_password) and may_try
+    made = hashed(command.new_password)
+
+    def decide(work: Work) -> bool:
+        row = work.fetch_one(
+            "SELECT hash FROM portal_password WHERE account_id = %s AND person_id = %s FOR UPDATE", (account_id, person_id)
+        )
+        has_link = command.link_token is not None and _take_link(work, command.link_token) == person_id
+        is_first = row is None and stored is None
+        if not (is_first or has_link or (knows_old and row is not None)):
+            return False
+        row_id = new_id()
+        work.later(
+            "INSERT INTO portal_password AS known (account_id, person_id, row_id, hash, failures, changed_at)"
+            " VALUES (%s, %s, %s, %s, 0, %s) ON CONFLICT (account_id, person_id) DO UPDATE SET row_id = EXCLUDED.row_id,"
+            " hash = EXCLUDED.hash, failures = 0, failed_at = NULL, changed_at = EXCLUDED.changed_at",
+            (account_id, person_id, row_id, seal_for_customer(work, person_id, row_id, "hash", made.encode()), work.now),
+        )
+        append_for_customer(work, person_id, [PortalPasswordSet(person_id=person_id)])
+        work.flush()  # the sessions' event follows in the same stream
+        end_sessions(work, person_id, "password changed")
+        return True
+
+    if not store.run(account_id, decide, actor=person_id):
+        raise Unauthenticated("This needs the old password, or a fresh link.")
+    return Done()
+
+
+def end_own_session(store: Store, account_id: str, person_id: str, command: EndOwnSession) -> Done:
+    """Signs one's own session out. Raises `NotFound`."""
+    ended = store.run(
+        account_id, lambda work: end_sessions(work, person_id, "signed out", only=command.session_id), actor=person_id
+    )
+    if not ended:
+        raise NotFound()
+    return Done()
+
+
+def end_own_sessions(store: Store, account_id: str, person_id: str, command: EndOwnSessions) -> Done:
+    """Signs all of one's own sessions out, except one."""
+    store.run(account_id, lambda work: end_sessions(work, person_id, "signed out", keep=command.keep), actor=person_id)
+    return Done()
+
+
+def _check_open(store: Store, account_id: str) -> None:
+    """Nobody gets into a suspended account (mission L3)."""
+    if account_states.state_of(store, account_id) != "active":
+        raise AccountSuspended()
+
+
+def _signed_in(person_id: str, begun: BegunSession) -> PortalSignIn:
+    return PortalSignIn(
+        session_token=begun.token, session_id=begun.session_id, person_id=person_id, expires_at=begun.expires_at
+    )
+
+
+def _or_refused(store: Store, account_id: str, decide: Callable[[Work], PortalSignIn | None]) -> PortalSignIn:
+    try:
+        made = store.run(account_id, decide)
+    except PersonErased:
+        made = None
+    if made is None:
+        raise Unauthenticated()
+    return made
+
+
