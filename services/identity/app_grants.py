@@ -1,7 +1,7 @@
 """The rows of apps, codes, tokens and grants, in one unit of work. Tokens and codes are kept as digests only.
 
-A grant is what a customer allowed an app once. Its tokens follow one another: a refresh token is exchanged once, for the next two.
-If one is brought again, somebody else may have it, and the grant ends for both (RFC 9700 §4.14.2).
+A grant is what a customer allowed an app once. Its tokens follow one another: a refresh token is exchanged once, for the next
+two. If one is brought again, somebody else may have it, and the grant ends for both (RFC 9700 §4.14.2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Apps and what customers grant them: one function per command. The protocol is in `oauth_server.py`, the rows in `app_grants.py`."""
+"""Apps and what customers grant them: one function per command. The protocol is in `oauth_server.py`, the rows are in
+`app_grants.py`."""
 
 from __future__ import annotations
 
@@ -109,8 +110,8 @@ def _consented(answer: AppConsent | str) -> AppConsent:
 
 
 def answer_app(store: Store, account_id: str, person_id: str, command: AnswerApp) -> AppAnswered:
-    """Sends the customer back to the app with their answer: a code, good once for a minute, or an error. Where it is not certain
-    that the address is the app's, nobody is sent anywhere: raises `Refused`."""
+    """Sends the customer back to the app with their answer: a code, good once for a minute, or an error. Where it is not
+    certain that the address is the app's, nobody is sent anywhere: raises `Refused`."""
 
     def decide(work: Work) -> Answered:
         return OAuthServer(AppGrants(work)).authorize(command.request, person_id if command.approve else None)

@@ -1,7 +1,7 @@
-"""What the credentials of customers have in common: how they are sealed, found, and how they end. As `credentials.py` for users.
+"""What the credentials of customers have in common: how they are sealed, found, and how they end. (Users: `credentials.py`.)
 
-They are rows outside the log: digests of random tokens, and what is sealed under the item of the person, bound to its row. So they
-are gone with the person. What has happened to them is told by events without them.
+They are rows outside the log: digests of random tokens, and what is sealed under the item of the person, bound to its row. So
+they are gone with the person. What has happened to them is told by events without them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,6 @@ from shared.events import Event
 from shared.ids import new_id
 from shared.sealing import open_sealed, place_of, seal
 from shared.work import Work
-
-_THEIRS = "account_id = %s AND person_id = ANY (%s::uuid[])"
-TABLES = {
-    "sign_in_link": "sign-in links", "portal_password": "portal passwords", "portal_session": "portal sessions",
-    "app_code": "codes for apps", "app_token": "tokens of apps",
-}  # fmt: skip
-"""All tables of customers' credentials, and what an erasure's receipt calls their rows."""
-_ROUTED = ("portal_session", "app_token")
-"""Whose digests lead to their account from outside of it."""
 
 
 class BegunSession(NamedTuple):
@@ -83,8 +74,8 @@ def begin_session(work: Work, person_id: str, by: SignInBy, source: str) -> Begu
     expires_at = work.now + session.ABSOLUTE
     _make_room(work, person_id)
     work.later(
-        "INSERT INTO portal_session (account_id, session_id, person_id, digest, began_by, began_at, used_at, expires_at, source)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO portal_session (account_id, session_id, person_id, digest, began_by, began_at, used_at, expires_at,"
+        " source) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             work.account_id, session_id, person_id, session.digest(token), by, work.now, work.now, expires_at,
             seal_for_customer(work, person_id, session_id, "source", source.encode()),
@@ -142,24 +133,3 @@ def end_sessions(
         )
         append_for_customer(work, person_id, [ended])
     return len(rows)
-
-
-# -- for the holdings
-
-
-def count_of_persons(work: Work, persons: Sequence[str]) -> dict[str, int]:
-    """How many rows of credentials there are of persons, by kind."""
-    looks = ", ".join(f"(SELECT count(*) FROM {table} WHERE {_THEIRS})" for table in TABLES)
-    (counts,) = work.fetch(f"SELECT {looks}", [work.account_id, list(persons)] * len(TABLES))
-    return dict(zip(TABLES.values(), counts, strict=True))
-
-
-def remove_of_persons(work: Work, persons: Sequence[str]) -> int:
-    """Removes the credentials of persons who are cut; gives how many rows there were."""
-    gone = 0
-    for table in TABLES:
-        digest = "digest" if table in _ROUTED else "NULL"
-        rows = work.change(f"DELETE FROM {table} WHERE {_THEIRS} RETURNING {digest}", (work.account_id, list(persons)))
-        remove_credential_routes(work, [one for (one,) in rows if one is not None])
-        gone += len(rows)
-    return gone

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.identity import customer_holdings
+from services.identity.credentials import count_of_persons, remove_of_persons
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
+from services.identity.routing import login_route_token, remove_login_routes, routes_of_login
 from shared.erasing import Retained
 from shared.outgoing_mail import mails_of_persons, remove_mails_of_persons
 from shared.references import normalise_address
@@ -25,7 +28,8 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users, the index of their logins, and the mails on their way to them."""
+    """Profiles of users with their credentials, the index and the routes of their logins; what customers have in the portal;
+    and the mails on their way to either."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -34,8 +38,8 @@ class IdentityHoldings:
             f" WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS}))",
             (*values, work.account_id, *values),
         )
-        counts = dict(zip(("user profiles", "logins"), rows[0], strict=True))
-        return counts | {"outgoing mails": mails_of_persons(work, persons)}
+        counts = dict(zip(("user profiles", "logins"), rows[0], strict=True)) | count_of_persons(work, persons)
+        return counts | customer_holdings.count(work, persons) | {"outgoing mails": mails_of_persons(work, persons)}
 
     def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
@@ -45,7 +49,8 @@ class IdentityHoldings:
         return 0
 
     def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
-        return []
+        """The digests by which customers' credentials are found from outside of the account."""
+        return customer_holdings.inventory(work, persons)
 
     def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
         """The owners among them: each of them, since which one is the last is not for us to choose."""
@@ -65,16 +70,18 @@ class IdentityHoldings:
         rows go first: they are found by the others."""
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
-        (profiles,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
         mails = mails_of_persons(work, cut)
         remove_mails_of_persons(work, cut)
+        users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
+        credentials = remove_of_persons(work, cut) + customer_holdings.remove(work, cut)
+        remove_login_routes(work, users)
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return int(profiles) + mails
+        return len(users) + credentials + mails
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
@@ -90,7 +97,24 @@ class IdentityHoldings:
         )[0]
         if found:
             traces["logins found by blind index"] = found
+        routed = sum(self._leads_to(work, address, persons) for address in addresses)
+        if routed:
+            traces["routes of logins"] = routed
+        left = customer_holdings.routes_left(work, inventory)
+        if left:
+            traces["routes of credentials"] = left
         return traces
+
+    def _leads_to(self, work: Work, address: str, persons: Sequence[str]) -> int:
+        """How many routes lead from a login to these persons, or to nobody."""
+        routes = routes_of_login(work, login_route_token(work.store.settings, address))
+        users = [route.user_id for route in routes if route.account_id == work.account_id]
+        others = work.fetch(
+            "SELECT count(*) FROM app_user WHERE account_id = %s AND user_id = ANY (%s::uuid[])"
+            " AND NOT person_id = ANY (%s::uuid[])",
+            (work.account_id, users, list(persons)),
+        )
+        return len(users) - int(others[0][0])
 
 
 HOLDINGS = IdentityHoldings()

@@ -1,7 +1,7 @@
 """The protocol between apps and customers: Authlib's grants (RFC 6749, 7636, 7009) over the rows of `app_grants.py`.
 
-Public clients with PKCE by S256, and nothing else. Each request is one unit of work, and errors of the protocol are answers, not
-exceptions, so that what an error changes (a grant that ends) is committed with it. No HTTP here: the gateway carries it.
+Public clients with PKCE by S256, and nothing else. Each request is one unit of work, and errors of the protocol are answers,
+not exceptions, so that what an error changes (a grant that ends) is committed with it. No HTTP here: the gateway carries it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What identity can be asked by and for customers in the portal: validated arguments and the answers.
 
-Methods that nobody has signed in for yet are called by the gateway, with the account that the portal is of. Credentials and source
-addresses pass in sealed RPC bodies only, and are kept as hashes or sealed.
+Methods that nobody has signed in for yet are called by the gateway, with the account that the portal is of. Credentials and
+source addresses pass in sealed RPC bodies only, and are kept as hashes or sealed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The facts about customers in the portal: how they got in, what they saved, and which apps act for them. No credential is in them.
+"""The facts about customers in the portal: how they got in, what they saved, and which apps act for them. No credential is in
+them.
 
 The stream of a customer begins with a link that they asked for: what is sealed there comes later, so the item of the person is
 minted once. What a customer wrote or where they came from travels sealed.

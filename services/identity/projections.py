@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.identity.events import UserAdded, UserRemoved
-from services.identity.portal_events import (
-    AppGranted,
-    AppGrantEnded,
-    AppRegistered,
-    AppRemoved,
-    PortalSignedIn,
-    SavedSearchAdded,
-    SavedSearchRemoved,
-)
+from services.identity.events import SecondFactorRequirementSet, UserAdded, UserRemoved
+from services.identity.portal_projections import PERSONS_TABLES, project_portal
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
 from shared.work import Statement
@@ -37,57 +29,23 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             yield Statement(
                 "UPDATE app_user SET state = 'removed' WHERE account_id = %s AND user_id = %s", (account, event.user_id)
             )
-        case PortalSignedIn():
+        case SecondFactorRequirementSet():
             yield Statement(
-                "INSERT INTO customer (account_id, person_id, since, signed_in_at) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (account_id, person_id) DO UPDATE SET signed_in_at = EXCLUDED.signed_in_at",
-                (account, event.person_id, envelope.time, envelope.time),
+                "INSERT INTO access_policy (account_id, second_factor_by) VALUES (%s, %s)"
+                " ON CONFLICT (account_id) DO UPDATE SET second_factor_by = EXCLUDED.second_factor_by",
+                (account, event.required_from),
             )
-        case SavedSearchAdded():
-            yield Statement(
-                "INSERT INTO saved_search (account_id, search_id, person_id, added_at, name, words, event_id)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                (
-                    account, event.search_id, event.person_id, envelope.time, recorded.sealed["name"],
-                    recorded.sealed["words"], envelope.event,
-                ),
-            )  # fmt: skip
-        case SavedSearchRemoved():
-            yield Statement("DELETE FROM saved_search WHERE account_id = %s AND search_id = %s", (account, event.search_id))
-        case AppRegistered():
-            yield Statement(
-                "INSERT INTO app (account_id, app_id, added_at, name, redirect_uris, event_id) VALUES (%s, %s, %s, %s, %s, %s)",
-                (
-                    account, event.app_id, envelope.time, recorded.sealed["name"], recorded.sealed["redirect_uris"],
-                    envelope.event,
-                ),
-            )  # fmt: skip
-        case AppRemoved():
-            for table in ("app_grant", "app"):
-                yield Statement(f"DELETE FROM {table} WHERE account_id = %s AND app_id = %s", (account, event.app_id))
-        case AppGranted():
-            yield Statement(
-                "INSERT INTO app_grant (account_id, grant_id, app_id, person_id, scope, granted_at)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (account, event.grant_id, event.app_id, event.person_id, event.scope, envelope.time),
-            )
-        case AppGrantEnded():
-            yield Statement("DELETE FROM app_grant WHERE account_id = %s AND grant_id = %s", (account, event.grant_id))
         case ErasureReceipted():
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
         case _:
-            pass
-
-
-PERSONS_TABLES = ("app_user", "customer", "saved_search", "app_grant")
-"""The tables with rows of persons."""
+            yield from project_portal(recorded)
 
 
 def removal(account: str, persons: Sequence[str]) -> Iterator[Statement]:
     """Removes the rows of persons: profiles of users, and what customers have."""
-    for table in PERSONS_TABLES:
+    for table in ("app_user", *PERSONS_TABLES):
         yield Statement(
             f"DELETE FROM {table} WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons))
         )

@@ -1,4 +1,4 @@
-"""The searches that a customer keeps: added, listed, forgotten. Each is an item of its own, so that forgetting one is cutting its key."""
+"""The searches that a customer keeps: added, listed, forgotten. Each is an item of its own: to forget one is to cut its key."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How customers get into the portal, and out: one function per command. Knows nothing of nameko.
 
-Whoever is not signed in yet learns nothing: not whether an address is known, not what was wrong. An address that is nobody's takes
-the same way as one that is a customer's, to the same events and rows.
+Whoever is not signed in yet learns nothing: not whether an address is known, not what was wrong. An address that is nobody's
+takes the same way as one that is a customer's, to the same events and rows.
 """
 
 from __future__ import annotations
