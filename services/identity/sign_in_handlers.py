@@ -44,7 +44,7 @@ from shared import account_states
 from shared.errors import AccountSuspended, NotFound, PersonErased, Unauthenticated
 from shared.ids import new_id
 from shared.outgoing_mail import queue_mail
-from shared.work import Store, Work
+from shared.work import SYSTEM_ACTOR, Store, Work
 
 
 class PersonOfAddress(NamedTuple):
@@ -67,26 +67,24 @@ def ask_sign_in_link(
     token = session.new_token(LINK_PREFIX)
 
     def decide(work: Work) -> None:
-        _remove_old_links(work)
-        person_id = found.person_id
-        if person_id is not None and _links_of(work, person_id) >= LINKS_AT_ONCE:
-            return
-        link_id = new_id()
+        person_id, link_id = found.person_id, new_id()
+        is_mailed = _links_of(work, person_id or SYSTEM_ACTOR) < LINKS_AT_ONCE and person_id is not None
+        stream = f"sign-in-link/{link_id}" if person_id is None else stream_of(person_id)
         asked = PortalLinkAsked(link_id=link_id, person_id=person_id)
-        if person_id is None:
-            work.append(f"sign-in-link/{link_id}", 0, [asked])
-        else:
-            append_for_customer(work, person_id, [asked])
+        work.hold_persons(() if person_id is None else (person_id,))
+        work.append(stream, work.versions_of([stream])[stream], [asked])
+        work.later("DELETE FROM sign_in_link WHERE account_id = %s AND expires_at <= %s", (account_id, work.now))
         work.later(
             "INSERT INTO sign_in_link (account_id, digest, person_id, expires_at) VALUES (%s, %s, %s, %s)",
-            (account_id, session.digest(token), person_id, work.now + LINK_LIFE),
+            (account_id, session.digest(token), person_id if is_mailed else None, work.now + LINK_LIFE),
         )
-        if person_id is not None and found.address is not None:
-            subject, text = link_mail(link_address(store.settings.public_url, account_id, token), token)
-            queue_mail(
-                work, item_id=person_id, person_id=person_id, to=found.address, subject=subject, text=text,
-                stream=stream_of(person_id),
-            )  # fmt: skip
+        if person_id is None or found.address is None or not is_mailed:
+            work.secret("portal")  # a key is looked up here as well
+            return
+        subject, text = link_mail(link_address(store.settings.public_url, account_id, token), token)
+        queue_mail(
+            work, item_id=person_id, person_id=person_id, to=found.address, subject=subject, text=text, stream=stream
+        )
 
     try:
         store.run(account_id, decide)
@@ -100,10 +98,6 @@ def _links_of(work: Work, person_id: str) -> int:
         "SELECT count(*) FROM sign_in_link WHERE account_id = %s AND person_id = %s", (work.account_id, person_id)
     )[0]
     return int(count)
-
-
-def _remove_old_links(work: Work) -> None:
-    work.later("DELETE FROM sign_in_link WHERE account_id = %s AND expires_at <= %s", (work.account_id, work.now))
 
 
 def sign_in_by_link(store: Store, account_id: str, command: SignInByLink) -> PortalSignIn:
@@ -172,7 +166,7 @@ def _stored_hash(work: Work, person_id: str) -> tuple[str | None, bool]:
 
 
 def _note_failure(work: Work, person_id: str, source: str) -> None:
-    work.change(
+    work.later(
         "UPDATE portal_password SET failures = failures + 1, failed_at = %s WHERE account_id = %s AND person_id = %s",
         (work.now, work.account_id, person_id),
     )
