@@ -73,6 +73,7 @@ class OAuthServer:
             grant = self._server.get_authorization_grant(made)
             answer: _Response = self._server.create_authorization_response(made, person_id, grant)
         except OAuth2Error as error:
+            error.state = request.state
             answer = self._server.handle_error_response(made, error)
         if answer.location is not None:
             return Answered(answer.location, "")
@@ -117,7 +118,7 @@ class _Request(OAuth2Request):  # type: ignore[misc]
     """A request that came by RPC, with the parameters that were given."""
 
     def __init__(self, method: str, parameters: Mapping[str, str]) -> None:
-        super().__init__(method, "https://portal.invalid/oauth", {})
+        super().__init__(method, "https://portal.invalid/oauth")
         self._parameters = dict(parameters)
         self.payload = BasicOAuth2Payload(self._parameters)
 

@@ -1,8 +1,8 @@
 """The part of the identity service that customers and their apps meet. RPC methods, nothing else; `service.py` is made of it.
 
 Customers are called by who they are: no method takes a person, the actor is the person. What nobody has signed in for yet is
-for the gateway, as a service. An app acts with the scope that it was granted; what is about credentials, consent and erasure needs
-the customer's own session ("manage").
+for the gateway, as a service. An app acts with the scope that it was granted; what is about credentials, consent and erasure
+needs the customer's own session ("manage").
 """
 
 from __future__ import annotations

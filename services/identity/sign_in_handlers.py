@@ -131,46 +131,58 @@ def sign_in_by_password(store: Store, account_id: str, command: SignInByPassword
     _check_open(store, account_id)
     source = normal_source(command.source)
     person_id = find_person(command.address).person_id
-    stored, may_try = None, False
+    stored = None
     if person_id is not None:
         with store.work(account_id) as work:
-            stored, may_try = _stored_hash(work, person_id)
-    is_right = matches(stored or NOBODYS_HASH, command.password)
-    if person_id is None or stored is None or not may_try:
+            stored = _stored_password(work, person_id)
+    is_right = matches(NOBODYS_HASH if stored is None else stored.hash, command.password)
+    if person_id is None or stored is None or not stored.may_try:
         raise Unauthenticated()
-    known: str = person_id
+    known, row_id = person_id, stored.row_id
 
     def decide(work: Work) -> PortalSignIn | None:
         if not is_right:
             _note_failure(work, known, source)
             return None
         rows = work.change(
-            "UPDATE portal_password SET failures = 0, failed_at = NULL WHERE account_id = %s AND person_id = %s RETURNING 1",
-            (account_id, known),
+            "UPDATE portal_password SET failures = 0, failed_at = NULL WHERE account_id = %s AND person_id = %s"
+            " AND row_id = %s RETURNING 1",  # another one was set meanwhile: this one is not right any more
+            (account_id, known, row_id),
         )
         return _signed_in(known, begin_session(work, known, "password", source)) if rows else None
 
     return _or_refused(store, account_id, decide)
 
 
-def _stored_hash(work: Work, person_id: str) -> tuple[str | None, bool]:
-    """A customer's hash, and whether a password may be tried at this moment."""
+class _Stored(NamedTuple):
+    """A customer's password as it is kept, and whether one may be tried at this moment."""
+
+    row_id: str
+    hash: str
+    may_try: bool
+
+
+def _stored_password(work: Work, person_id: str) -> _Stored | None:
     row = work.fetch_one(
         "SELECT row_id, hash, failures, failed_at FROM portal_password WHERE account_id = %s AND person_id = %s",
         (work.account_id, person_id),
     )
     if row is None:
-        return None, False
+        return None
     (opened,) = open_for_customer(work, person_id, [(row[0], "hash", row[1])])
-    return (None if opened is None else opened.decode()), may_try_password(row[2], row[3], work.now)
+    return None if opened is None else _Stored(row[0], opened.decode(), may_try_password(row[2], row[3], work.now))
 
 
 def _note_failure(work: Work, person_id: str, source: str) -> None:
+    _count_failure(work, person_id)
+    append_for_customer(work, person_id, [PortalSignInFailed(person_id=person_id, source=source)])
+
+
+def _count_failure(work: Work, person_id: str) -> None:
     work.later(
         "UPDATE portal_password SET failures = failures + 1, failed_at = %s WHERE account_id = %s AND person_id = %s",
         (work.now, work.account_id, person_id),
     )
-    append_for_customer(work, person_id, [PortalSignInFailed(person_id=person_id, source=source)])
 
 
 def set_portal_password(store: Store, account_id: str, person_id: str, command: SetPortalPassword) -> Done:
@@ -178,33 +190,41 @@ def set_portal_password(store: Store, account_id: str, person_id: str, command: 
     somebody else may have begun one of them. Raises `InvalidArgument` for a bad password, `Unauthenticated` without proof."""
     check_new(command.new_password, "", has_second_factor=False, field="new_password")
     with store.work(account_id) as work:
-        stored, may_try = _stored_hash(work, person_id)
-    knows_old = command.old_password is not None and matches(stored or NOBODYS_HASH, command.old_password) and may_try
+        stored = _stored_password(work, person_id)
+    old_is_right = (
+        stored is not None and command.old_password is not None and matches(stored.hash, command.old_password)
+    )
     made = hashed(command.new_password)
 
     def decide(work: Work) -> bool:
         row = work.fetch_one(
-            "SELECT hash FROM portal_password WHERE account_id = %s AND person_id = %s FOR UPDATE", (account_id, person_id)
+            "SELECT row_id FROM portal_password WHERE account_id = %s AND person_id = %s FOR UPDATE", (account_id, person_id)
         )
+        knows_old = old_is_right and stored is not None and stored.may_try and row is not None and row[0] == stored.row_id
         has_link = command.link_token is not None and _take_link(work, command.link_token) == person_id
-        is_first = row is None and stored is None
-        if not (is_first or has_link or (knows_old and row is not None)):
+        if row is not None and not (knows_old or has_link):
+            if command.old_password is not None:
+                _count_failure(work, person_id)
             return False
-        row_id = new_id()
-        work.later(
-            "INSERT INTO portal_password AS known (account_id, person_id, row_id, hash, failures, changed_at)"
-            " VALUES (%s, %s, %s, %s, 0, %s) ON CONFLICT (account_id, person_id) DO UPDATE SET row_id = EXCLUDED.row_id,"
-            " hash = EXCLUDED.hash, failures = 0, failed_at = NULL, changed_at = EXCLUDED.changed_at",
-            (account_id, person_id, row_id, seal_for_customer(work, person_id, row_id, "hash", made.encode()), work.now),
-        )
-        append_for_customer(work, person_id, [PortalPasswordSet(person_id=person_id)])
-        work.flush()  # the sessions' event follows in the same stream
-        end_sessions(work, person_id, "password changed")
+        _keep_password(work, person_id, made)
         return True
 
     if not store.run(account_id, decide, actor=person_id):
         raise Unauthenticated("This needs the old password, or a fresh link.")
     return Done()
+
+
+def _keep_password(work: Work, person_id: str, made: str) -> None:
+    row_id = new_id()
+    work.later(
+        "INSERT INTO portal_password AS known (account_id, person_id, row_id, hash, failures, changed_at)"
+        " VALUES (%s, %s, %s, %s, 0, %s) ON CONFLICT (account_id, person_id) DO UPDATE SET row_id = EXCLUDED.row_id,"
+        " hash = EXCLUDED.hash, failures = 0, failed_at = NULL, changed_at = EXCLUDED.changed_at",
+        (work.account_id, person_id, row_id, seal_for_customer(work, person_id, row_id, "hash", made.encode()), work.now),
+    )
+    append_for_customer(work, person_id, [PortalPasswordSet(person_id=person_id)])
+    work.flush()  # the event of the sessions follows in the same stream
+    end_sessions(work, person_id, "password changed")
 
 
 def end_own_session(store: Store, account_id: str, person_id: str, command: EndOwnSession) -> Done:

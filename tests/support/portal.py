@@ -1,4 +1,4 @@
-"""An account with customers in a cell, for the tests of the portal: as the gateway would call, and as customers and apps would."""
+"""An account with customers in a cell, for the tests of the portal: what the gateway, customers and apps would call."""
 
 from __future__ import annotations
 
