@@ -46,6 +46,7 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     databases: dict[str, dict[str, str]]
     admin_url: str | None
     amqp_url: str | None
+    smtp_url: str | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
 
@@ -77,7 +78,7 @@ def said_plainly() -> Iterator[None]:
 def up(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when everything takes calls, or at once.")] = True,
 ) -> None:
-    """Bring up the local stack: PostgreSQL, RabbitMQ, the services and their relays. What runs already goes on.
+    """Bring up the local stack: PostgreSQL, RabbitMQ, a mailbox, the services and their relays. What runs already goes on.
 
     Example: lethe up
     """

@@ -1,7 +1,8 @@
 """What each `service.py` has in common: its store and client as a dependency, admission, and its part in every erasure.
 
 A service class derives from `Service`, names its `Runtime`, and declares its own RPC methods and reactions. Nothing here
-decides anything: it hands over to `erasing.py`, `account_states.py` and the service's own handlers.
+decides anything: it hands over to `erasing.py`, `admission.py`, `account_states.py`, `actor_cutoffs.py` and the service's own
+handlers.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from nameko.extensions import DependencyProvider
 
-from shared import account_states
+from shared import account_states, actor_cutoffs
+from shared.account_states import KeepAccountState, KeptAccountState
+from shared.admission import admit_customer, admit_user
 from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
-from shared.errors import AccountSuspended, InvalidArgument, Unauthenticated
+from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
 from shared.ids import Id
 from shared.personal import InTransit, NotPersonal
@@ -102,19 +105,16 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users and customers of a suspended account (mission L3), and a customer who is erased here: their token is
-        nobody's. Operators and services go on: erasures must finish."""
+        """Refuses users and customers of a suspended account (mission L3), tokens from before their user's rights changed, and
+        customers who are erased here. Operators and services go on: erasures must finish."""
         if call.account_id is None:
             return
         if not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind in OF_AN_ACCOUNT and not allow_suspended:
-            if account_states.state_of(self.store, call.account_id) != "active":
-                raise AccountSuspended()
-        if call.actor.kind == "customer":
-            with self.store.work(call.account_id) as work:
-                if work.cut_persons([call.actor.id]):
-                    raise Unauthenticated()
+        if call.actor.kind == "user":
+            admit_user(self.store, call.account_id, call.actor, allow_suspended)
+        elif call.actor.kind == "customer":
+            admit_customer(self.store, call.account_id, call.actor, allow_suspended)
 
     @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:
@@ -131,6 +131,14 @@ class Service:
             traces = probe(self.holdings, work, query.request_id, query.person_ids, query.addresses)
             return ProbeAnswer(traces=traces, receipt=receipt_proof(self.store, work, query.request_id))
 
+    @rpc_method(argument=KeepAccountState, result=KeptAccountState, roles=SERVICES_ONLY, scope="write")
+    def keep_account_state(self, call: Call) -> KeptAccountState:
+        """Close the account to its users, or open it, from this answer on. Lifecycle alone says so."""
+        if call.actor.id != "lifecycle":
+            raise PermissionRefused()
+        told: KeepAccountState = call.argument
+        return account_states.set_state(self.store, account_of(call), told.state, told.version)
+
     @reaction("erasure.SubjectErased")
     def on_subject_erased(self, envelope: Envelope) -> None:
         """Erases the persons of a request here, and gives the receipt."""
@@ -146,6 +154,11 @@ class Service:
         """Opens the account to its users again."""
         account_states.set_state(self.store, envelope.account, "active", envelope.version)
 
+    @reaction("identity.ActorCutOff")
+    def on_actor_cut_off(self, envelope: Envelope) -> None:
+        """Refuses a user's tokens from before their rights changed."""
+        actor_cutoffs.take_cutoff(self.store, envelope)
+
 
 def account_of(call: Call) -> str:
     """The account that a call is about; an error where it names none."""
@@ -155,6 +168,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's or a customer's; the system's for services and operators, whose names are
-    no ids."""
+    """The id that stands in the envelope: a user's, or a customer's person's; the system's for services and operators, whose
+    names are no ids."""
     return call.actor.id if call.actor.kind in OF_AN_ACCOUNT else SYSTEM_ACTOR

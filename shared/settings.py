@@ -1,8 +1,9 @@
 """Where a process finds its home, its database and its broker. Read once at start; connects to nothing.
 
 `$LETHE_HOME/stack.json` (mode 0600, written by the local stack or by the operator) names the databases by service and role
-and the broker, and how mail is sent: `smtp_url` (`smtp://user:password@host:port`, `smtps://…`) and `smtp_from`.
-`LETHE_AMQP_URL`, `LETHE_SMTP_URL` and `LETHE_SMTP_FROM` override them.
+and the broker, and how mail is sent: `smtp_url` (`smtp://user:password@host:port`, `smtps://…`) and `smtp_from`. `public_url` is
+where the gateway is reached from outside: links in mails begin with it.
+`LETHE_AMQP_URL`, `LETHE_SMTP_URL`, `LETHE_SMTP_FROM` and `LETHE_PUBLIC_URL` override them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from pathlib import Path
 
 SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
 ROLES = ("owner", "service", "relay", "eraser", "auditor")
+PUBLIC_URL = "https://127.0.0.1:8443"
+"""Where the gateway is reached where nothing else is set: links in mails begin with it."""
 SMTP_FROM = "Lethe <lethe@localhost>"
 """From whom mail comes where nothing else is set."""
-
-PUBLIC_URL = "https://127.0.0.1:8443"
-"""Where people reach the desk, where nothing else is set: what links in mails begin with."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,7 +46,7 @@ class Settings:
             databases=data["databases"],
             smtp_url=os.environ.get("LETHE_SMTP_URL") or data.get("smtp_url"),
             smtp_from=os.environ.get("LETHE_SMTP_FROM") or data.get("smtp_from") or SMTP_FROM,
-            public_url=data.get("public_url") or PUBLIC_URL,
+            public_url=os.environ.get("LETHE_PUBLIC_URL") or data.get("public_url") or PUBLIC_URL,
         )
 
     def path(self, *parts: str) -> Path:

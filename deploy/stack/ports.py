@@ -7,7 +7,7 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
-NAMES = ("postgres", "rabbitmq", "distribution", "epmd")
+NAMES = ("postgres", "rabbitmq", "distribution", "epmd", "mailbox")
 
 
 def is_free(port: int) -> bool:

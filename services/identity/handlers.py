@@ -10,10 +10,11 @@ from typing import NamedTuple
 from services.identity.access_commands import SetFirstPassword
 from services.identity.commands import AddFirstOwner, AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
 from services.identity.credentials import end_all_access, lock_access
-from services.identity.events import MailGivenUp, MailReason, UserAdded
+from services.identity.events import MailFailure, MailGivenUp, UserAdded
 from services.identity.password import check_new
 from services.identity.password_handlers import set_first_password
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
+from services.identity.rights import cut_off, hold_rights
 from services.identity.routing import add_login_route, remove_login_routes
 from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
 from shared import account_states, clock
@@ -46,13 +47,13 @@ def add_user(
 
     Raises `PermissionRefused`; `Conflict` for a login that is taken; `PersonErased` if the person goes at this moment.
     """
-    login = _login(command.login)
+    login = checked_login(command.login)
 
     def look(work: Work) -> bool:
         if done_before(work, caller.actor_id, idempotency_key, command) is not None:
             return True
         _check_may_add(work, caller, command)
-        _check_free(work, login)
+        check_free(work, login)
         return False
 
     is_done = store.run(account_id, look, actor=caller.actor_id)
@@ -65,8 +66,8 @@ def add_user(
                 work.flush()  # persons are locked before all else, as an erasure does
                 lock_owners(work)
             _check_may_add(work, caller, command)
-            _check_free(work, login)
-            return {"user_id": _append_user(work, person_id, command, login)}
+            check_free(work, login)
+            return {"user_id": append_user(work, person_id, command, login)}
 
         return str(once(work, caller.actor_id, idempotency_key, command, do)["user_id"])
 
@@ -78,7 +79,7 @@ def add_first_owner(
     store: Store, account_id: str, idempotency_key: str | None, command: AddFirstOwner, person_of: PersonOf
 ) -> UserView:
     """The first owner, with a password. Sent again under its key it completes what a first try left half done."""
-    login = _login(command.login)
+    login = checked_login(command.login)
     check_new(command.password, login, has_second_factor=False)
     operator = Caller(SYSTEM_ACTOR, is_operator=True)
     adding = AddUser(role="owner", name=command.name, login=command.login)
@@ -97,13 +98,15 @@ def _check_may_add(work: Work, caller: Caller, command: AddUser) -> None:
         check_user_adds(role_held(work, caller.actor_id), command.role)
 
 
-def _check_free(work: Work, login: str) -> None:
+def check_free(work: Work, login: str) -> None:
+    """Raises `Conflict` for a login that is a user's."""
     taken = "SELECT 1 FROM login_token WHERE account_id = %s AND token = %s"
     if work.fetch_one(taken, (work.account_id, login_token(work, login))):
         raise Conflict("There is a user with this login already.", field="login")
 
 
-def _append_user(work: Work, person_id: str, command: AddUser, login: str) -> str:
+def append_user(work: Work, person_id: str, command: AddUser, login: str) -> str:
+    """A new user of a person; gives the id. Who may do it was decided."""
     user_id = new_id()
     added = UserAdded(user_id=user_id, person_id=person_id, role=command.role, name=command.name, login=login)
     work.append(stream_of(user_id), 0, [added])
@@ -116,7 +119,7 @@ def _append_user(work: Work, person_id: str, command: AddUser, login: str) -> st
 
 
 def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUser) -> UserView:
-    """Takes a user's rights away; their login is free again. Twice is once.
+    """Takes a user's rights away, with all their tokens; their login is free again. Twice is once.
 
     Raises `NotFound`, `PermissionRefused`, `Refused` for a last owner (mission E5, under parallel tries as well).
     """
@@ -128,10 +131,10 @@ def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUs
         held = role_held(work, caller.actor_id)
         events = removal(held, user, len(owners(work)), command.reason)
         if user is not None and events:
-            work.append(stream_of(user_id), user.version, events)
+            lock_access(work, user_id)
+            work.append(stream_of(user_id), user.version, [*events, cut_off(work, user_id)])
             work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
             remove_login_routes(work, [user_id])
-            lock_access(work, user_id)
             end_all_access(work, user_id)
         return user_id
 
@@ -144,25 +147,28 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
     if account_states.state_of(store, account_id) != "active":
         raise AccountSuspended()
     with store.work(account_id) as work:
-        user = find_user(work, command.user)
-    if user.state != "active":
-        raise NotFound()
-    life = timedelta(minutes=command.minutes)
-    expires_at = clock.now() + life  # not after what stands in the token
-    token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
+        user_id = find_user(work, command.user).user_id
+        hold_rights(work, user_id)
+        user = find_user(work, user_id)
+        if user.state != "active":
+            raise NotFound()
+        life = timedelta(minutes=command.minutes)
+        expires_at = clock.now() + life  # not after what stands in the token
+        token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
 
 
-def note_mail_given_up(work: Work, mail: ClaimedMail, reason: MailReason, reply_code: int) -> None:
+def note_mail_given_up(work: Work, mail: ClaimedMail, failure: MailFailure, reply_code: int) -> None:
     """Records, in the transaction that gives a mail up, that somebody was not told what they were to be told."""
     event = MailGivenUp(
-        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, reason=reason, attempts=mail.attempts,
+        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, failure=failure, attempts=mail.attempts,
         reply_code=reply_code,
     )  # fmt: skip
     work.append(f"mail/{mail.mail_id}", 0, [event])
 
 
-def _login(text: str) -> str:
+def checked_login(text: str) -> str:
+    """A login in its one form. Raises `InvalidArgument` for what is no mail address."""
     normalised = normalise_address(text)
     if not _MAIL_ADDRESS.fullmatch(normalised):
         raise InvalidArgument(field="login", rule="a mail address, as in name@example.org")

@@ -41,35 +41,34 @@ def roles_of(connection: Connection) -> dict[str, str]:
 
 def create_base(connection: Connection) -> None:
     """Runs `shared/schema.sql`: log, relay, inbox, keys, roles and row-level security."""
-    _run_script(connection, "schema.sql")
+    run_script(connection, "schema.sql")
 
 
-def create_outgoing_mail(connection: Connection) -> None:
-    """Runs `shared/outgoing_mail.sql`: the queue of a service that sends mail. For a revision of that service."""
-    _run_script(connection, "outgoing_mail.sql")
-    _plan_without_accounts(connection.connection.cursor())
-
-
-def _run_script(connection: Connection, name: str) -> None:
-    """Runs a script of `shared/` with the names of the roles put in."""
+def run_script(connection: Connection, name: str) -> None:
+    """Runs a file of `shared/`, what every service's database has, with the names of the database's roles in it."""
     script = (Path(__file__).parents[1] / name).read_text()
     for role, role_name in roles_of(connection).items():
         script = script.replace("{" + role + "}", f'"{role_name}"')
     connection.connection.cursor().execute(script)
 
 
+def create_outgoing_mail(connection: Connection) -> None:
+    """Runs `shared/outgoing_mail.sql`: the queue of a service that sends mail. For a revision of that service."""
+    run_script(connection, "outgoing_mail.sql")
+    _plan_without_accounts(connection.connection.cursor())
+
+
 def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
-    """Creates the tables of `services/<service>/tables.py` that are not there yet, with row-level security and the grants of a
-    read model. So the first revision makes them all in a new database, and a later one the new ones in an older database.
+    """Creates the tables of `services/<service>/tables.py` that came with a revision (`info={"revision": …}`; without one, with
+    the first), with row-level security and the grants of a read model.
 
     A table marked `by_function` is reached by functions only, which its revision makes: nobody is granted anything."""
-    tables = importlib.import_module(f"services.{service}.tables")
-    known = sa.inspect(connection)
-    new = [table for table in tables.metadata.sorted_tables if not known.has_table(table.name, schema=table.schema)]
-    tables.metadata.create_all(connection, tables=new)
+    metadata = importlib.import_module(f"services.{service}.tables").metadata
+    tables = [table for table in metadata.sorted_tables if table.info.get("revision") == revision]
+    metadata.create_all(connection, tables=tables)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in new:
+    for table in tables:
         if table.info.get("by_function"):
             continue
         where = f'"{table.schema}"."{table.name}"'

@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.migrations import create_tables
 
-revision = "identity_0004_portal"
-down_revision = ("identity_0002_outgoing_mail", "identity_0003")
+revision = "identity_0005_portal"
+down_revision = "identity_0004"
 
 
 def upgrade() -> None:
