@@ -1,5 +1,5 @@
 """The identity service: who works for the account, and who is let in. RPC methods and reactions, nothing else; the work is in
-`handlers.py` and the `…_handlers.py` of each kind of credential."""
+`handlers.py` and the `…_handlers.py` of each kind of credential; what customers call is in `portal_service.py`."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ from services.identity.commands import (
 from services.identity.events import TYPES
 from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
+from services.identity.portal_service import PortalMethods
 from services.identity.projections import project
 from services.identity.staff_service import StaffMethods
 from shared.erasing import Holdings
@@ -105,8 +106,8 @@ class IdentityResources:
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(StaffMethods):
-    """Users of accounts: added, removed, vouched for."""
+class IdentityService(StaffMethods, PortalMethods):
+    """Users of accounts: added, removed, let in, vouched for. Customers of the portal, and the vendor's staff under a grant."""
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
