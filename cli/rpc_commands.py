@@ -26,6 +26,7 @@ class MethodView(msgspec.Struct, frozen=True, kw_only=True):
     service: Text
     method: Text
     roles: list[Text]
+    scope: Text
     allow_suspended: bool
     doc: Text
     argument_schema: dict[Text, Any]
@@ -116,8 +117,9 @@ def declared_methods(service: str) -> list[tuple[str, Any]]:
 def _list(only: str | None, json: bool) -> None:
     views = [
         MethodView(
-            service=service, method=name, roles=sorted(one.roles), allow_suspended=one.allow_suspended,
-            doc=one.doc.partition("\n")[0], argument_schema=one.argument_schema(), result_schema=one.result_schema(),
+            service=service, method=name, roles=sorted(one.roles), scope=one.scope,
+            allow_suspended=one.allow_suspended, doc=one.doc.partition("\n")[0],
+            argument_schema=one.argument_schema(), result_schema=one.result_schema(),
         )
         for service in SERVICES
         if only in (None, service)
@@ -127,10 +129,10 @@ def _list(only: str | None, json: bool) -> None:
         show_json(MethodList(methods=views))
         return
     rows = [
-        (one.service, one.method, ", ".join(one.roles), _fields(one.argument_schema), one.doc)
+        (one.service, one.method, ", ".join(one.roles), one.scope, _fields(one.argument_schema), one.doc)
         for one in views
     ]
-    show(table(f"{len(views)} methods", ("service", "method", "roles", "argument", "what it does"), rows))
+    show(table(f"{len(views)} methods", ("service", "method", "roles", "scope", "argument", "what it does"), rows))
 
 
 def _fields(schema: dict[str, Any]) -> str:

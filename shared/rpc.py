@@ -2,7 +2,7 @@
 method sees it.
 
 The way of a call: opened by the transport, refused if its deadline has passed, its token verified (here, by
-every service itself), its account and role checked, its argument validated, the service asked to `admit` it,
+every service itself), its account, role and scope checked, its argument validated, the service asked to `admit` it,
 the method run under the deadline. Every failure becomes a typed error that survives the wire; one that nobody
 foresaw becomes `internal`, without its text. nameko is the engine; domain code must not import this module,
 only each `service.py` does.
@@ -38,7 +38,7 @@ from shared.failpoints import failpoint
 from shared.logs import get_logger
 from shared.message_consumer import MessageConsumer, drain
 from shared.rpc_wire import RPC_EXCHANGE, WireCall, answer_body
-from shared.tokens import Actor, TokenVerifier
+from shared.tokens import SCOPES, Actor, Scope, TokenVerifier
 from shared.transport import CONTENT_ENCODING, CONTENT_TYPE, transport
 from shared.validation import validate
 
@@ -76,6 +76,7 @@ class RpcMethod(msgspec.Struct, frozen=True, kw_only=True):
     argument: Any
     result: Any
     roles: frozenset[str]
+    scope: Scope
     allow_suspended: bool
     doc: str
 
@@ -95,9 +96,11 @@ class _NoArgument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def rpc_method(
-    *, argument: Any = None, result: Any = None, roles: frozenset[str], allow_suspended: bool = False
-) -> Callable[[Method], Method]:
-    """Makes `method(self, call: Call) -> result` callable by RPC for actors in one of these roles.
+    *, argument: Any = None, result: Any = None, roles: frozenset[str], scope: Scope = "manage",
+    allow_suspended: bool = False,
+) -> Callable[[Method], Method]:  # fmt: skip
+    """Makes `method(self, call: Call) -> result` callable by RPC for actors in one of these roles whose token
+    has the scope: "read" for queries, "write" for everyday work, "manage" for users, tokens and policies.
 
     Called with a `Call` the method is itself; called by nameko with what came over the wire, it answers with
     the body of an answer and raises nothing.
@@ -105,7 +108,7 @@ def rpc_method(
 
     def declare(method: Method) -> Method:
         declared = RpcMethod(
-            name=method.__name__, argument=argument, result=result, roles=frozenset(roles),
+            name=method.__name__, argument=argument, result=result, roles=frozenset(roles), scope=scope,
             allow_suspended=allow_suspended, doc=(method.__doc__ or "").strip(),
         )  # fmt: skip
 
@@ -171,6 +174,8 @@ def _check(declared: RpcMethod, incoming: IncomingCall) -> tuple[Call, WireCall]
         raise NotFound()
     if actor.role not in declared.roles:
         raise PermissionRefused()
+    if SCOPES.index(actor.scope) < SCOPES.index(declared.scope):
+        raise PermissionRefused(f"This needs a token of the scope {declared.scope}.", scope=declared.scope)
     argument = validate(declared.argument or _NoArgument, {} if wire.argument is None else wire.argument)
     call = Call(
         actor=actor, token=wire.token, account_id=wire.account, idempotency_key=wire.idempotency_key,

@@ -110,14 +110,14 @@ class Service:
             if account_states.state_of(self.store, call.account_id) != "active":
                 raise AccountSuspended()
 
-    @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY)
+    @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:
         """What an erasure of these persons would remove here (mission E12)."""
         with self.store.work(account_of(call)) as work:
             counts = {kind: count for kind, count in self.holdings.count(work, call.argument.person_ids).items() if count}
             return Preview(counts=counts, retained=self.holdings.retained(work, call.argument.person_ids))
 
-    @rpc_method(argument=SubjectQuery, result=ProbeAnswer, roles=SERVICES_ONLY)
+    @rpc_method(argument=SubjectQuery, result=ProbeAnswer, roles=SERVICES_ONLY, scope="read")
     def probe_subject(self, call: Call) -> ProbeAnswer:
         """An independent look for the persons of a request after their erasure (mission E8)."""
         query: SubjectQuery = call.argument

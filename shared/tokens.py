@@ -29,6 +29,10 @@ from shared.root_keys import write_secret
 
 Kind = Literal["user", "service", "operator"]
 Role = Literal["owner", "admin", "agent", "service", "operator"]
+Scope = Literal["read", "write", "manage"]
+
+SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "manage")
+"""From the narrowest; each holds those before it. "manage" is everything that the role may."""
 
 OPERATOR_ISSUER: Final = "operator"
 USER_ISSUER: Final = "identity"
@@ -52,15 +56,17 @@ ActorName = Annotated[
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who acts. `id` is a user's or an operator's opaque id, or a service's name; users alone belong to an
-    account.
+    account. `scope` narrows what the role may; services and operators always have all of it.
 
-    `expires_at` is set by minting; before that it is None.
+    `issued_at` and `expires_at` are set by minting; before that they are None.
     """
 
     kind: Kind
     id: ActorName
     account_id: Id | None = None
     role: Role
+    scope: Scope = "manage"
+    issued_at: datetime | None = None
     expires_at: datetime | None = None
 
 
@@ -70,6 +76,7 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     id: ActorName
     account_id: Id | None
     role: Role
+    scope: Scope  # a token from before there were scopes is refused, as anything that does not say what it allows
     issued_at: datetime
     expires_at: datetime
 
@@ -94,10 +101,11 @@ def may_mint(issuer: str, actor: Actor) -> bool:
                 and actor.role in ("owner", "admin", "agent")
             )
         case "operator":
-            return issuer == OPERATOR_ISSUER and actor.account_id is None and actor.role == "operator"
+            operates = issuer == OPERATOR_ISSUER and actor.role == "operator"
+            return operates and actor.account_id is None and actor.scope == "manage"
         case "service":
             own = actor.id == issuer != OPERATOR_ISSUER
-            return own and actor.account_id is None and actor.role == "service"
+            return own and actor.account_id is None and actor.role == "service" and actor.scope == "manage"
 
 
 class TokenIssuer:
@@ -121,7 +129,7 @@ class TokenIssuer:
         payload = _payload_encoder.encode(
             _Payload(
                 issuer=self.issuer_name, kind=actor.kind, id=actor.id, account_id=actor.account_id,
-                role=actor.role, issued_at=now, expires_at=now + ttl,
+                role=actor.role, scope=actor.scope, issued_at=now, expires_at=now + ttl,
             )
         )  # fmt: skip
         return f"{_PREFIX}.{_encode(payload)}.{_encode(self._key.sign(_SIGNED_AS + payload))}"
@@ -159,6 +167,8 @@ class TokenVerifier:
             id=claims.id,
             account_id=claims.account_id,
             role=claims.role,
+            scope=claims.scope,
+            issued_at=claims.issued_at,
             expires_at=claims.expires_at,
         )
         lifetime = claims.expires_at - claims.issued_at

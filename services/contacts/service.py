@@ -49,7 +49,7 @@ class ContactsService(Service):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    @rpc_method(argument=TakeIn, result=TakenIn, roles=SERVICES_ONLY)
+    @rpc_method(argument=TakeIn, result=TakenIn, roles=SERVICES_ONLY, scope="write")
     def take_in(self, call: Call) -> TakenIn:
         """Resolve the identifiers of a batch of texts to persons, adding whoever is new."""
         account = account_of(call)
@@ -80,37 +80,37 @@ class ContactsService(Service):
 
         return handlers.take_in(self.store, account, actor_of(call), call.argument, check)
 
-    @rpc_method(argument=RenderSpellings, result=RenderedSpellings, roles=SERVICES_ONLY)
+    @rpc_method(argument=RenderSpellings, result=RenderedSpellings, roles=SERVICES_ONLY, scope="read")
     def render_spellings(self, call: Call) -> RenderedSpellings:
         """The texts of references."""
         return queries.render_spellings(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=FindSubjects, result=SubjectsFound, roles=SERVICES_ONLY)
+    @rpc_method(argument=FindSubjects, result=SubjectsFound, roles=SERVICES_ONLY, scope="read")
     def find_subjects(self, call: Call) -> SubjectsFound:
         """The persons whom a request for erasure means, with all their identifiers."""
         return handlers.find_subjects(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=AddUserPerson, result=AddedThing, roles=SERVICES_ONLY)
+    @rpc_method(argument=AddUserPerson, result=AddedThing, roles=SERVICES_ONLY, scope="write")
     def add_user_person(self, call: Call) -> AddedThing:
         """The person behind a user of the account."""
         return handlers.add_user_person(self.store, account_of(call), actor_of(call), call.argument)
 
-    @rpc_method(argument=ListPersons, result=PersonPage, roles=USERS)
+    @rpc_method(argument=ListPersons, result=PersonPage, roles=USERS, scope="read")
     def list_persons(self, call: Call) -> PersonPage:
         """A page of persons, by name or address if asked."""
         return queries.list_persons(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=ShowPerson, result=PersonView, roles=USERS | SERVICES_ONLY)
+    @rpc_method(argument=ShowPerson, result=PersonView, roles=USERS | SERVICES_ONLY, scope="read")
     def show_person(self, call: Call) -> PersonView:
         """One person, by id or address."""
         return queries.show_person(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=AddMailbox, result=AddedThing, roles=ADMINS)
+    @rpc_method(argument=AddMailbox, result=AddedThing, roles=ADMINS, scope="manage")
     def add_mailbox(self, call: Call) -> AddedThing:
         """An address of the account's own."""
         return handlers.add_mailbox(self.store, account_of(call), actor_of(call), call.argument)
 
-    @rpc_method(argument=AddOrganisation, result=AddedThing, roles=USERS)
+    @rpc_method(argument=AddOrganisation, result=AddedThing, roles=USERS, scope="write")
     def add_organisation(self, call: Call) -> AddedThing:
         """An organisation: a contact, but no data subject."""
         return handlers.add_organisation(self.store, account_of(call), actor_of(call), call.argument)

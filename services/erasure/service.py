@@ -63,7 +63,7 @@ class ErasureService(Service):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    @rpc_method(argument=RequestErasure, result=RequestedErasure, roles=USERS)
+    @rpc_method(argument=RequestErasure, result=RequestedErasure, roles=USERS, scope="write")
     def request_erasure(self, call: Call) -> RequestedErasure:
         """Erase a person everywhere. Returns at once; the progress is in `show_erasure`."""
         command: RequestErasure = call.argument
@@ -75,7 +75,7 @@ class ErasureService(Service):
         self._check_may_erase(call, found)
         return handlers.request_erasure(*who, found.person_ids, found.addresses)
 
-    @rpc_method(argument=PreviewErasure, result=PreviewedErasure, roles=USERS)
+    @rpc_method(argument=PreviewErasure, result=PreviewedErasure, roles=USERS, scope="read")
     def preview_erasure(self, call: Call) -> PreviewedErasure:
         """What an erasure would remove, and what it would keep and why. Changes nothing."""
         found = self._subjects(call, call.argument.who, call.argument.addresses)
@@ -95,34 +95,34 @@ class ErasureService(Service):
             ],
         )
 
-    @rpc_method(argument=ShowErasure, result=ErasureView, roles=USERS)
+    @rpc_method(argument=ShowErasure, result=ErasureView, roles=USERS, scope="read")
     def show_erasure(self, call: Call) -> ErasureView:
         """Where a request stands, participant by participant."""
         return queries.show_erasure(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=ListErasures, result=ErasureList, roles=USERS)
+    @rpc_method(argument=ListErasures, result=ErasureList, roles=USERS, scope="read")
     def list_erasures(self, call: Call) -> ErasureList:
         """The newest requests."""
         return queries.list_erasures(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=ShowErasure, result=Done, roles=USERS)
+    @rpc_method(argument=ShowErasure, result=Done, roles=USERS, scope="write")
     def retry_erasure(self, call: Call) -> Done:
         """Tell the participants of an incomplete request once more."""
         handlers.retry_erasure(self.store, account_of(call), actor_of(call), call.argument.request_id)
         return Done()
 
-    @rpc_method(argument=ShowErasure, result=CertificateDocument, roles=USERS)
+    @rpc_method(argument=ShowErasure, result=CertificateDocument, roles=USERS, scope="read")
     def show_certificate(self, call: Call) -> CertificateDocument:
         """The signed certificate of a completed request."""
         return queries.show_certificate(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=Suppress, result=Done, roles=SERVICES_ONLY)
+    @rpc_method(argument=Suppress, result=Done, roles=SERVICES_ONLY, scope="write")
     def suppress(self, call: Call) -> Done:
         """Put mails of a request's persons on the suppression list."""
         suppression.suppress(self.store, account_of(call), call.argument)
         return Done()
 
-    @rpc_method(argument=CheckSuppressed, result=SuppressedAnswer, roles=SERVICES_ONLY)
+    @rpc_method(argument=CheckSuppressed, result=SuppressedAnswer, roles=SERVICES_ONLY, scope="read")
     def check_suppressed(self, call: Call) -> SuppressedAnswer:
         """Which of these mails and identifiers belonged to somebody who was erased."""
         return suppression.check(self.store, account_of(call), call.argument)

@@ -56,7 +56,7 @@ class IdentityService(Service):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    @rpc_method(argument=AddUser, result=UserView, roles=MANAGERS | OPERATORS)
+    @rpc_method(argument=AddUser, result=UserView, roles=MANAGERS | OPERATORS, scope="manage")
     def add_user(self, call: Call) -> UserView:
         """Add a user. An operator adds the first owner; owners and admins add the others, nobody more than they hold."""
         account = account_of(call)
@@ -70,27 +70,27 @@ class IdentityService(Service):
 
         return handlers.add_user(self.store, account, _caller(call), call.idempotency_key, call.argument, person_of)
 
-    @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY)
+    @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
         """A page of the account's users."""
         return queries.list_users(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=ShowUser, result=UserView, roles=USERS | OPERATORS | SERVICES_ONLY)
+    @rpc_method(argument=ShowUser, result=UserView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
         return queries.show_user(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY)
+    @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY, scope="read")
     def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:
         """Which of these persons work for the account."""
         return queries.users_of_persons(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=RemoveUser, result=UserView, roles=MANAGERS)
+    @rpc_method(argument=RemoveUser, result=UserView, roles=MANAGERS, scope="manage")
     def remove_user(self, call: Call) -> UserView:
         """Take a user's rights away. A last owner stays."""
         return handlers.remove_user(self.store, account_of(call), _caller(call), call.argument)
 
-    @rpc_method(argument=MintToken, result=MintedToken, roles=OPERATORS)
+    @rpc_method(argument=MintToken, result=MintedToken, roles=OPERATORS, scope="manage")
     def mint_token(self, call: Call) -> MintedToken:
         """A token with which to act as a user. None while the account is suspended."""
         return handlers.mint_token(self.store, self.runtime.issuer, account_of(call), call.argument)

@@ -40,22 +40,22 @@ class LifecycleService(Service):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS)
+    @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS, scope="manage")
     def open_account(self, call: Call) -> AccountView:
         """A new account."""
         return handlers.open_account(self.store, self.runtime.routing, actor_of(call), call.argument, call.idempotency_key)
 
-    @rpc_method(argument=ListAccounts, result=AccountPage, roles=OPERATORS)
+    @rpc_method(argument=ListAccounts, result=AccountPage, roles=OPERATORS, scope="read")
     def list_accounts(self, call: Call) -> AccountPage:
         """A page of the cell's accounts."""
         return queries.list_accounts(self.store, call.argument)
 
-    @rpc_method(argument=FindAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY)
+    @rpc_method(argument=FindAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY, scope="read")
     def find_account(self, call: Call) -> AccountView:
         """The account of a name."""
         return queries.find_account(self.store, self.runtime.routing, call.argument)
 
-    @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY, allow_suspended=True)
+    @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read", allow_suspended=True)
     def show_account(self, call: Call) -> AccountView:
         """The account that the call is about. While it is suspended, of its users the owner alone sees that it is."""
         found = queries.show_account(self.store, account_of(call))
@@ -63,12 +63,12 @@ class LifecycleService(Service):
             raise AccountSuspended()
         return found
 
-    @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS)
+    @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS, scope="manage")
     def suspend_account(self, call: Call) -> AccountView:
         """No login and no access to data, for anybody."""
         return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument)
 
-    @rpc_method(result=AccountView, roles=OPERATORS)
+    @rpc_method(result=AccountView, roles=OPERATORS, scope="manage")
     def resume_account(self, call: Call) -> AccountView:
         """Opens the account again."""
         return handlers.resume_account(self.store, account_of(call), actor_of(call))

@@ -75,7 +75,7 @@ class TicketsService(Service):
         holdings: Holdings = self.runtime.holdings
         return holdings
 
-    @rpc_method(argument=ImportMails, result=ImportedMails, roles=USERS)
+    @rpc_method(argument=ImportMails, result=ImportedMails, roles=USERS, scope="write")
     def import_mails(self, call: Call) -> ImportedMails:
         """Take in a batch of mails as they are. The same mail twice changes nothing."""
         account = account_of(call)
@@ -89,45 +89,45 @@ class TicketsService(Service):
 
         return handlers.import_mails(self.store, self.runtime.blobs, account, actor_of(call), call.argument, ask)
 
-    @rpc_method(argument=KnownSources, result=KnownSourcesAnswer, roles=USERS)
+    @rpc_method(argument=KnownSources, result=KnownSourcesAnswer, roles=USERS, scope="read")
     def known_sources(self, call: Call) -> KnownSourcesAnswer:
         """Which mails are in already, by the digest of their bytes."""
         with self.store.work(account_of(call)) as work:
             return KnownSourcesAnswer(known=MailIndex(work).known_sources(call.argument.digests))
 
-    @rpc_method(argument=ListTickets, result=TicketPage, roles=USERS)
+    @rpc_method(argument=ListTickets, result=TicketPage, roles=USERS, scope="read")
     def list_tickets(self, call: Call) -> TicketPage:
         """A page of tickets."""
         return queries.list_tickets(self.store, account_of(call), call.argument, self._spellings(call))
 
-    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=USERS)
+    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=USERS, scope="read")
     def show_ticket(self, call: Call) -> TicketWithMessages:
         """A ticket with its messages."""
         return queries.show_ticket(self.store, account_of(call), call.argument, self._spellings(call))
 
-    @rpc_method(argument=SearchTickets, result=SearchHits, roles=USERS)
+    @rpc_method(argument=SearchTickets, result=SearchHits, roles=USERS, scope="read")
     def search_tickets(self, call: Call) -> SearchHits:
         """Messages that hold all of the words."""
         return queries.search(self.store, account_of(call), call.argument, self._spellings(call))
 
-    @rpc_method(argument=MessagesOf, result=MessagePage, roles=USERS)
+    @rpc_method(argument=MessagesOf, result=MessagePage, roles=USERS, scope="read")
     def messages_of(self, call: Call) -> MessagePage:
         """All messages that belong to a person."""
         return queries.messages_of(self.store, account_of(call), call.argument, self._spellings(call))
 
-    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=USERS)
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=USERS, scope="read")
     def show_attachment(self, call: Call) -> AttachmentContent:
         """An attachment's name, type and bytes."""
         return queries.show_attachment(
             self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call)
         )
 
-    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=USERS)
+    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=USERS, scope="read")
     def list_put_aside(self, call: Call) -> PutAsideList:
         """The mails that could not be parsed at all, with the reason."""
         return queries.list_put_aside(self.store, account_of(call), call.argument)
 
-    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=USERS)
+    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=USERS, scope="read")
     def show_put_aside(self, call: Call) -> PutAsideView:
         """One mail that could not be parsed at all."""
         return queries.show_put_aside(self.store, account_of(call), call.argument)

@@ -53,12 +53,12 @@ class ProbeService:
         if call.idempotency_key == "suspended" and not allow_suspended:
             raise AccountSuspended()
 
-    @rpc_method(argument=Echo, result=Echoed, roles=ALL_ROLES)
+    @rpc_method(argument=Echo, result=Echoed, roles=ALL_ROLES, scope="read")
     def echo(self, call: Call) -> Echoed:
         """Gives the text back."""
         return Echoed(text=call.argument.text, account=call.account_id)
 
-    @rpc_method(argument=Work, result=str, roles=ALL_ROLES)
+    @rpc_method(argument=Work, result=str, roles=ALL_ROLES, scope="write")
     def work(self, call: Call) -> str:
         """Takes its time."""
         note("begun", call.argument.name)
@@ -73,7 +73,7 @@ class ProbeService:
             raise Conflict("it is closed", state="closed")
         raise RuntimeError(f"unforeseen, with {call.argument.text}")
 
-    @rpc_method(roles=ALL_ROLES, allow_suspended=True)
+    @rpc_method(roles=ALL_ROLES, scope="read", allow_suspended=True)
     def remaining(self, call: Call) -> float:
         """Seconds until the deadline."""
         return call.remaining_seconds()

@@ -28,7 +28,7 @@ from shared.errors import (
 from shared.ids import new_id
 from shared.rpc_client import RpcClient
 from shared.rpc_wire import RPC_EXCHANGE
-from shared.tokens import Actor, TokenIssuer
+from shared.tokens import SCOPES, Actor, Scope, TokenIssuer
 from shared.transport import CONTENT_TYPE, Transport
 from tests.integration.messaging.conftest import Probe
 from tests.integration.messaging.private_broker import PrivateBroker, wait_until
@@ -96,6 +96,31 @@ def test_who_may_call(probe: Probe, client: RpcClient, account: str, home: Path)
     with pytest.raises(InvalidArgument):
         client.call("probe", "no_such_method", {}, account=account)
     assert client.call("probe", "remaining", account=account, idempotency_key="suspended") > 0
+
+
+@pytest.mark.parametrize("held", SCOPES)
+def test_what_a_scope_allows(probe: Probe, client: RpcClient, account: str, home: Path, held: Scope) -> None:
+    """A token calls the methods of its scope and of narrower ones; the refusal of any other names the scope that it needs,
+    and a method that declares none needs the widest.
+    """
+    issuer = TokenIssuer("identity", home / "root-keys" / "identity" / "token.key")
+    owner = Actor(kind="user", id=new_id(), account_id=account, role="owner", scope=held)
+    token = issuer.mint(owner, timedelta(minutes=1))
+
+    def needed_but_not_held(method: str, argument: dict[str, str]) -> object:
+        try:
+            client.call("probe", method, argument, account=account, token=token)
+        except PermissionRefused as refused:
+            assert str(refused.details["scope"]) in str(refused)
+            return refused.details["scope"]
+        except Conflict:
+            pass  # what the method itself says
+        return None
+
+    calls = {"echo": {"text": "a"}, "work": {"name": held}, "fail": {"text": "conflict"}}
+    refused = [needed_but_not_held(method, argument) for method, argument in calls.items()]
+    expected = {"read": [None, "write", "manage"], "write": [None, None, "manage"], "manage": [None, None, None]}
+    assert expected[held] == refused
 
 
 def test_deadline_is_passed_down(probe: Probe, client: RpcClient, account: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +19,9 @@ from shared.errors import Unauthenticated
 from shared.ids import new_id
 from shared.tokens import (
     MAX_TTL,
+    SCOPES,
     Actor,
+    Scope,
     TokenIssuer,
     TokenSource,
     TokenVerifier,
@@ -47,6 +52,43 @@ def test_a_token_comes_back_as_its_actor(home: Path) -> None:
     actor = TokenVerifier(home / "verifiers").verify(token, clock.now())
     assert (OWNER.id, OWNER.account_id, "owner") == (actor.id, actor.account_id, actor.role)
     assert actor.expires_at is not None and timedelta(0) < actor.expires_at - clock.now() <= MINUTE
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_token_keeps_its_scope(home: Path, scope: Scope) -> None:
+    """A user's token may be narrower than their role, and comes back as narrow, with the time when it was minted."""
+    begun = clock.now()
+    token = issuer(home).mint(msgspec.structs.replace(OWNER, scope=scope), MINUTE)
+    actor = TokenVerifier(home / "verifiers").verify(token, clock.now())
+    assert scope == actor.scope
+    assert actor.issued_at is not None and begun <= actor.issued_at <= clock.now()
+
+
+def test_services_and_operators_are_never_narrowed(home: Path) -> None:
+    """Nobody mints a service's or an operator's token with less than the whole scope, since no verifier takes one."""
+    narrow = [
+        msgspec.structs.replace(service_actor("tickets"), scope="read"),
+        Actor(kind="operator", id="operator", role="operator", scope="write"),
+    ]
+    assert [False, False] == [may_mint("tickets", narrow[0]), may_mint("operator", narrow[1])]
+
+
+def test_a_token_without_a_scope_is_refused(home: Path) -> None:
+    """What does not say how much it allows, as tokens did before there were scopes, allows nothing."""
+    signed = issuer(home).mint(OWNER, MINUTE)
+    payload = json.loads(base64.urlsafe_b64decode(signed.split(".")[1] + "=="))
+    assert "manage" == payload.pop("scope")
+    key = Ed25519PrivateKey.from_private_bytes((home / "root-keys" / "identity" / "token.key").read_bytes())
+
+    def resigned() -> str:
+        raw = json.dumps(payload).encode()
+        signature = key.sign(b"lethe actor token 1\n" + raw)
+        return ".".join(["lethe-actor", *(base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in (raw, signature))])
+
+    with pytest.raises(Unauthenticated):
+        TokenVerifier(home / "verifiers").verify(resigned(), clock.now())
+    payload["scope"] = "manage"
+    assert OWNER.id == TokenVerifier(home / "verifiers").verify(resigned(), clock.now()).id
 
 
 def test_who_may_mint_what() -> None:

@@ -1,0 +1,27 @@
+"""Which scope the methods of the services need."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.rpc_commands import declared_methods
+from shared.settings import SERVICES
+
+QUERIES = (
+    "check_", "find_", "known_", "list_", "messages_of", "preview_", "probe_", "render_", "search_", "show_", "users_of_",
+)  # fmt: skip
+EVERYDAY = {"agent", "service"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_method_needs_the_scope_of_its_kind(service: str) -> None:
+    """A query needs "read"; what changes something needs "write" where it is agents' or services' everyday work, and "manage"
+    where only owners, admins or operators may do it."""
+
+    def expected(name: str, roles: frozenset[str]) -> str:
+        if name.startswith(QUERIES):
+            return "read"
+        return "write" if roles & EVERYDAY else "manage"
+
+    declared = declared_methods(service)
+    assert {name: expected(name, one.roles) for name, one in declared} == {name: one.scope for name, one in declared}
