@@ -113,7 +113,7 @@ class _Replay:
         self._project: Project = importlib.import_module(f"services.{service}.projections").project
         metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
         self._tables = [
-            table for table in metadata.sorted_tables if not (table.info.get("index") or table.info.get("cell_wide"))
+            table for table in metadata.sorted_tables if not table.info.keys() & {"index", "cell_wide", "outside_log"}
         ]
         self._opener = Opener(types, lambda _: None)
         published, _ = read_published(settings, service, Findings())

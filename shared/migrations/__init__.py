@@ -48,13 +48,19 @@ def create_base(connection: Connection) -> None:
     cursor.execute(script)
 
 
-def create_tables(connection: Connection, service: str) -> None:
-    """Creates the tables of `services/<service>/tables.py` with row-level security and the grants of a read model."""
-    tables = importlib.import_module(f"services.{service}.tables")
-    tables.metadata.create_all(connection)
+def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
+    """Creates the tables of `services/<service>/tables.py` that came with a revision (`info={"revision": …}`; without one, with
+    the first), with row-level security and the grants of a read model.
+
+    A table marked `by_function` is reached by functions only, which its revision makes: nobody is granted anything."""
+    metadata = importlib.import_module(f"services.{service}.tables").metadata
+    tables = [table for table in metadata.sorted_tables if table.info.get("revision") == revision]
+    metadata.create_all(connection, tables=tables)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in tables.metadata.sorted_tables:
+    for table in tables:
+        if table.info.get("by_function"):
+            continue
         where = f'"{table.schema}"."{table.name}"'
         cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO "{names["service"]}"')
         cursor.execute(f'GRANT SELECT ON {where} TO "{names["auditor"]}"')
