@@ -19,7 +19,7 @@ from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
 from shared.errors import AccountSuspended, InvalidArgument
 from shared.events import Envelope, EventTypes
-from shared.ids import Id
+from shared.ids import Id, new_id
 from shared.personal import InTransit, NotPersonal
 from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
@@ -55,6 +55,12 @@ class ProbeAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     traces: dict[Annotated[str, NotPersonal("the name of a kind of row")], Count]
     receipt: ReceiptProof | None
+
+
+class ServiceHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The service answers, and so does its database."""
+
+    service: Annotated[str, NotPersonal("the name of a service")]
 
 
 class Resources:
@@ -109,6 +115,13 @@ class Service:
         if call.actor.kind == "user" and not allow_suspended:
             if account_states.state_of(self.store, call.account_id) != "active":
                 raise AccountSuspended()
+
+    @rpc_method(result=ServiceHealth, roles=SERVICES_ONLY | OPERATORS, scope="read")
+    def show_health(self, call: Call) -> ServiceHealth:
+        """Whether this service can do its work. Says nothing about any account."""
+        with self.store.work(new_id()) as work:
+            work.fetch_one("SELECT 1")
+        return ServiceHealth(service=self.name)
 
     @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:
