@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
+EDGES = ("gateway",)
+"""What speaks with the world outside: processes with a key of their own, without database, log and relay."""
 ROLES = ("owner", "service", "relay", "eraser", "auditor")
 
 
