@@ -11,8 +11,8 @@ import unicodedata
 
 _WORDS = """
 password passwort passwd pass secret login logon welcome admin administrator root user guest master letmein access system
-server default changeme change test testing tester temp temporary hello helloworld iloveyou loveyou lovely love sunshine princess
-dragon monkey football baseball basketball soccer hockey tennis golf superman batman spiderman pokemon starwars matrix
+server default changeme change test testing tester temp temporary hello helloworld iloveyou loveyou lovely love sunshine
+princess dragon monkey football baseball basketball soccer hockey tennis golf superman batman spiderman pokemon starwars matrix
 shadow flower cheese chocolate cookie coffee orange banana apple cherry pepper ginger summer winter spring autumn monday
 tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november
 december michael jennifer jessica jordan daniel thomas andrew joshua matthew charlie robert william david george hunter
@@ -25,8 +25,8 @@ silver golden diamond purple yellow black white green blue red
 """.split()
 _ENDINGS = (
     "", "!", "!!", "?", ".", "*", "0", "1", "2", "7", "9", "00", "01", "11", "12", "21", "22", "69", "77", "88", "99", "007",
-    "111", "123", "321", "666", "777", "911", "1234", "4321", "12345", "123456", "1234567", "12345678", "123456789", "1234567890",
-    "1!", "12!", "123!", "1234!", "@123", "@1234", "#1", "#123", "$1", "!1", "!123", "!@#",
+    "111", "123", "321", "666", "777", "911", "1234", "4321", "12345", "123456", "1234567", "12345678", "123456789",
+    "1234567890", "1!", "12!", "123!", "1234!", "@123", "@1234", "#1", "#123", "$1", "!1", "!123", "!@#",
     *(str(year) for year in range(1950, 2036)), *(f"{year}!" for year in range(2015, 2036)),
 )  # fmt: skip
 _ROWS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn")

@@ -7,9 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
-from services.identity.commands import AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
+from services.identity.access_commands import SetFirstPassword
+from services.identity.commands import AddFirstOwner, AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
+from services.identity.credentials import end_all_access, lock_access
 from services.identity.events import UserAdded
+from services.identity.password import check_new
+from services.identity.password_handlers import set_first_password
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
+from services.identity.routing import add_login_route, remove_login_routes
 from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
 from shared import account_states, clock
 from shared.errors import AccountSuspended, Conflict, InvalidArgument, NotFound
@@ -17,7 +22,7 @@ from shared.idempotency import done_before, once
 from shared.ids import new_id
 from shared.references import normalise_address
 from shared.tokens import Actor, TokenIssuer
-from shared.work import Store, Work
+from shared.work import SYSTEM_ACTOR, Store, Work
 
 _MAIL_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+")
 
@@ -68,6 +73,22 @@ def add_user(
     return show_user(store, account_id, ShowUser(user=user_id))
 
 
+def add_first_owner(
+    store: Store, account_id: str, idempotency_key: str | None, command: AddFirstOwner, person_of: PersonOf
+) -> UserView:
+    """The first owner, with a password. Sent again under its key it completes what a first try left half done."""
+    login = _login(command.login)
+    check_new(command.password, login, has_second_factor=False)
+    operator = Caller(SYSTEM_ACTOR, is_operator=True)
+    adding = AddUser(role="owner", name=command.name, login=command.login)
+    owner = add_user(store, account_id, operator, idempotency_key, adding, person_of)
+    try:
+        set_first_password(store, account_id, SetFirstPassword(user=owner.user_id, password=command.password))
+    except Conflict:
+        pass  # it was set by the first try, or the owner has changed it since
+    return owner
+
+
 def _check_may_add(work: Work, caller: Caller, command: AddUser) -> None:
     if caller.is_operator:
         check_operator_adds(command.role, len(owners(work)))
@@ -89,6 +110,7 @@ def _append_user(work: Work, person_id: str, command: AddUser, login: str) -> st
         "INSERT INTO login_token (account_id, token, user_id) VALUES (%s, %s, %s)",
         (work.account_id, login_token(work, login), user_id),
     )
+    add_login_route(work, login, user_id)
     return user_id
 
 
@@ -107,6 +129,9 @@ def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUs
         if user is not None and events:
             work.append(stream_of(user_id), user.version, events)
             work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
+            remove_login_routes(work, [user_id])
+            lock_access(work, user_id)
+            end_all_access(work, user_id)
         return user_id
 
     user_id = store.run(account_id, decide, actor=caller.actor_id)

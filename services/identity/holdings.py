@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.identity.credentials import count_of_persons, remove_of_persons
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
+from services.identity.routing import login_route_token, remove_login_routes, routes_of_login
 from shared.erasing import Retained
 from shared.references import normalise_address
 from shared.work import Store, Work
@@ -24,7 +26,7 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users, and the index of their logins."""
+    """Profiles of users with their credentials, and the index and the routes of their logins."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -33,7 +35,7 @@ class IdentityHoldings:
             f" WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS}))",
             (*values, work.account_id, *values),
         )
-        return dict(zip(("user profiles", "logins"), rows[0], strict=True))
+        return dict(zip(("user profiles", "logins"), rows[0], strict=True)) | count_of_persons(work, persons)
 
     def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
@@ -63,14 +65,16 @@ class IdentityHoldings:
         rows go first: they are found by the others."""
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
-        (left,) = work.fetch(f"SELECT count(*) FROM app_user WHERE {_THEIRS}", values)[0]
+        users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
+        credentials = remove_of_persons(work, cut)
+        remove_login_routes(work, users)
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return int(left)
+        return len(users) + credentials
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
@@ -86,7 +90,21 @@ class IdentityHoldings:
         )[0]
         if found:
             traces["logins found by blind index"] = found
+        routed = sum(self._leads_to(work, address, persons) for address in addresses)
+        if routed:
+            traces["routes of logins"] = routed
         return traces
+
+    def _leads_to(self, work: Work, address: str, persons: Sequence[str]) -> int:
+        """How many routes lead from a login to these persons, or to nobody."""
+        routes = routes_of_login(work, login_route_token(work.store.settings, address))
+        users = [route.user_id for route in routes if route.account_id == work.account_id]
+        others = work.fetch(
+            "SELECT count(*) FROM app_user WHERE account_id = %s AND user_id = ANY (%s::uuid[])"
+            " AND NOT person_id = ANY (%s::uuid[])",
+            (work.account_id, users, list(persons)),
+        )
+        return len(users) - int(others[0][0])
 
 
 HOLDINGS = IdentityHoldings()

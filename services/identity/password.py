@@ -1,5 +1,5 @@
-"""The password: what a new one has to be, and its hash. No rows, no keys; hashing takes a tenth of a second and 64 MiB, so callers
-do it through `hashing` only, which bounds how many are made at once.
+"""The password: what a new one has to be, and its hash. No rows, no keys; hashing takes a tenth of a second and 64 MiB, so
+callers do it through `hashing` only, which bounds how many are made at once.
 
 Rules and parameters are security.md's (NIST SP 800-63B-4 §3.1.1, RFC 9106 §4).
 """
@@ -27,11 +27,13 @@ hashing = HeavyWork(at_once=2, waiting=5, patience_seconds=5)
 _hasher = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4, hash_len=32, salt_len=16, type=Type.ID)
 
 NOBODYS_HASH: Final = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5J3Mgc2FsdC4uLg$FPqQnqeSJBBIxbZlW3zJX5TH3n3FVPDhR2JRVDBV7ks"
-"""Is verified against where there is no user, so that the answer takes as long. Of the same cost; no password is known to it."""
+"""Is verified against where there is no user, so that the answer takes as long. Of the same cost; no password is known to
+it."""
 
 
 def check_new(password: str, login: str, *, has_second_factor: bool, field: str = "password") -> None:
-    """Whether this may become somebody's password. No rule about its letters, and nothing is cut off. Raises `InvalidArgument`."""
+    """Whether this may become somebody's password. No rule about its letters, and nothing is cut off. Raises
+    `InvalidArgument`."""
     plain = normalised(password)
     shortest = LENGTH_WITH_SECOND_FACTOR if has_second_factor else LENGTH_ALONE
     if len(plain) < shortest:

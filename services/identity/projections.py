@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.identity.events import UserAdded, UserRemoved
+from services.identity.events import SecondFactorRequirementSet, UserAdded, UserRemoved
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
 from shared.work import Statement
@@ -27,6 +27,12 @@ def project(recorded: Recorded) -> Iterator[Statement]:
         case UserRemoved():
             yield Statement(
                 "UPDATE app_user SET state = 'removed' WHERE account_id = %s AND user_id = %s", (account, event.user_id)
+            )
+        case SecondFactorRequirementSet():
+            yield Statement(
+                "INSERT INTO access_policy (account_id, second_factor_by) VALUES (%s, %s)"
+                " ON CONFLICT (account_id) DO UPDATE SET second_factor_by = EXCLUDED.second_factor_by",
+                (account, event.required_from),
             )
         case ErasureReceipted():
             gone = [person for person in event.person_ids if person not in event.kept]

@@ -1,13 +1,54 @@
-"""The identity service: who works for the account, and their tokens. RPC methods and reactions, nothing else; the work is in
-`handlers.py`."""
+"""The identity service: who works for the account, and who is let in. RPC methods and reactions, nothing else; the work is in
+`handlers.py` and the `…_handlers.py` of each kind of credential."""
 
 from __future__ import annotations
 
 import msgspec
 
-from services.identity import handlers, queries
+from services.identity import (
+    api_token_handlers,
+    handlers,
+    login_handlers,
+    password_handlers,
+    queries,
+    second_factor_handlers,
+    session_handlers,
+)
+from services.identity.access_commands import (
+    ApiTokenList,
+    Authenticate,
+    Authenticated,
+    BeginSecondFactor,
+    ChangePassword,
+    CompleteLogin,
+    ConfirmSecondFactor,
+    CreateApiToken,
+    CreatedApiToken,
+    DisableSecondFactor,
+    EndSession,
+    EndSessions,
+    ListApiTokens,
+    ListSessions,
+    LogIn,
+    LoginAnswer,
+    RecoveryCodes,
+    RenewRecoveryCodes,
+    RequireSecondFactor,
+    RevokeApiToken,
+    SecondFactorBegun,
+    SecondFactorOn,
+    SecondFactorPolicy,
+    SecondFactorView,
+    SessionList,
+    SessionsEndedAnswer,
+    SetFirstPassword,
+    ShowSecondFactor,
+)
+from services.identity.authentication import Authenticator
 from services.identity.commands import (
+    AddFirstOwner,
     AddUser,
+    Done,
     ListUsers,
     MintedToken,
     MintToken,
@@ -23,11 +64,13 @@ from services.identity.handlers import Caller
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from shared.erasing import Holdings
+from shared.errors import InvalidArgument
 from shared.ids import Id
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 from shared.tokens import USER_ISSUER, TokenIssuer
 
+OWNERS = frozenset({"owner"})
 MANAGERS = frozenset({"owner", "admin"})
 
 
@@ -44,6 +87,7 @@ class IdentityResources:
         self.store = resources.store
         self.client = resources.client
         self.issuer = TokenIssuer(USER_ISSUER, resources.settings.path("root-keys", USER_ISSUER, "token.key"))
+        self.authenticator = Authenticator(self.store, self.issuer)
 
 
 class IdentityService(Service):
@@ -60,7 +104,17 @@ class IdentityService(Service):
     def add_user(self, call: Call) -> UserView:
         """Add a user. An operator adds the first owner; owners and admins add the others, nobody more than they hold."""
         account = account_of(call)
+        return handlers.add_user(
+            self.store, account, _caller(call), call.idempotency_key, call.argument, self._person_of(account)
+        )
 
+    @rpc_method(argument=AddFirstOwner, result=UserView, roles=OPERATORS | SERVICES_ONLY, scope="manage")
+    def add_first_owner(self, call: Call) -> UserView:
+        """Add the first owner of an account, with a password."""
+        account = account_of(call)
+        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self._person_of(account))
+
+    def _person_of(self, account: str) -> handlers.PersonOf:
         def person_of(login: str, name: str) -> str:
             person: PersonOfUser = self.runtime.client.call(
                 "contacts", "add_user_person", {"address": login, "name": name}, account=account, repeatable=True,
@@ -68,7 +122,7 @@ class IdentityService(Service):
             )  # fmt: skip
             return person.id
 
-        return handlers.add_user(self.store, account, _caller(call), call.idempotency_key, call.argument, person_of)
+        return person_of
 
     @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
@@ -94,6 +148,106 @@ class IdentityService(Service):
     def mint_token(self, call: Call) -> MintedToken:
         """A token with which to act as a user. None while the account is suspended."""
         return handlers.mint_token(self.store, self.runtime.issuer, account_of(call), call.argument)
+
+    @rpc_method(argument=Authenticate, result=Authenticated, roles=SERVICES_ONLY, scope="read")
+    def authenticate(self, call: Call) -> Authenticated:
+        """Whose request is this? For the gateway, for each request; gives an actor token."""
+        authenticator: Authenticator = self.runtime.authenticator
+        return authenticator.authenticate(call.argument)
+
+    @rpc_method(argument=LogIn, result=LoginAnswer, roles=SERVICES_ONLY, scope="manage")
+    def log_in(self, call: Call) -> LoginAnswer:
+        """A session for login and password, and the code where the second factor is on."""
+        return login_handlers.log_in(self.store, call.argument)
+
+    @rpc_method(argument=CompleteLogin, result=LoginAnswer, roles=SERVICES_ONLY, scope="manage")
+    def complete_login(self, call: Call) -> LoginAnswer:
+        """The session for a challenge and a code."""
+        return login_handlers.complete_login(self.store, call.argument)
+
+    @rpc_method(argument=ChangePassword, result=Done, roles=USERS, scope="manage")
+    def change_password(self, call: Call) -> Done:
+        """Change one's own password. All sessions end."""
+        return password_handlers.change_password(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=SetFirstPassword, result=Done, roles=OPERATORS, scope="manage")
+    def set_first_password(self, call: Call) -> Done:
+        """Give a user who has no password the first one."""
+        return password_handlers.set_first_password(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ListSessions, result=SessionList, roles=USERS, scope="read")
+    def list_sessions(self, call: Call) -> SessionList:
+        """One's own sessions, or those of a user whom one manages."""
+        return session_handlers.list_sessions(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=EndSession, result=Done, roles=USERS, scope="manage")
+    def end_session(self, call: Call) -> Done:
+        """End a session: log out."""
+        return session_handlers.end_session(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=EndSessions, result=SessionsEndedAnswer, roles=USERS, scope="manage")
+    def end_sessions(self, call: Call) -> SessionsEndedAnswer:
+        """End all sessions of a user, except the one to keep."""
+        return session_handlers.end_all_sessions(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=CreateApiToken, result=CreatedApiToken, roles=USERS, scope="manage")
+    def create_api_token(self, call: Call) -> CreatedApiToken:
+        """Create a token for a program that acts as oneself."""
+        return api_token_handlers.create_api_token(
+            self.store, account_of(call), call.actor.id, call.actor.scope, call.argument
+        )
+
+    @rpc_method(argument=ListApiTokens, result=ApiTokenList, roles=USERS, scope="read")
+    def list_api_tokens(self, call: Call) -> ApiTokenList:
+        """One's own API tokens, or those of a user whom one manages."""
+        return api_token_handlers.list_api_tokens(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=RevokeApiToken, result=Done, roles=USERS, scope="manage")
+    def revoke_api_token(self, call: Call) -> Done:
+        """Revoke an API token. From the answer on it is good for nothing."""
+        return api_token_handlers.revoke_api_token(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=ShowSecondFactor, result=SecondFactorView, roles=USERS, scope="read")
+    def show_second_factor(self, call: Call) -> SecondFactorView:
+        """One's own second factor."""
+        return second_factor_handlers.show_second_factor(self.store, account_of(call), call.actor.id)
+
+    @rpc_method(argument=BeginSecondFactor, result=SecondFactorBegun, roles=USERS | SERVICES_ONLY, scope="manage")
+    def begin_second_factor(self, call: Call) -> SecondFactorBegun:
+        """A new seed for the authenticator app, as text and as a QR code."""
+        challenge = call.argument.challenge
+        if challenge is not None:
+            return second_factor_handlers.begin_in_login(self.store, challenge)
+        return second_factor_handlers.begin_second_factor(self.store, account_of(call), user_of(call))
+
+    @rpc_method(argument=ConfirmSecondFactor, result=SecondFactorOn, roles=USERS | SERVICES_ONLY, scope="manage")
+    def confirm_second_factor(self, call: Call) -> SecondFactorOn:
+        """Switch the second factor on with a code of the new seed."""
+        if call.argument.challenge is not None:
+            return second_factor_handlers.confirm_in_login(self.store, call.argument)
+        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), user_of(call), call.argument)
+
+    @rpc_method(argument=DisableSecondFactor, result=Done, roles=USERS, scope="manage")
+    def disable_second_factor(self, call: Call) -> Done:
+        """Switch the second factor off with a code."""
+        return second_factor_handlers.disable_second_factor(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=RenewRecoveryCodes, result=RecoveryCodes, roles=USERS, scope="manage")
+    def renew_recovery_codes(self, call: Call) -> RecoveryCodes:
+        """Ten new recovery codes for a code."""
+        return second_factor_handlers.renew_recovery_codes(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=RequireSecondFactor, result=SecondFactorPolicy, roles=OWNERS, scope="manage")
+    def require_second_factor(self, call: Call) -> SecondFactorPolicy:
+        """Require the second factor of everybody in the account, or leave it to each."""
+        return second_factor_handlers.require_second_factor(self.store, account_of(call), call.actor.id, call.argument)
+
+
+def user_of(call: Call) -> str:
+    """The user who calls; a service has none, and names a challenge."""
+    if call.actor.kind != "user":
+        raise InvalidArgument(field="challenge", rule="is required")
+    return call.actor.id
 
 
 def _caller(call: Call) -> Caller:

@@ -2,8 +2,8 @@
 
 The table marked `index` is not projected from the log: it is made from opened values, and rebuilt with the keys. Those marked
 `outside_log` hold credentials, which are no events: hashes of tokens, and what is sealed under the user's item key, bound to
-its row. Those marked `by_function` lead from a credential to its account, over all accounts; they hold digests, keyed tokens and
-ids, and are reached by the functions of their revision only.
+its row. Those marked `by_function` lead from a credential to its account, over all accounts; they hold digests, keyed tokens
+and ids, and are reached by the functions of their revision only.
 """
 
 from __future__ import annotations

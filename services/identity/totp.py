@@ -1,5 +1,5 @@
-"""The second factor: time-based codes (RFC 6238, as authenticator apps have them: SHA-1, six digits, 30 s) and recovery codes. Pure:
-which step a code is of is told here; that no step counts twice is the row's, in one atomic UPDATE.
+"""The second factor: time-based codes (RFC 6238, as authenticator apps have them: SHA-1, six digits, 30 s) and recovery codes.
+Pure: which step a code is of is told here; that no step counts twice is the row's, in one atomic UPDATE.
 """
 
 from __future__ import annotations

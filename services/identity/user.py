@@ -60,6 +60,12 @@ def check_user_adds(held: Role | None, role: Role) -> None:
         raise PermissionRefused("Nobody grants more than they hold.")
 
 
+def check_manages(held: Role | None, role: Role) -> None:
+    """Owners and admins manage who does not rank above them. Raises `PermissionRefused`."""
+    if held not in MANAGERS or RANK[role] > RANK[held]:
+        raise PermissionRefused()
+
+
 def removal(held: Role | None, user: User | None, owners: int, reason: RemovalReason) -> Sequence[Event]:
     """Removes a user; nothing where they are removed already. `owners` counts the account's active owners, this one included.
 
@@ -67,8 +73,7 @@ def removal(held: Role | None, user: User | None, owners: int, reason: RemovalRe
     """
     if user is None:
         raise NotFound()
-    if held not in MANAGERS or RANK[user.role] > RANK[held]:
-        raise PermissionRefused()
+    check_manages(held, user.role)
     if user.state == "removed":
         return []
     if user.role == "owner" and owners <= 1:

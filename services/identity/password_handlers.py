@@ -1,0 +1,266 @@
+"""Passwords at work: one is checked against a login, and one is set. Knows nothing of nameko.
+
+A password is hashed outside of every transaction, since that takes long. So whoever goes on from a checked password looks
+again, in the transaction that has an effect, whether it is still the one (`still_stands`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+from services.identity import password as passwords
+from services.identity.access_commands import ChangePassword, SetFirstPassword
+from services.identity.admission import Admission, look_up
+from services.identity.commands import Done
+from services.identity.credentials import append_for_user, end_sessions, lock_access, normal_source, open_for_row, seal_for_row
+from services.identity.events import LoginFailed, LoginFailure, PasswordChange, PasswordSet
+from services.identity.login_delay import FREE_FAILURES, FREE_FAILURES_OF_A_SOURCE, wait_seconds
+from services.identity.queries import find_user
+from services.identity.routing import LoginRoute, login_route_token, routes_of_login, source_token
+from shared.errors import Conflict, NotFound, PersonErased, TooManyTries, Unauthenticated
+from shared.ids import new_id
+from shared.work import SYSTEM_ACTOR, Store, Work
+
+NOT_GOOD = "The credentials are not valid. Where a login belongs to several accounts, the account has to be named."
+"""The one answer to everything that is wrong with a credential."""
+_ANY_LOGIN = 0
+"""In place of a login's token: failures of a source over all logins."""
+
+Recall = Callable[[LoginRoute, str], bool]
+"""(route, row of the password) → whether this password was found right a moment ago, so that it need not be hashed again."""
+
+
+class Attempt(NamedTuple):
+    """A try with a login from a source, as keyed tokens; what its failures are counted under."""
+
+    login: int
+    source: int
+
+    @classmethod
+    def of(cls, store: Store, login: str, source: str) -> Attempt:
+        return cls(login_route_token(store.settings, login), source_token(store.settings, source))
+
+
+class StoredPassword(NamedTuple):
+    """A user's password row, opened."""
+
+    row_id: str
+    hash: str
+    stands_alone: bool
+    failures: int
+
+
+class Verified(NamedTuple):
+    """The password was this user's a moment ago."""
+
+    route: LoginRoute
+    row_id: str
+    attempt: Attempt
+    was_recalled: bool
+
+
+def verify_login(
+    store: Store, login: str, password: str, account_id: str | None, source: str, recall: Recall = lambda *_: False
+) -> Verified:
+    """Whose login and password these are. `source` is in its normal form.
+
+    Raises `Unauthenticated` in the same words, and after the same time, for an unknown login and for a wrong password;
+    `TooManyTries` while failures delay the next one; `Busy`.
+    """
+    attempt = Attempt.of(store, login, source)
+    with store.work(SYSTEM_ACTOR) as work:
+        check_delay(work, attempt)
+        routes = [one for one in routes_of_login(work, attempt.login) if account_id in (None, one.account_id)]
+    route = routes[0] if len(routes) == 1 else None
+    stored = None if route is None else _stored_for(store, route, login)
+    if route is None or stored is None:
+        passwords.matches(passwords.NOBODYS_HASH, password)
+        with store.work(SYSTEM_ACTOR) as work:
+            count_failure(work, attempt)
+        raise Unauthenticated(NOT_GOOD)
+    recalled = recall(route, stored.row_id)
+    is_right = recalled or passwords.matches(stored.hash, password)
+    if not is_right or stored.failures >= passwords.FAILURES_AT_MOST:
+        fail(store, route, attempt, source, "locked" if is_right else "password")
+    if not recalled and passwords.is_outdated(stored.hash):
+        stored = stored._replace(row_id=_hash_again(store, route, stored, password))
+    return Verified(route, stored.row_id, attempt, recalled)
+
+
+def _stored_for(store: Store, route: LoginRoute, login: str) -> StoredPassword | None:
+    """The password of a user who works for the account now. A token can collide, so the login is looked at once more."""
+    with store.work(route.account_id) as work:
+        try:
+            if find_user(work, login).user_id != route.user_id or look_up(work, route.user_id) is None:
+                return None
+        except NotFound:
+            return None
+        return stored_password(work, route.user_id)
+
+
+def stored_password(work: Work, user_id: str) -> StoredPassword | None:
+    """A user's password; None where there is none, or its key is cut."""
+    row = work.fetch_one(
+        "SELECT row_id, hash, stands_alone, failures FROM password WHERE account_id = %s AND user_id = %s",
+        (work.account_id, user_id),
+    )
+    if row is None:
+        return None
+    plain = open_for_row(work, user_id, row[0], "hash", row[1])
+    return None if plain is None else StoredPassword(row[0], plain.decode(), row[2], row[3])
+
+
+def still_stands(work: Work, verified: Verified) -> bool:
+    """Whether the password that was checked is the user's still, and its user not locked out meanwhile; then its failures are
+    forgotten. Under `lock_access`."""
+    row = work.fetch_one(
+        "SELECT row_id, failures FROM password WHERE account_id = %s AND user_id = %s",
+        (work.account_id, verified.route.user_id),
+    )
+    if row is None or row[0] != verified.row_id or row[1] >= passwords.FAILURES_AT_MOST:
+        return False
+    if row[1]:
+        work.later(
+            "UPDATE password SET failures = 0 WHERE account_id = %s AND user_id = %s", (work.account_id, verified.route.user_id)
+        )
+    return True
+
+
+def check_delay(work: Work, attempt: Attempt) -> None:
+    """Raises `TooManyTries` while failures of the login from this source, or of any from it, delay the next try."""
+    waits = [0]
+    for login, free in ((attempt.login, FREE_FAILURES), (_ANY_LOGIN, FREE_FAILURES_OF_A_SOURCE)):
+        row = work.fetch_one("SELECT failures, failed_at FROM lethe.login_failures(%s, %s)", (login, attempt.source))
+        if row is not None:
+            waits.append(wait_seconds(row[0], row[1], work.now, free))
+    if max(waits):
+        raise TooManyTries(retry_after_seconds=max(waits))
+
+
+def count_failure(work: Work, attempt: Attempt) -> None:
+    """One failure more of the login from this source, known or not, and of the source."""
+    for login in (attempt.login, _ANY_LOGIN):
+        work.later("SELECT lethe.note_login_failure(%s, %s, %s)", (login, attempt.source, work.now))
+
+
+def forget_failures(work: Work, attempt: Attempt) -> None:
+    """The login from this source is complete: what failed before delays nothing any more."""
+    work.later("SELECT lethe.forget_login_failures(%s, %s)", attempt)
+
+
+def fail(store: Store, route: LoginRoute, attempt: Attempt, source: str, reason: LoginFailure) -> NoReturn:
+    """Counts a failure of a known user and tells it. Always raises `Unauthenticated`."""
+
+    def decide(work: Work) -> None:
+        lock_access(work, route.user_id)
+        note_failure(work, route.user_id, attempt, source, reason)
+
+    try:
+        store.run(route.account_id, decide, actor=SYSTEM_ACTOR)
+    except PersonErased:
+        pass  # nobody is left to be told
+    raise Unauthenticated(NOT_GOOD)
+
+
+def note_failure(work: Work, user_id: str, attempt: Attempt, source: str, reason: LoginFailure) -> None:
+    """The same in a transaction under way, which has to be committed."""
+    count_failure(work, attempt)
+    admission = look_up(work, user_id)
+    if admission is None:
+        return
+    if reason == "password":
+        work.later(
+            "UPDATE password SET failures = failures + 1 WHERE account_id = %s AND user_id = %s", (work.account_id, user_id)
+        )
+    failed = LoginFailed(user_id=user_id, person_id=admission.person_id, reason=reason, source=source)
+    append_for_user(work, user_id, [failed])
+
+
+def set_password(
+    work: Work, admission: Admission, hashed: str, stands_alone: bool, how: PasswordChange
+) -> str:
+    """Gives a user another password and ends their sessions; gives the row's new id. Under `lock_access`."""
+    row_id = _write(work, admission, hashed, stands_alone)
+    ended = end_sessions(work, admission.user_id, "password changed")
+    append_for_user(work, admission.user_id, [PasswordSet(user_id=admission.user_id, how=how), *ended])
+    return row_id
+
+
+def _write(work: Work, admission: Admission, hashed: str, stands_alone: bool) -> str:
+    row_id = new_id()
+    sealed = seal_for_row(work, admission.user_id, admission.person_id, row_id, "hash", hashed.encode())
+    work.later(
+        "INSERT INTO password (account_id, user_id, person_id, row_id, hash, stands_alone, failures, changed_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, 0, %s) ON CONFLICT (account_id, user_id) DO UPDATE SET row_id = EXCLUDED.row_id,"
+        " hash = EXCLUDED.hash, stands_alone = EXCLUDED.stands_alone, failures = 0, changed_at = EXCLUDED.changed_at",
+        (work.account_id, admission.user_id, admission.person_id, row_id, sealed, stands_alone, work.now),
+    )
+    return row_id
+
+
+def _hash_again(store: Store, route: LoginRoute, stored: StoredPassword, password: str) -> str:
+    """Today's parameters are higher than those of the hash. No new password, so nothing ends; gives the row's new id."""
+    hashed = passwords.hashed(password)
+
+    def decide(work: Work) -> str:
+        lock_access(work, route.user_id)
+        admission, now = look_up(work, route.user_id), stored_password(work, route.user_id)
+        if admission is None or now is None or now.row_id != stored.row_id:
+            raise Unauthenticated(NOT_GOOD)
+        return _write(work, admission, hashed, stored.stands_alone)
+
+    return store.run(route.account_id, decide)
+
+
+def change_password(store: Store, account_id: str, user_id: str, command: ChangePassword) -> Done:
+    """One's own password, with the old one. Raises `Unauthenticated` where that is wrong, which counts as a failed login,
+    `InvalidArgument` for a new one that may not be."""
+    source = normal_source(command.source)
+    with store.work(account_id) as work:
+        view, admission, stored = find_user(work, user_id), look_up(work, user_id), stored_password(work, user_id)
+        login = str(view.login)
+        attempt = Attempt.of(store, login, source)
+        check_delay(work, attempt)
+    if admission is None or stored is None:
+        raise NotFound()
+    if not passwords.matches(stored.hash, command.old_password) or stored.failures >= passwords.FAILURES_AT_MOST:
+        fail(store, LoginRoute(account_id, user_id), attempt, source, "password")
+    passwords.check_new(
+        command.new_password, login, has_second_factor=admission.has_second_factor, field="new_password"
+    )
+    hashed = passwords.hashed(command.new_password)
+
+    def decide(work: Work) -> None:
+        lock_access(work, user_id)
+        current = look_up(work, user_id)
+        alone = passwords.stands_alone(command.new_password)
+        if current is None or not still_stands(work, Verified(LoginRoute(account_id, user_id), stored.row_id, attempt, False)):
+            raise Unauthenticated(NOT_GOOD)
+        if not (alone or current.has_second_factor):
+            raise Conflict("The second factor was switched off at this moment.")
+        forget_failures(work, attempt)
+        set_password(work, current, hashed, alone, "own")
+
+    store.run(account_id, decide, actor=user_id)
+    return Done()
+
+
+def set_first_password(store: Store, account_id: str, command: SetFirstPassword) -> Done:
+    """For a user who has none. Raises `Conflict` for who has one: nobody but the user changes it."""
+    with store.work(account_id) as work:
+        view = find_user(work, command.user)
+    passwords.check_new(command.password, str(view.login), has_second_factor=False)
+    hashed = passwords.hashed(command.password)
+
+    def decide(work: Work) -> None:
+        lock_access(work, view.user_id)
+        admission = look_up(work, view.user_id)
+        if admission is None:
+            raise NotFound()
+        if stored_password(work, view.user_id) is not None:
+            raise Conflict("This user has a password already.", field="user")
+        set_password(work, admission, hashed, True, "first")
+
+    store.run(account_id, decide)
+    return Done()

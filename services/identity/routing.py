@@ -1,0 +1,77 @@
+"""What leads from a credential to its account, over all accounts of the cell: digests of random tokens, and keyed tokens of
+logins.
+
+The key lies outside of every database and backup, as lifecycle's does. The tables are reached by functions only, which answer
+for one digest or token at a time and change rows of the own account only (migration `0003_access.py`). Nothing can be read
+here, and nothing is decided: whether a credential is good, its account's own rows say.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.blind_index import BlindIndex
+from shared.references import normalise_address
+from shared.sealing import derive
+from shared.settings import Settings
+from shared.work import SYSTEM_ACTOR, Store, Work
+
+
+class LoginRoute(NamedTuple):
+    """Where a login leads."""
+
+    account_id: str
+    user_id: str
+
+
+def login_route_token(settings: Settings, login: str) -> int:
+    """The keyed token of a login, the same in all accounts."""
+    return _index(settings.path("root-keys", "cell", "routing.key")).token("login", normalise_address(login))
+
+
+def source_token(settings: Settings, source: str) -> int:
+    """The keyed token of a source address. The caller has it in its normal form."""
+    return _index(settings.path("root-keys", "cell", "routing.key")).token("source", source)
+
+
+@functools.lru_cache(maxsize=8)
+def _index(key_path: Path) -> BlindIndex:
+    return BlindIndex(derive(key_path.read_bytes(), "login routes"))
+
+
+def account_of_credential(store: Store, digest: bytes) -> str | None:
+    """The account of a session, an API token, or a challenge."""
+    with store.work(SYSTEM_ACTOR) as work:
+        row = work.fetch_one("SELECT lethe.route_credential(%s)", (digest,))
+    return None if row is None else row[0]
+
+
+def routes_of_login(work: Work, token: int) -> list[LoginRoute]:
+    """The users of a login, in all accounts. The one look over accounts that begins with something that people choose."""
+    return [LoginRoute(*row) for row in work.fetch("SELECT account_id, user_id FROM lethe.route_login(%s)", (token,))]
+
+
+def add_credential_route(work: Work, digest: bytes) -> None:
+    """Lets a credential be found. Together with the credential's own row."""
+    work.later("SELECT lethe.add_credential_route(%s)", (digest,))
+
+
+def remove_credential_routes(work: Work, digests: Iterable[bytes]) -> None:
+    """The credentials are found no more."""
+    gone = [bytes(digest) for digest in digests]
+    if gone:
+        work.later("SELECT lethe.remove_credential_routes(%s::bytea[])", (gone,))
+
+
+def add_login_route(work: Work, login: str, user_id: str) -> None:
+    """Lets a login be found from outside of the account."""
+    work.later("SELECT lethe.add_login_route(%s, %s)", (login_route_token(work.store.settings, login), user_id))
+
+
+def remove_login_routes(work: Work, user_ids: Sequence[str]) -> None:
+    """The logins of these users are found no more, and the delays that their failures left are gone."""
+    if user_ids:
+        work.later("SELECT lethe.remove_login_routes(%s::uuid[])", (list(user_ids),))
