@@ -6,13 +6,13 @@ schemas are msgspec's, so that what is described and what is accepted are one th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from services.gateway.bodies import JSON
 from services.gateway.problems import MEDIA_TYPE, STATUSES, Problem, problem_of
@@ -36,6 +36,7 @@ _HEADERS_OF: Final[Mapping[int, Mapping[str, str]]] = {
     429: {"Retry-After": "The seconds to wait."},
     503: {"Retry-After": "The seconds to wait."},
 }
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 _EXAMPLE: Final = problem_of(InvalidArgument(field="limit", rule="is int <= 500"), "5f0c7a8e-3a52-4b0e-9a43-5b8f0a3f8a11")
 _DESCRIPTION: Final = """The desk by HTTPS. Every request names its caller: `Authorization: Bearer` with a session or an API
 token, or HTTP Basic with a login and a password or an API token. Errors are problem details (RFC 9457) with a stable `code`.
@@ -72,10 +73,11 @@ def operation(
     return {"status_code": status, "response_class": Response, "responses": responses, "openapi_extra": extra}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def describe(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     """The whole document."""
-    found = get_openapi(title="Lethe", version="1", description=_DESCRIPTION, routes=app.routes, openapi_version="3.1.0")
+    found = get_openapi(title="Lethe", version="1", description=_DESCRIPTION, routes=routes, openapi_version="3.1.0")
     schemas: dict[str, Any] = {}
+    _hoisted(msgspec.json.schema(Problem), schemas)
     document: dict[str, Any] = _hoisted(found, schemas)
     document.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
     document["components"]["securitySchemes"] = {
@@ -94,7 +96,7 @@ def _refusals(codes: frozenset[str]) -> dict[int, dict[str, Any]]:
     return {
         status: {
             "description": f"{STATUSES[those[0]][1]}: {', '.join(f'`{code}`' for code in those)}.",
-            "content": {MEDIA_TYPE: {"schema": _schema(Problem)} | _problem_example(status)},
+            "content": {MEDIA_TYPE: {"schema": _PROBLEM} | _problem_example(status)},
         }
         | ({"headers": _described(_HEADERS_OF[status])} if status in _HEADERS_OF else {})
         for status, those in sorted(by_status.items())

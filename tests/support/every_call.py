@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared.ids import new_id
+from shared.settings import SERVICES
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row
 
@@ -133,6 +134,7 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
 
     return {
         "preview_subject": How(query, lambda _, answer: answer["counts"] == {}, caller),
+        "show_health": How(lambda _: None, lambda _, answer: answer["service"] in SERVICES, "operator", "the cell"),
         "probe_subject": How(query, lambda _, answer: answer["receipt"] is not None and not answer["traces"], caller),
     }
 
