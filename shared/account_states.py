@@ -1,28 +1,51 @@
 """What each service remembers of an account's state, so that *suspended* closes every service at once (mission L3).
 
-Lifecycle's events say it; the state with the higher version wins, so that their order does not matter. An account that a
-service has not heard of is active: its token could not have been minted otherwise.
+Lifecycle says it: by a call to each service right after its commit, and by its event, which reaches also who was away. The
+state with the higher version wins, so that neither their order nor their number matters. An account that a service has not
+heard of is active: its token could not have been minted otherwise.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import msgspec
+
 from shared.work import Store, Work
 
-
-def state_of(store: Store, account_id: str) -> str:
-    """`active` or `suspended`."""
-    with store.work(account_id) as work:
-        row = work.fetch_one("SELECT state FROM lethe.account_state WHERE account_id = %s", (account_id,))
-    return str(row[0]) if row else "active"
+AccountState = Literal["active", "suspended"]
 
 
-def set_state(store: Store, account_id: str, state: str, version: int) -> None:
-    """Keeps a state unless a newer one is known."""
+class KeepAccountState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account's state with the version of its stream that brought it. An older one than is known changes nothing."""
+
+    state: AccountState
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class KeptAccountState(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest state that the service knows now."""
+
+    state: AccountState
+    version: int
+
+
+def state_of(store: Store, account_id: str) -> AccountState:
+    """The state as it is known here. One round trip."""
+    rows = store.look(account_id, "SELECT state FROM lethe.account_state WHERE account_id = %s", (account_id,))
+    return rows[0][0] if rows else "active"
+
+
+def set_state(store: Store, account_id: str, state: AccountState, version: int) -> KeptAccountState:
+    """Keeps a state unless a newer one is known, and gives the newest."""
     with store.work(account_id) as work:
         keep_state(work, state, version)
+        work.flush()
+        ((newest, of),) = work.fetch("SELECT state, version FROM lethe.account_state WHERE account_id = %s", (account_id,))
+    return KeptAccountState(state=newest, version=of)
 
 
-def keep_state(work: Work, state: str, version: int) -> None:
+def keep_state(work: Work, state: AccountState, version: int) -> None:
     """The same as a part of a transaction."""
     work.later(
         "INSERT INTO lethe.account_state AS known (account_id, state, version) VALUES (%s, %s, %s)"

@@ -111,6 +111,11 @@ class Transaction:
         self._execute([Statement(sql, tuple(values))])
         return list(self._cursor.fetchall())
 
+    def fetch_alone(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows of a query that is the whole transaction: one message. Nothing may have been sent before it."""
+        self._execute([Statement(sql, tuple(values))], alone=True)
+        return list(self._cursor.fetchall())
+
     def send(self, statements: Sequence[Statement | Call]) -> None:
         """Sends statements as one batch, in order, and waits for it. What they return is not looked at."""
         if statements:

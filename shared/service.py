@@ -1,7 +1,8 @@
 """What each `service.py` has in common: its store and client as a dependency, admission, and its part in every erasure.
 
 A service class derives from `Service`, names its `Runtime`, and declares its own RPC methods and reactions. Nothing here
-decides anything: it hands over to `erasing.py`, `account_states.py` and the service's own handlers.
+decides anything: it hands over to `erasing.py`, `admission.py`, `account_states.py`, `actor_cutoffs.py` and the service's own
+handlers.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from nameko.extensions import DependencyProvider
 
-from shared import account_states
+from shared import account_states, actor_cutoffs
+from shared.account_states import KeepAccountState, KeptAccountState
+from shared.admission import admit_user
 from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
-from shared.errors import AccountSuspended, InvalidArgument
+from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
 from shared.ids import Id, new_id
 from shared.personal import InTransit, NotPersonal
@@ -107,14 +110,14 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users of a suspended account (mission L3). Operators and services go on: erasures must finish."""
+        """Refuses users of a suspended account (mission L3), and tokens from before their user's rights changed. Operators and
+        services go on: erasures must finish."""
         if call.account_id is None:
             return
         if not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind == "user" and not allow_suspended:
-            if account_states.state_of(self.store, call.account_id) != "active":
-                raise AccountSuspended()
+        if call.actor.kind == "user":
+            admit_user(self.store, call.account_id, call.actor, allow_suspended)
 
     @rpc_method(result=ServiceHealth, roles=SERVICES_ONLY | OPERATORS, scope="read")
     def show_health(self, call: Call) -> ServiceHealth:
@@ -138,6 +141,14 @@ class Service:
             traces = probe(self.holdings, work, query.request_id, query.person_ids, query.addresses)
             return ProbeAnswer(traces=traces, receipt=receipt_proof(self.store, work, query.request_id))
 
+    @rpc_method(argument=KeepAccountState, result=KeptAccountState, roles=SERVICES_ONLY, scope="write")
+    def keep_account_state(self, call: Call) -> KeptAccountState:
+        """Close the account to its users, or open it, from this answer on. Lifecycle alone says so."""
+        if call.actor.id != "lifecycle":
+            raise PermissionRefused()
+        told: KeepAccountState = call.argument
+        return account_states.set_state(self.store, account_of(call), told.state, told.version)
+
     @reaction("erasure.SubjectErased")
     def on_subject_erased(self, envelope: Envelope) -> None:
         """Erases the persons of a request here, and gives the receipt."""
@@ -152,6 +163,11 @@ class Service:
     def on_account_resumed(self, envelope: Envelope) -> None:
         """Opens the account to its users again."""
         account_states.set_state(self.store, envelope.account, "active", envelope.version)
+
+    @reaction("identity.ActorCutOff")
+    def on_actor_cut_off(self, envelope: Envelope) -> None:
+        """Refuses a user's tokens from before their rights changed."""
+        actor_cutoffs.take_cutoff(self.store, envelope)
 
 
 def account_of(call: Call) -> str:

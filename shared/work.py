@@ -106,6 +106,11 @@ class Store:
             return False
         return True
 
+    def look(self, account_id: str, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows of one query that is a transaction by itself, in one round trip: for what is looked at in every call."""
+        with self.database.transaction(account_id) as transaction:
+            return transaction.fetch_alone(sql, values)
+
     @contextmanager
     def work(self, account_id: str, *, actor: str = SYSTEM_ACTOR, causation: str | None = None) -> Iterator[Work]:
         """A unit of work that commits at the end of the block and rolls back on an exception."""

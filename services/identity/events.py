@@ -139,6 +139,13 @@ class SecondFactorRequirementSet(Event, frozen=True, kw_only=True):
     required_from: datetime | None
 
 
+class ActorCutOff(Event, frozen=True, kw_only=True):
+    """Tokens of this user from before this moment are good for nothing any more, in any service: their rights changed."""
+
+    user_id: StoredId
+    not_before: datetime
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -163,6 +170,7 @@ TYPES = EventTypes(
         "RecoveryCodeUsed": RecoveryCodeUsed,
         "RecoveryCodesRenewed": RecoveryCodesRenewed,
         "SecondFactorRequirementSet": SecondFactorRequirementSet,
+        "ActorCutOff": ActorCutOff,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

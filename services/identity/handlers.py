@@ -14,6 +14,7 @@ from services.identity.events import UserAdded
 from services.identity.password import check_new
 from services.identity.password_handlers import set_first_password
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
+from services.identity.rights import cut_off, hold_rights
 from services.identity.routing import add_login_route, remove_login_routes
 from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
 from shared import account_states, clock
@@ -115,7 +116,7 @@ def _append_user(work: Work, person_id: str, command: AddUser, login: str) -> st
 
 
 def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUser) -> UserView:
-    """Takes a user's rights away; their login is free again. Twice is once.
+    """Takes a user's rights away, with all their tokens; their login is free again. Twice is once.
 
     Raises `NotFound`, `PermissionRefused`, `Refused` for a last owner (mission E5, under parallel tries as well).
     """
@@ -127,10 +128,10 @@ def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUs
         held = role_held(work, caller.actor_id)
         events = removal(held, user, len(owners(work)), command.reason)
         if user is not None and events:
-            work.append(stream_of(user_id), user.version, events)
+            lock_access(work, user_id)
+            work.append(stream_of(user_id), user.version, [*events, cut_off(work, user_id)])
             work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
             remove_login_routes(work, [user_id])
-            lock_access(work, user_id)
             end_all_access(work, user_id)
         return user_id
 
@@ -143,12 +144,14 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
     if account_states.state_of(store, account_id) != "active":
         raise AccountSuspended()
     with store.work(account_id) as work:
-        user = find_user(work, command.user)
-    if user.state != "active":
-        raise NotFound()
-    life = timedelta(minutes=command.minutes)
-    expires_at = clock.now() + life  # not after what stands in the token
-    token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
+        user_id = find_user(work, command.user).user_id
+        hold_rights(work, user_id)
+        user = find_user(work, user_id)
+        if user.state != "active":
+            raise NotFound()
+        life = timedelta(minutes=command.minutes)
+        expires_at = clock.now() + life  # not after what stands in the token
+        token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
 
 

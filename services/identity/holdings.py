@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from services.identity.credentials import count_of_persons, remove_of_persons
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
+from services.identity.rights import cut_off
 from services.identity.routing import login_route_token, remove_login_routes, routes_of_login
+from services.identity.user import stream_of
 from shared.erasing import Retained
 from shared.references import normalise_address
 from shared.work import Store, Work
@@ -26,7 +28,7 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users with their credentials, and the index and the routes of their logins."""
+    """Profiles of users with their credentials and their tokens in all services, and the index and routes of their logins."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -68,6 +70,8 @@ class IdentityHoldings:
         users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
         credentials = remove_of_persons(work, cut)
         remove_login_routes(work, users)
+        for user_id, version in work.versions_of([stream_of(user) for user in users]).items():
+            work.append(user_id, version, [cut_off(work, user_id.partition("/")[2])])
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from services.lifecycle.account import State, opening, resume, suspend
 from services.lifecycle.commands import AccountView, OpenAccount, SuspendAccount
 from services.lifecycle.events import AccountResumed, AccountSuspended
 from services.lifecycle.queries import show_account
 from services.lifecycle.routing import Routing
-from shared.errors import Conflict, NotFound
+from shared.account_states import KeepAccountState, keep_state
+from shared.errors import Conflict, Incomplete, NotFound
 from shared.idempotency import once
 from shared.ids import new_id
 from shared.work import Store, Work
+
+Tell = Callable[[KeepAccountState], Collection[str]]
+"""Tells every other service the account's state; gives the names of those that have not said that they keep it."""
 
 
 def open_account(store: Store, routing: Routing, actor: str, command: OpenAccount, idempotency_key: str | None) -> AccountView:
@@ -39,35 +43,42 @@ def open_account(store: Store, routing: Routing, actor: str, command: OpenAccoun
     return show_account(store, account_id)
 
 
-def suspend_account(store: Store, account_id: str, actor: str, command: SuspendAccount) -> AccountView:
-    """No login and no access to data, for anybody (mission L3). Done already is done."""
-    return _change(store, account_id, actor, lambda state: suspend(account_id, state, command.reason))
+def suspend_account(store: Store, account_id: str, actor: str, command: SuspendAccount, tell: Tell) -> AccountView:
+    """No login and no access to data, for anybody (mission L3), from the answer on. Done already is done, and told again.
+
+    Raises `Incomplete` where a service could not be told: it is suspended, and that service learns it from the event."""
+    return _change(store, account_id, actor, lambda state: suspend(account_id, state, command.reason), tell)
 
 
-def resume_account(store: Store, account_id: str, actor: str) -> AccountView:
-    """Opens the account again."""
-    return _change(store, account_id, actor, lambda state: resume(account_id, state))
+def resume_account(store: Store, account_id: str, actor: str, tell: Tell) -> AccountView:
+    """Opens the account again. Raises `Incomplete` as suspending does."""
+    return _change(store, account_id, actor, lambda state: resume(account_id, state), tell)
 
 
 def _change(
-    store: Store, account_id: str, actor: str, decide_event: Callable[[State], AccountSuspended | AccountResumed | None]
-) -> AccountView:
-    def decide(work: Work) -> None:
+    store: Store, account_id: str, actor: str, decide_event: Callable[[State], AccountSuspended | AccountResumed | None],
+    tell: Tell,
+) -> AccountView:  # fmt: skip
+    def decide(work: Work) -> KeepAccountState:
         row = work.fetch_one("SELECT state FROM account WHERE account_id = %s FOR UPDATE", (account_id,))
         if row is None:
             raise NotFound()
+        stream = f"account/{account_id}"
+        version = work.versions_of([stream])[stream]
         event = decide_event(row[0])
-        if event is not None:
-            stream = f"account/{account_id}"
-            version = work.versions_of([stream])[stream]
-            work.append(stream, version, [event])
-            # lifecycle itself is closed, or open, from this commit on
-            work.later(
-                "INSERT INTO lethe.account_state AS known (account_id, state, version) VALUES (%s, %s, %s)"
-                " ON CONFLICT (account_id) DO UPDATE SET state = EXCLUDED.state, version = EXCLUDED.version"
-                " WHERE known.version < EXCLUDED.version",
-                (account_id, "suspended" if isinstance(event, AccountSuspended) else "active", version + 1),
-            )
+        if event is None:
+            return KeepAccountState(state=row[0], version=version)
+        work.append(stream, version, [event])
+        state: State = "suspended" if isinstance(event, AccountSuspended) else "active"
+        keep_state(work, state, version + 1)  # lifecycle itself is closed, or open, from this commit on
+        return KeepAccountState(state=state, version=version + 1)
 
-    store.run(account_id, decide, actor=actor)
+    changed = store.run(account_id, decide, actor=actor)
+    untold = sorted(tell(changed))
+    if untold:
+        raise Incomplete(
+            f"The account is {changed.state}; these services could not be told yet: {', '.join(untold)}. They will learn it"
+            " when they are back; do it again to make sure.",
+            state=changed.state, services=untold,
+        )  # fmt: skip
     return show_account(store, account_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 from services.lifecycle import handlers, queries
 from services.lifecycle.commands import (
     AccountPage,
@@ -15,10 +17,16 @@ from services.lifecycle.events import TYPES
 from services.lifecycle.holdings import HOLDINGS
 from services.lifecycle.projections import project
 from services.lifecycle.routing import Routing
+from shared.account_states import KeepAccountState, KeptAccountState
 from shared.erasing import Holdings
-from shared.errors import AccountSuspended
+from shared.errors import AccountSuspended, LetheError
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.settings import SERVICES
+
+TELL_SECONDS = 5.0
+"""How long suspending waits for a service that does not say that it has closed the account."""
+ANSWER_SECONDS = 1.0
 
 
 class LifecycleResources:
@@ -66,9 +74,34 @@ class LifecycleService(Service):
     @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS, scope="manage")
     def suspend_account(self, call: Call) -> AccountView:
         """No login and no access to data, for anybody."""
-        return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument)
+        return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument, self._tell(call))
 
     @rpc_method(result=AccountView, roles=OPERATORS, scope="manage")
     def resume_account(self, call: Call) -> AccountView:
         """Opens the account again."""
-        return handlers.resume_account(self.store, account_of(call), actor_of(call))
+        return handlers.resume_account(self.store, account_of(call), actor_of(call), self._tell(call))
+
+    def _tell(self, call: Call) -> handlers.Tell:
+        """Calls all others at once, and leaves the time to answer the caller."""
+
+        def tell(state: KeepAccountState) -> list[str]:
+            seconds = min(TELL_SECONDS, call.remaining_seconds() - ANSWER_SECONDS)
+            futures = {
+                service: self.runtime.client.call_async(
+                    service, "keep_account_state", state, account=account_of(call), timeout_seconds=seconds, repeatable=True,
+                    result_type=KeptAccountState,
+                )
+                for service in SERVICES
+                if service != self.name and seconds > 0
+            }  # fmt: skip
+            told = {service for service, future in futures.items() if _keeps(future, state.version)}
+            return [service for service in SERVICES if service not in told | {self.name}]
+
+        return tell
+
+
+def _keeps(future: Future[KeptAccountState], version: int) -> bool:
+    try:
+        return future.result().version >= version
+    except LetheError:
+        return False

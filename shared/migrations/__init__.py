@@ -41,7 +41,12 @@ def roles_of(connection: Connection) -> dict[str, str]:
 
 def create_base(connection: Connection) -> None:
     """Runs `shared/schema.sql`: log, relay, inbox, keys, roles and row-level security."""
-    script = (Path(__file__).parents[1] / "schema.sql").read_text()
+    run_script(connection, "schema.sql")
+
+
+def run_script(connection: Connection, name: str) -> None:
+    """Runs a file of `shared/`, what every service's database has, with the names of the database's roles in it."""
+    script = (Path(__file__).parents[1] / name).read_text()
     for role, name in roles_of(connection).items():
         script = script.replace("{" + role + "}", f'"{name}"')
     cursor = connection.connection.cursor()

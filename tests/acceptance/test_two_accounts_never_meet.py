@@ -235,7 +235,9 @@ def counts(cursor: Any, tables: list[str]) -> list[int]:
 
 def token_for(desk: Desk, how: How) -> str:
     """The token of who may call a method, in an account."""
-    return {"user": desk.token, "operator": desk.callers.operator, "service": desk.callers.service("tickets")}[how.caller]
+    if how.caller in ("user", "operator"):
+        return desk.token if how.caller == "user" else desk.callers.operator
+    return desk.callers.service("tickets" if how.caller == "service" else how.caller)
 
 
 def outcome(call: Callable[[], Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,13 @@ from services.contacts.events import TYPES as CONTACTS_TYPES
 from services.contacts.handlers import add_user_person
 from services.contacts.projections import project as contacts_project
 from services.identity.commands import AddUser, ListUsers, MintToken, RemoveUser, ShowUser, UserView
-from services.identity.events import TYPES, Role
+from services.identity.events import TYPES, ActorCutOff, Role
 from services.identity.handlers import Caller, add_user, mint_token, remove_user
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from services.identity.queries import list_users, show_user
 from shared import account_states, clock
+from shared.admission import admit_user
 from shared.erasing import erase_subject, probe
 from shared.errors import (
     AccountSuspended,
@@ -32,13 +34,16 @@ from shared.errors import (
     PermissionRefused,
     PersonErased,
     Refused,
+    Unauthenticated,
 )
 from shared.events import Envelope
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.tokens import TokenIssuer, TokenVerifier
 from shared.work import SYSTEM_ACTOR, Store
-from tests.support.databases import fresh_home, server
+from tests.support.databases import fresh_home, server, superuser
+from tests.support.desk import await_it
+from tests.support.gate import Gate, Running
 
 OPERATOR = Caller(SYSTEM_ACTOR, is_operator=True)
 
@@ -259,6 +264,57 @@ def test_a_token_names_the_user(desk: Desk) -> None:
         assert (actor.kind, actor.id, actor.account_id, actor.role) == ("user", user.user_id, desk.account, user.role)
         assert actor.expires_at is not None
         assert timedelta(0) <= actor.expires_at - minted.expires_at < timedelta(seconds=5)
+
+
+def is_taken(desk: Desk, token: str) -> bool:
+    """Whether identity takes a user's token now."""
+    actor = TokenVerifier(desk.settings.path("verifiers")).verify(token, clock.now())
+    try:
+        admit_user(desk.store, desk.account, actor, allow_suspended=False)
+    except Unauthenticated:
+        return False
+    return True
+
+
+def test_a_removed_users_tokens_end_with_the_commit(desk: Desk) -> None:
+    """Of a user who is removed, and of one whose person is erased, every token from before is refused here at once, and the
+    event tells the others from when on; another user's goes on."""
+    owner = desk.owner()
+    agents = [desk.add(caller(owner), "agent", f"{name}@kettles.example") for name in ("aaron", "abe")]
+    tokens = [
+        mint_token(desk.store, desk.issuer, desk.account, MintToken(user=one.user_id, minutes=720)).token
+        for one in (owner, *agents)
+    ]
+    assert [True, True, True] == [is_taken(desk, token) for token in tokens]
+    desk.remove(caller(owner), agents[0].user_id)
+    assert [True, False, True] == [is_taken(desk, token) for token in tokens]
+    desk.erase(agents[1].person_id)
+    assert [True, False, False] == [is_taken(desk, token) for token in tokens]
+    with desk.store.work(desk.account) as work:
+        for one in agents:
+            told = [each.event for each in work.load(f"user/{one.user_id}") if isinstance(each.event, ActorCutOff)]
+            assert [one.user_id] == [each.user_id for each in told]
+            assert told[0].not_before <= clock.now()
+
+
+def test_a_token_minted_while_its_user_is_removed_is_refused(desk: Desk, turnstile: Gate) -> None:
+    """Who mints waits for a removal that is about to commit, and then finds no user: no token outlives its user because both
+    happened at once."""
+    owner = desk.owner()
+    agent = desk.add(caller(owner), "agent", "aaron@kettles.example")
+    removing = turnstile.hold(partial(desk.remove, caller(owner), agent.user_id))
+    minting = Running(partial(mint_token, desk.store, desk.issuer, desk.account, MintToken(user=agent.user_id))).start()
+    await_it(lambda: waits_for_a_lock(desk), 20)
+    removing.release()
+    with pytest.raises(NotFound):
+        minting.result()
+
+
+def waits_for_a_lock(desk: Desk) -> bool:
+    """Whether somebody stands before a lock in identity's database."""
+    with closing(superuser(desk.settings, "identity")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+        return bool(cursor.fetchone()[0])
 
 
 def test_no_token_while_the_account_is_suspended(desk: Desk) -> None:

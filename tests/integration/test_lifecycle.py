@@ -12,15 +12,16 @@ import pytest
 
 from services.lifecycle.commands import AccountView, FindAccount, ListAccounts, OpenAccount, SuspendAccount
 from services.lifecycle.events import TYPES
-from services.lifecycle.handlers import open_account, resume_account, suspend_account
+from services.lifecycle.handlers import Tell, open_account, resume_account, suspend_account
 from services.lifecycle.holdings import HOLDINGS
 from services.lifecycle.projections import project
 from services.lifecycle.queries import find_account, list_accounts, show_account
 from services.lifecycle.routing import Routing
 from services.lifecycle.service import LifecycleService
 from shared import account_states, clock
+from shared.account_states import KeepAccountState
 from shared.erasing import erase_subject, probe
-from shared.errors import AccountSuspended, Conflict, InvalidArgument, LetheError, NotFound
+from shared.errors import AccountSuspended, Conflict, Incomplete, InvalidArgument, LetheError, NotFound
 from shared.events import Envelope
 from shared.ids import new_id
 from shared.rpc import Call
@@ -47,11 +48,11 @@ class Cell:
     def find(self, name: str) -> AccountView:
         return find_account(self.store, self.routing, FindAccount(name=name))
 
-    def suspend(self, account_id: str) -> AccountView:
-        return suspend_account(self.store, account_id, SYSTEM_ACTOR, SuspendAccount(reason="billing-failed"))
+    def suspend(self, account_id: str, tell: Tell = lambda state: ()) -> AccountView:
+        return suspend_account(self.store, account_id, SYSTEM_ACTOR, SuspendAccount(reason="billing-failed"), tell)
 
-    def resume(self, account_id: str) -> AccountView:
-        return resume_account(self.store, account_id, SYSTEM_ACTOR)
+    def resume(self, account_id: str, tell: Tell = lambda state: ()) -> AccountView:
+        return resume_account(self.store, account_id, SYSTEM_ACTOR, tell)
 
     def events(self, account_id: str) -> list[str]:
         with self.store.work(account_id) as work:
@@ -163,6 +164,28 @@ def test_suspending_takes_effect_here_at_once(cell: Cell) -> None:
     assert cell.events(account_id) == [
         "lifecycle.AccountOpened", "lifecycle.AccountSuspended", "lifecycle.AccountResumed"
     ]  # fmt: skip
+
+
+def test_a_service_that_is_not_told_is_named(cell: Cell) -> None:
+    """Suspending is incomplete while a service has not said that it knows: the error names it, the account is suspended, and
+    the same again, once that service is back, is complete, tells the same state and adds no event."""
+    account_id = cell.new().account_id
+    told: list[KeepAccountState] = []
+
+    def tell(state: KeepAccountState) -> list[str]:
+        told.append(state)
+        return ["tickets"] if len(told) == 1 else []
+
+    with pytest.raises(Incomplete) as incomplete:
+        cell.suspend(account_id, tell)
+    assert {"state": "suspended", "services": ["tickets"]} == incomplete.value.details
+    assert "tickets" in str(incomplete.value)
+    assert "suspended" == account_states.state_of(cell.store, account_id)
+    assert "suspended" == cell.suspend(account_id, tell).state
+    assert "active" == cell.resume(account_id, tell).state == cell.resume(account_id, tell).state
+    expected = [("suspended", 2), ("suspended", 2), ("active", 3), ("active", 3)]
+    assert expected == [(one.state, one.version) for one in told]
+    assert 3 == len(cell.events(account_id))
 
 
 def test_a_late_delivery_of_its_own_event_changes_nothing(cell: Cell) -> None:

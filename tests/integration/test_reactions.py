@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import permutations
 from pathlib import Path
@@ -19,12 +20,15 @@ from services.contacts.commands import AddMailbox
 from services.identity.commands import AddUser
 from services.lifecycle.commands import OpenAccount, SuspendAccount
 from services.tickets.commands import ImportMails
-from shared import account_states
+from shared import account_states, clock
+from shared.account_states import KeepAccountState
+from shared.errors import AccountSuspended, LetheError, PermissionRefused, Unauthenticated
 from shared.events import Envelope
 from shared.ids import new_id
 from shared.mail.archive import walk
+from shared.rpc import Call
 from shared.settings import SERVICES, Settings
-from shared.tokens import Actor
+from shared.tokens import Actor, service_actor
 from tests.support.cell import Cell, Delivery
 from tests.support.cell_session import canonical
 from tests.support.databases import superuser
@@ -198,6 +202,66 @@ def test_the_account_state_with_the_highest_version_wins_in_every_order(cell: Ce
                 assert _state_after(cell, service, methods, order) == (
                     "suspended" if told[known - 1].type.endswith("Suspended") else "active"
                 ), [one.version for one in order]
+
+
+def test_an_answered_suspension_has_closed_every_service(cell: Cell) -> None:
+    """Before any event is delivered: the next call of a user is refused in each service, and admitted again after resuming."""
+    opened = cell.call(new_id(), "lifecycle", "open_account", OpenAccount(name=f"desk {new_id()}"), OPERATOR)
+    agent = Actor(kind="user", id=new_id(), account_id=opened.account_id, role="agent")
+    for command, closed in (("suspend_account", SERVICES), ("resume_account", ())):
+        cell.call(opened.account_id, "lifecycle", command, SuspendAccount() if closed else None, OPERATOR)
+        refused = {service for service in SERVICES if is_refused(cell, service, opened.account_id, agent, AccountSuspended)}
+        assert set(closed) == refused
+
+
+def is_refused(cell: Cell, service: str, account: str, actor: Actor, error: type[LetheError]) -> bool:
+    """Whether a service refuses a user's call with this error."""
+    call = Call(actor=actor, token="", account_id=account, idempotency_key=None, deadline=clock.now(), argument=None)
+    try:
+        cell.service(service).admit(call, allow_suspended=False)
+    except error:
+        return True
+    return False
+
+
+def test_only_lifecycle_says_what_state_an_account_has(cell: Cell) -> None:
+    """Another service that is broken into can neither close an account nor open it."""
+    for service in SERVICES:
+        with pytest.raises(PermissionRefused):
+            cell.call(
+                new_id(), service, "keep_account_state", KeepAccountState(state="active", version=9), service_actor("erasure")
+            )
+
+
+def test_the_latest_cutoff_wins_in_every_order(cell: Cell) -> None:
+    """ActorCutOff in every order and twice: every service refuses the user's tokens from before the latest of them, alone of
+    this user and alone in this account, and takes those from after it."""
+    account, user, other = new_id(), new_id(), new_id()
+    begun = clock.now()
+    moments = [begun + timedelta(seconds=place) for place in range(3)]
+    methods = dict(cell.reactions(SERVICES)["identity.ActorCutOff"])
+    assert set(SERVICES) == set(methods)
+
+    def cut_off(account: str, moment: datetime) -> Envelope:
+        data = {"user_id": user, "not_before": msgspec.to_builtins(moment)}
+        return Envelope(
+            account=account, actor=user, causation=None, data=data, event=new_id(), schema=1, sealed=[], service="identity",
+            stream=f"user/{user}", time=moment, type="identity.ActorCutOff", version=2,
+        )  # fmt: skip
+
+    def minted(moment: datetime, account: str, who: str = user) -> Actor:
+        return Actor(kind="user", id=who, account_id=account, role="owner", issued_at=moment)
+
+    for order in permutations(moments):
+        account = new_id()
+        for service in SERVICES:
+            for moment in (*order, order[0]):
+                cell.deliver(Delivery(service, methods[service], cut_off(account, moment)))
+            tokens = [minted(moment, account) for moment in moments]
+            tokens += [minted(begun, account, other), minted(begun, elsewhere := new_id())]
+            accounts = [account] * 4 + [elsewhere]
+            refused = [is_refused(cell, service, *one, Unauthenticated) for one in zip(accounts, tokens, strict=True)]
+            assert [True, True, False, False, False] == refused, (service, order)
 
 
 def _state_after(cell: Cell, service: str, methods: dict[str, str], order: tuple[Envelope, ...]) -> str:

@@ -16,7 +16,7 @@ from shared.settings import SERVICES
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row
 
-Actor = Literal["user", "operator", "service"]
+Actor = Literal["user", "operator", "service", "lifecycle"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,10 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
         "preview_subject": How(query, lambda _, answer: answer["counts"] == {}, caller),
         "show_health": How(lambda _: None, lambda _, answer: answer["service"] in SERVICES, "operator", "the cell"),
         "probe_subject": How(query, lambda _, answer: answer["receipt"] is not None and not answer["traces"], caller),
+        "keep_account_state": How(
+            lambda _: {"state": "active", "version": 1}, lambda _, answer: answer["state"] == "active", "lifecycle",
+            "the account",
+        ),
     }
 
 

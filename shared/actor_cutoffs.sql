@@ -1,0 +1,14 @@
+-- From when on an actor's tokens count: what was minted before is refused (shared/actor_cutoffs.py). Ids and times only.
+-- Run once by the owner, with {service} and the others replaced by the names of the roles.
+
+CREATE TABLE lethe.actor_cutoff (
+    account_id uuid        NOT NULL,
+    actor_id   uuid        NOT NULL,
+    not_before timestamptz NOT NULL,
+    PRIMARY KEY (account_id, actor_id)
+);
+ALTER TABLE lethe.actor_cutoff ALTER COLUMN account_id SET STATISTICS 0;  -- one plan for all accounts, as everywhere
+ALTER TABLE lethe.actor_cutoff ENABLE ROW LEVEL SECURITY;
+ALTER TABLE lethe.actor_cutoff FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_account ON lethe.actor_cutoff TO {service} USING (account_id = lethe.current_account());
+GRANT SELECT, INSERT, UPDATE ON lethe.actor_cutoff TO {service};

@@ -1,0 +1,95 @@
+"""A suspended account is closed in every replica of every service when the suspension is answered (mission L3)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.stack import Stack
+from shared.errors import AccountSuspended, Incomplete
+from shared.settings import SERVICES
+from tests.support.desk import Callers, Desk, await_it
+from tests.support.stacks import running_stack
+
+TICKETS = 3
+QUERIES = [
+    ("tickets", "list_tickets"), ("contacts", "list_persons"), ("identity", "list_users"), ("erasure", "list_erasures"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[Stack]:
+    """A stack with three replicas of tickets, in which services are stopped."""
+    with running_stack(dict.fromkeys(SERVICES, 1) | {"tickets": TICKETS}) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def desk(own_stack: Stack) -> Iterator[Desk]:
+    """An account of that stack."""
+    callers = Callers(own_stack.home)
+    yield Desk.open(callers)
+    callers.client.close()
+
+
+def suspend(desk: Desk) -> str:
+    """The account's state as the answer tells it."""
+    answer = desk.call("lifecycle", "suspend_account", {}, token=desk.callers.operator)
+    return str(answer["state"])
+
+
+def resume(desk: Desk) -> None:
+    desk.call("lifecycle", "resume_account", token=desk.callers.operator)
+
+
+def is_open(desk: Desk, service: str, method: str) -> bool:
+    """Whether a service answers the account's owner."""
+    try:
+        desk.call(service, method, {})
+    except AccountSuspended:
+        return False
+    return True
+
+
+def test_the_next_call_is_refused_by_every_replica(desk: Desk) -> None:
+    """Services that have just answered, three replicas of one among them, refuse the very next calls once suspending is
+    answered, and answer the very next once resuming is: ten times over."""
+    for _ in range(10):
+        assert all(is_open(desk, *one) for one in QUERIES for _ in range(TICKETS))
+        assert "suspended" == suspend(desk)
+        assert not any(is_open(desk, *one) for one in QUERIES for _ in range(TICKETS))
+        resume(desk)
+
+
+def test_a_service_that_is_away_is_named_and_closed_when_it_is_back(own_stack: Stack, desk: Desk) -> None:
+    """While a service is stopped, suspending is incomplete and names it; the others are closed; it is closed itself once it
+    is back, without anybody's doing, and suspending again then is complete."""
+    assert is_open(desk, *QUERIES[1])
+    own_stack.stop("contacts")
+    with pytest.raises(Incomplete) as incomplete:
+        suspend(desk)
+    assert ["contacts"] == incomplete.value.details["services"]
+    assert not any(is_open(desk, *one) for one in QUERIES if one[0] != "contacts")
+    own_stack.start("contacts")
+    own_stack.await_ready()
+    await_it(lambda: not is_open(desk, *QUERIES[1]), 30)
+    assert "suspended" == suspend(desk)
+    resume(desk)
+
+
+def test_a_service_that_stands_still_does_not_hold_up_the_answer(own_stack: Stack, desk: Desk) -> None:
+    """A service that takes the call and never answers is named within the caller's time, too."""
+    pid = own_stack.pid("contacts")
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Incomplete) as incomplete:
+            desk.call("lifecycle", "suspend_account", {}, token=desk.callers.operator, seconds=4.0)
+        assert ["contacts"] == incomplete.value.details["services"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await_it(lambda: not is_open(desk, *QUERIES[1]), 30)
+    resume(desk)

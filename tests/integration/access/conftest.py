@@ -1,0 +1,35 @@
+"""Databases of identity and contacts, without processes and broker; an account of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.settings import Settings
+from tests.support.access import Access, MovableClock
+from tests.support.databases import fresh_home, server
+
+
+@pytest.fixture(scope="package")
+def access_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The databases of the tests in this folder."""
+    folder: Path = tmp_path_factory.mktemp("access")
+    with server(folder / "server") as admin_url, fresh_home(folder / "home", admin_url, ("identity", "contacts")) as made:
+        yield made
+
+
+@pytest.fixture
+def access(access_settings: Settings) -> Iterator[Access]:
+    """A new account, and one replica of identity."""
+    made = Access(access_settings)
+    yield made
+    made.store.database.close()
+    made.contacts.database.close()
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> MovableClock:
+    """The time as identity sees it, to be moved ahead and back."""
+    return MovableClock(monkeypatch)
