@@ -9,6 +9,7 @@ import http.client
 import os
 import ssl
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,19 @@ def program(home: Path, name: str, ports: dict[str, int]) -> Program:
 
 
 def answers(home: Path, port: int) -> bool:
-    """Whether an edge answers at this port, with the certificate that it should have."""
-    context = ssl.create_default_context(cafile=str(trusted(home)))
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
+    """Whether an edge answers at this port."""
+    return asked(home, port, "/v1/health/live") == 200
+
+
+def asked(home: Path, port: int, path: str) -> int | None:
+    """The status that an edge answers with, behind the certificate that it should have; None where there is no such answer."""
     try:
-        connection.request("GET", "/v1/health/live")
-        return connection.getresponse().status == 200
+        context = ssl.create_default_context(cafile=str(trusted(home)))
+        with closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+        return None
 
 
 def trusted(home: Path) -> Path:
