@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared.ids import new_id
+from shared.settings import SERVICES
 from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row, await_it
@@ -192,6 +193,7 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
 
     return {
         "preview_subject": How(query, lambda _, answer: answer["counts"] == {}, caller),
+        "show_health": How(lambda _: None, lambda _, answer: answer["service"] in SERVICES, "operator", "the cell"),
         "probe_subject": How(query, lambda _, answer: answer["receipt"] is not None and not answer["traces"], caller),
         "keep_account_state": How(
             lambda _: {"state": "active", "version": 1}, lambda _, answer: answer["state"] == "active", "lifecycle",
