@@ -141,7 +141,8 @@ def test_every_event_type_is_decoded_without_its_sealed_fields(service: str) -> 
 
 
 REASONS = {
-    "identity": "left", "identity.LoginFailed": "password", "identity.SessionsEnded": "logged out", "lifecycle": "by-operator",
+    "identity": "left", "identity.LoginFailed": "password", "identity.SessionsEnded": "logged out",
+    "identity.PortalSessionsEnded": "signed out", "identity.AppGrantEnded": "by the app", "lifecycle": "by-operator",
 }  # fmt: skip
 ONE_ID = "0e729602-9984-48a1-91f3-4b3263c53077"
 EXAMPLES: dict[str, object] = {
@@ -149,7 +150,7 @@ EXAMPLES: dict[str, object] = {
         (
             "account_id", "user_id", "person_id", "ticket_id", "message_id", "request_id", "identifier_id", "spelling_id",
             "organisation_id", "requester_id", "author_id", "owner_id", "item_id", "grant_id", "staff_id",
-            "mail_id", "batch_id",
+            "mail_id", "batch_id", "link_id", "search_id", "app_id", "session_id", "api_token_id", "invitation_id",
         ),
         ONE_ID,
     ),
@@ -161,7 +162,7 @@ EXAMPLES: dict[str, object] = {
     "requested_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:00Z", "certificate": "00", "plan": "paid",
     "role": "agent", "failure": "rejected", "attempts": 1, "reply_code": 550,
     "how": "own", "with_second_factor": True, "session_ids": [ONE_ID], "day": "2026-01-01T00:00:00Z", "scope": "read",
-    "expires_at": "2026-01-01T00:00:00Z", "left": 9, "required_from": None, "not_before": "2026-01-01T00:00:00Z", "count": 0,
+    "by": "link", "left": 9, "required_from": None, "count": 0,
     "reads": [
         {
             "at": "2026-01-01T00:00:00Z", "actor": ONE_ID, "method": "show_ticket", "purpose": "support", "persons": [ONE_ID],
