@@ -45,6 +45,11 @@ _SESSION = (
     f"SELECT {ADMISSION}, c.session_id, c.used_at, c.expires_at FROM session c JOIN app_user u USING (account_id, user_id)"
     f" WHERE c.account_id = %s AND c.digest = %s AND {WORKS_HERE}"
 )
+_TOUCH = (
+    "UPDATE session SET used_at = %s WHERE account_id = %s AND session_id = (SELECT session_id FROM session"
+    " WHERE account_id = %s AND session_id = %s AND used_at < %s FOR UPDATE SKIP LOCKED)"
+)
+"""Waits for nobody: whoever holds the row notes a use too, or ends the session and may be waiting for us."""
 _API_TOKEN = (
     f"SELECT {ADMISSION}, c.api_token_id, c.scope, c.expires_at, c.used_on FROM api_token c"
     f" JOIN app_user u USING (account_id, user_id) WHERE c.account_id = %s AND c.digest = %s AND {WORKS_HERE}"
@@ -71,8 +76,8 @@ class Authenticator:
 
     def authenticate(self, request: Authenticate) -> Authenticated:
         """The user of a request. Raises `Unauthenticated` in the same words for everything that is wrong with a credential,
-        `AccountSuspended`, `SecondFactorRequired`, `PermissionRefused`
-        from outside of the account's IP ranges; and as `verify_login` does."""
+        `AccountSuspended`, `SecondFactorRequired`, `PermissionRefused` from outside of the account's IP ranges; and as
+        `verify_login` does."""
         source = normal_source(request.source)
         if request.token is not None and request.login is None and request.secret is None:
             if is_customers(request.token):
@@ -117,10 +122,7 @@ class Authenticator:
             check_source(work, admission, source)
             if sessions.needs_touch(used_at, work.now):
                 work.mark_repeatable()
-                work.later(
-                    "UPDATE session SET used_at = %s WHERE account_id = %s AND session_id = %s AND used_at < %s",
-                    (work.now, work.account_id, session_id, work.now),
-                )
+                work.later(_TOUCH, (work.now, work.account_id, work.account_id, session_id, work.now))
             return self._vouch(work.account_id, _Found(admission, "manage", session_id=session_id), "session")
 
     def _by_api_token(self, token: str, account_id: str | None, login: str | None, source: str) -> Authenticated:
