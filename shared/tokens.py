@@ -27,8 +27,8 @@ from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
 
-Kind = Literal["user", "service", "operator", "staff"]
-Role = Literal["owner", "admin", "agent", "service", "operator", "staff"]
+Kind = Literal["user", "customer", "service", "operator", "staff"]
+Role = Literal["owner", "admin", "agent", "customer", "service", "operator", "staff"]
 Scope = Literal["read", "write", "manage"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "manage")
@@ -39,8 +39,12 @@ StaffPurpose = Literal["support-request", "incident", "defect-analysis", "migrat
 
 OPERATOR_ISSUER: Final = "operator"
 USER_ISSUER: Final = "identity"
+OF_AN_ACCOUNT: Final[frozenset[Kind]] = frozenset({"user", "customer", "staff"})
+"""Who belongs to one account, and is nobody in all others."""
+
 MAX_TTL: Final[dict[Kind, timedelta]] = {
     "user": timedelta(hours=12),
+    "customer": timedelta(seconds=60),
     "service": timedelta(hours=1),
     "operator": timedelta(hours=8),
     "staff": timedelta(seconds=60),
@@ -113,6 +117,8 @@ def may_mint(issuer: str, actor: Actor) -> bool:
                 and actor.account_id is not None
                 and actor.role in ("owner", "admin", "agent")
             )
+        case "customer":
+            return issuer == USER_ISSUER and actor.account_id is not None and actor.role == "customer"
         case "operator":
             operates = issuer == OPERATOR_ISSUER and actor.role == "operator"
             return operates and actor.account_id is None and actor.scope == "manage"

@@ -12,6 +12,8 @@ from services.contacts.commands import (
     AddUserPerson,
     FindSubjects,
     ListPersons,
+    PersonOfAddress,
+    PersonOfAddressAnswer,
     PersonPage,
     PersonView,
     ShowPerson,
@@ -36,7 +38,17 @@ from shared.resolving import (
     TextSeen,
 )
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, READERS, SERVICES_ONLY, USERS, RecordingService, Runtime, account_of, actor_of
+from shared.service import (
+    CUSTOMERS,
+    OPERATORS,
+    READERS,
+    SERVICES_ONLY,
+    USERS,
+    RecordingService,
+    Runtime,
+    account_of,
+    actor_of,
+)
 
 ADMINS = frozenset({"owner", "admin"}) | OPERATORS
 
@@ -114,6 +126,16 @@ class ContactsService(RecordingService):
             raise
         self.note_read(call, "show_person", Shown([found.person_id], []))
         return found
+
+    @rpc_method(argument=PersonOfAddress, result=PersonOfAddressAnswer, roles=SERVICES_ONLY, scope="read")
+    def person_of_address(self, call: Call) -> PersonOfAddressAnswer:
+        """The one person whose an address is, for the portal's sign-in."""
+        return queries.person_of_address(self.store, account_of(call), call.argument)
+
+    @rpc_method(result=PersonView, roles=CUSTOMERS, scope="read")
+    def show_own_profile(self, call: Call) -> PersonView:
+        """The customer's own profile."""
+        return queries.show_person(self.store, account_of(call), ShowPerson(who=call.actor.id))
 
     @rpc_method(argument=AddMailbox, result=AddedThing, roles=ADMINS, scope="manage")
     def add_mailbox(self, call: Call) -> AddedThing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
+from services.identity.portal_events import PORTAL_TYPES
 from services.identity.staff_events import STAFF_TYPES
 from shared.erasing import Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
@@ -286,6 +287,7 @@ TYPES = EventTypes(
         "MailGivenUp": MailGivenUp,
         "ActorCutOff": ActorCutOff,
         "ReadsRecorded": ReadsRecorded,
+        **PORTAL_TYPES,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

@@ -15,8 +15,9 @@ from services.identity.admission import Admission, look_up
 from services.identity.commands import Done
 from services.identity.credentials import append_for_user, end_sessions, lock_access, normal_source, open_for_row, seal_for_row
 from services.identity.events import LoginFailed, LoginFailure, PasswordChange, PasswordSet
-from services.identity.login_delay import FREE_FAILURES, FREE_FAILURES_OF_A_SOURCE, wait_seconds
+from services.identity.login_delay import wait_of_login, wait_of_source
 from services.identity.queries import find_user
+from services.identity.rights import cut_off
 from services.identity.routing import LoginRoute, login_route_token, routes_of_login, source_token
 from shared.errors import Conflict, NotFound, PersonErased, TooManyTries, Unauthenticated
 from shared.ids import new_id
@@ -130,10 +131,10 @@ def still_stands(work: Work, verified: Verified) -> bool:
 def check_delay(work: Work, attempt: Attempt) -> None:
     """Raises `TooManyTries` while failures of the login from this source, or of any from it, delay the next try."""
     waits = [0]
-    for login, free in ((attempt.login, FREE_FAILURES), (_ANY_LOGIN, FREE_FAILURES_OF_A_SOURCE)):
+    for login, wait in ((attempt.login, wait_of_login), (_ANY_LOGIN, wait_of_source)):
         row = work.fetch_one("SELECT failures, failed_at FROM lethe.login_failures(%s, %s)", (login, attempt.source))
         if row is not None:
-            waits.append(wait_seconds(row[0], row[1], work.now, free))
+            waits.append(wait(row[0], row[1], work.now))
     if max(waits):
         raise TooManyTries(retry_after_seconds=max(waits))
 
@@ -180,10 +181,11 @@ def note_failure(work: Work, user_id: str, attempt: Attempt, source: str, reason
 def set_password(
     work: Work, admission: Admission, hashed: str, stands_alone: bool, how: PasswordChange
 ) -> str:
-    """Gives a user another password and ends their sessions; gives the row's new id. Under `lock_access`."""
+    """Gives a user another password and ends their sessions and actor tokens; gives the row's new id. Under `lock_access`."""
     row_id = _write(work, admission, hashed, stands_alone)
     ended = end_sessions(work, admission.user_id, "password changed")
-    append_for_user(work, admission.user_id, [PasswordSet(user_id=admission.user_id, how=how), *ended])
+    cut = [] if how == "first" else [cut_off(work, admission.user_id)]
+    append_for_user(work, admission.user_id, [PasswordSet(user_id=admission.user_id, how=how), *ended, *cut])
     return row_id
 
 

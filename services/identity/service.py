@@ -1,5 +1,5 @@
 """The identity service: who works for the account, and who is let in. RPC methods and reactions, nothing else; the work is in
-`handlers.py` and the `…_handlers.py` of each kind of credential."""
+`handlers.py` and the `…_handlers.py` of each kind of credential; what customers call is in `portal_service.py`."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ from services.identity.commands import (
 from services.identity.events import TYPES
 from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
+from services.identity.portal_service import PortalMethods
 from services.identity.projections import project
 from services.identity.staff_service import StaffMethods
 from shared.erasing import Holdings
@@ -105,8 +106,8 @@ class IdentityResources:
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(StaffMethods):
-    """Users of accounts: added, removed, vouched for."""
+class IdentityService(StaffMethods, PortalMethods):
+    """Users of accounts: added, removed, let in, vouched for. Customers of the portal, and the vendor's staff under a grant."""
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
@@ -239,17 +240,17 @@ class IdentityService(StaffMethods):
     @rpc_method(argument=BeginSecondFactor, result=SecondFactorBegun, roles=USERS | SERVICES_ONLY, scope="manage")
     def begin_second_factor(self, call: Call) -> SecondFactorBegun:
         """A new seed for the authenticator app, as text and as a QR code."""
-        challenge = call.argument.challenge
+        challenge = challenge_of(call)
         if challenge is not None:
             return second_factor_handlers.begin_in_login(self.store, challenge)
-        return second_factor_handlers.begin_second_factor(self.store, account_of(call), user_of(call))
+        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id)
 
     @rpc_method(argument=ConfirmSecondFactor, result=SecondFactorOn, roles=USERS | SERVICES_ONLY, scope="manage")
     def confirm_second_factor(self, call: Call) -> SecondFactorOn:
         """Switch the second factor on with a code of the new seed."""
-        if call.argument.challenge is not None:
+        if challenge_of(call) is not None:
             return second_factor_handlers.confirm_in_login(self.store, call.argument)
-        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), user_of(call), call.argument)
+        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
     @rpc_method(argument=DisableSecondFactor, result=Done, roles=USERS, scope="manage")
     def disable_second_factor(self, call: Call) -> Done:
@@ -267,11 +268,12 @@ class IdentityService(StaffMethods):
         return second_factor_handlers.require_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
 
-def user_of(call: Call) -> str:
-    """The user who calls; a service has none, and names a challenge."""
-    if call.actor.kind != "user":
-        raise InvalidArgument(field="challenge", rule="is required")
-    return call.actor.id
+def challenge_of(call: Call) -> str | None:
+    """The challenge of a login for which the gateway calls; a user who is in calls without one, for themselves."""
+    challenge: str | None = call.argument.challenge
+    if (challenge is None) != (call.actor.kind == "user"):
+        raise InvalidArgument(field="challenge", rule="is there for a login that waits, and only then")
+    return challenge
 
 
 def _others(call: Call, users: Sequence[UserView]) -> Shown:

@@ -225,3 +225,106 @@ open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; i
     sa.Index("open_staff_grant_by_time", "look_at"),
     info={"index": True, "cell_wide": True},
 )
+customer = sa.Table(  # a person who has signed in to the portal
+    "customer",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("person_id", _id, primary_key=True),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("signed_in_at", sa.DateTime(timezone=True), nullable=False),
+)
+saved_search = sa.Table(
+    "saved_search",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("search_id", _id, primary_key=True),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("name", BYTEA),
+    sa.Column("words", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("saved_search_of_person", "account_id", "person_id", "added_at"),
+)
+app = sa.Table(  # what may ask customers to act for them
+    "app",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("app_id", _id, primary_key=True),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("name", BYTEA),
+    sa.Column("redirect_uris", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+)
+app_grant = sa.Table(
+    "app_grant",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("grant_id", _id, primary_key=True),
+    sa.Column("app_id", _id, nullable=False),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("app_grant_of_person", "account_id", "person_id"),
+    sa.Index("app_grant_of_app", "account_id", "app_id"),
+)
+
+
+def _customers(name: str, *columns: sa.Column[Any], indices: Sequence[sa.Index] = ()) -> sa.Table:
+    """A table of customers' credentials. `person_id` is whose they are, and what an erasure finds the rows by."""
+    return sa.Table(
+        name, metadata, sa.Column("account_id", _id, primary_key=True), *columns,
+        sa.Index(f"{name}_of_person", "account_id", "person_id"), *indices, info={"outside_log": True},
+    )  # fmt: skip
+
+
+sign_in_link = _customers(  # of nobody where the address that was typed is nobody's: so both take the same time
+    "sign_in_link",
+    sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
+    sa.Column("person_id", _id),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    indices=(sa.Index("sign_in_link_by_end", "account_id", "expires_at"),),
+)
+portal_password = _customers(
+    "portal_password",
+    sa.Column("person_id", _id, primary_key=True),
+    sa.Column("row_id", _id, nullable=False),  # new with each hash: what the hash is bound to
+    sa.Column("hash", BYTEA, nullable=False),  # argon2id, sealed
+    sa.Column("failures", sa.Integer, nullable=False),  # in a row
+    sa.Column("failed_at", sa.DateTime(timezone=True)),
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+)
+portal_session = _customers(
+    "portal_session",
+    sa.Column("session_id", _id, primary_key=True),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("digest", BYTEA, nullable=False),  # SHA-256
+    sa.Column("began_by", sa.Text, nullable=False),
+    sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("source", BYTEA, nullable=False),  # sealed
+    indices=(sa.Index("portal_session_by_digest", "account_id", "digest", unique=True),),
+)
+app_code = _customers(  # what an app exchanges for its first tokens
+    "app_code",
+    sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
+    sa.Column("app_id", _id, nullable=False),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("redirect_place", sa.Integer, nullable=False),  # which of the app's addresses
+    sa.Column("challenge", sa.Text, nullable=False),  # a SHA-256 of random text (RFC 7636)
+    sa.Column("grant_id", _id),  # NULL until it is used
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+)
+app_token = _customers(
+    "app_token",
+    sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
+    sa.Column("kind", sa.Text, nullable=False),  # access, refresh
+    sa.Column("grant_id", _id, nullable=False),
+    sa.Column("app_id", _id, nullable=False),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True)),  # of a refresh token that was exchanged: using it again ends the grant
+    indices=(sa.Index("app_token_of_grant", "account_id", "grant_id"),),
+)

@@ -7,17 +7,20 @@ from typing import Annotated
 
 import msgspec
 
-from services.tickets import handlers, queries
+from services.tickets import handlers, own_tickets, queries
 from services.tickets.commands import (
     AttachmentContent,
     ImportedMails,
     ImportMails,
     KnownSources,
     KnownSourcesAnswer,
+    ListOwnTickets,
     ListPutAside,
     ListTickets,
     MessagePage,
     MessagesOf,
+    OwnTicketPage,
+    OwnTicketWithMessages,
     PutAsideList,
     PutAsideView,
     SearchHits,
@@ -39,7 +42,7 @@ from shared.ids import Id
 from shared.read_records import Shown
 from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, TakeIn, TakenIn
 from shared.rpc import Call, rpc_method
-from shared.service import READERS, USERS, RecordingService, Resources, Runtime, account_of, actor_of
+from shared.service import CUSTOMERS, READERS, USERS, RecordingService, Resources, Runtime, account_of, actor_of
 
 IMPORT_SECONDS = 60.0
 
@@ -148,6 +151,28 @@ class TicketsService(RecordingService):
         shown = queries.show_put_aside(self.store, account_of(call), call.argument)
         self.note_read(call, "show_put_aside", Shown([], []))
         return shown
+
+    @rpc_method(argument=ListOwnTickets, result=OwnTicketPage, roles=CUSTOMERS, scope="read")
+    def list_own_tickets(self, call: Call) -> OwnTicketPage:
+        """A page of the customer's own tickets."""
+        return own_tickets.list_own_tickets(
+            self.store, account_of(call), call.actor.id, call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ShowTicket, result=OwnTicketWithMessages, roles=CUSTOMERS, scope="read")
+    def show_own_ticket(self, call: Call) -> OwnTicketWithMessages:
+        """A ticket of the customer's own, with the messages that they may see."""
+        return own_tickets.show_own_ticket(
+            self.store, account_of(call), call.actor.id, call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=CUSTOMERS, scope="read")
+    def show_own_attachment(self, call: Call) -> AttachmentContent:
+        """An attachment of a message that the customer may see."""
+        content, _ = queries.show_attachment(
+            self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call), call.actor.id
+        )
+        return content
 
     def _spellings(self, call: Call) -> Callable[[RenderSpellings], RenderedSpellings]:
         account = account_of(call)
