@@ -15,6 +15,7 @@ from cli.dead_letter_commands import DeadLetterList
 from cli.erase_commands import Erased
 from cli.import_report import ImportReport
 from cli.keys_commands import KeysStatus, RotationView
+from cli.mail_commands import MailList, MailWithText
 from cli.person_export import PersonExport
 from cli.rpc_commands import MethodList
 from services.contacts.commands import PersonPage, PersonView
@@ -44,6 +45,8 @@ _OWN: dict[str, Any] = {
     "ticket show": TicketWithMessages,
     "search": SearchHits,
     "dead-letters list": DeadLetterList,
+    "mail list": MailList,
+    "mail show": MailWithText,
     "keys rotate": RotationView,
     "keys status": KeysStatus,
     "erase": Erased,

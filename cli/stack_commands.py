@@ -55,6 +55,7 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     admin_url: str | None
     amqp_url: str | None
     gateway: GatewayView | None
+    smtp_url: str | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
 
@@ -86,7 +87,7 @@ def said_plainly() -> Iterator[None]:
 def up(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when everything takes calls, or at once.")] = True,
 ) -> None:
-    """Bring up the local stack: PostgreSQL, RabbitMQ, the services and their relays. What runs already goes on.
+    """Bring up the local stack: PostgreSQL, RabbitMQ, a mailbox, the services and their relays. What runs already goes on.
 
     Example: lethe up
     """

@@ -28,8 +28,8 @@ SAFE_FIELDS: Final = frozenset(
     (
         "account", "actor_kind", "attempt", "attempts", "bytes", "cell", "code", "count", "cpu_ms",
         "delay_seconds", "delivery_count", "duration_ms", "epoch", "event_id", "event_type", "events",
-        "exit_status", "file", "holder", "index", "indices", "kind", "level", "logger", "method", "origin",
-        "pid", "port", "prefetch", "queue", "reaction", "reason", "replica", "role", "root_hash", "rows",
+        "exit_status", "file", "holder", "index", "indices", "kind", "level", "logger", "mail_id", "method",
+        "origin", "pid", "port", "prefetch", "queue", "reaction", "reason", "replica", "role", "root_hash", "rows",
         "seconds", "sequence", "service", "signal", "size", "sqlstate", "state", "step", "stream", "term",
         "version", "where", "workers",
     )

@@ -1,7 +1,9 @@
 """Where a process finds its home, its database and its broker. Read once at start; connects to nothing.
 
 `$LETHE_HOME/stack.json` (mode 0600, written by the local stack or by the operator) names the databases by service and role
-and the broker. `LETHE_AMQP_URL` overrides the broker's URL.
+and the broker, and how mail is sent: `smtp_url` (`smtp://user:password@host:port`, `smtps://…`) and `smtp_from`. `public_url` is
+where the gateway is reached from outside: links in mails begin with it.
+`LETHE_AMQP_URL`, `LETHE_SMTP_URL`, `LETHE_SMTP_FROM` and `LETHE_PUBLIC_URL` override them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
 EDGES = ("gateway",)
 """What speaks with the world outside: processes with a key of their own, without database, log and relay."""
 ROLES = ("owner", "service", "relay", "eraser", "auditor")
+PUBLIC_URL = "https://127.0.0.1:8443"
+"""Where the gateway is reached where nothing else is set: links in mails begin with it."""
+SMTP_FROM = "Lethe <lethe@localhost>"
+"""From whom mail comes where nothing else is set."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +31,10 @@ class Settings:
     cell: str
     amqp_url: str
     databases: dict[str, dict[str, str]]
+    smtp_url: str | None = None
+    """None where no mail server is set: mails wait in their queues."""
+    smtp_from: str = SMTP_FROM
+    public_url: str = PUBLIC_URL
 
     @classmethod
     def load(cls, home: Path | None = None) -> Settings:
@@ -36,6 +46,9 @@ class Settings:
             cell=data.get("cell", "local"),
             amqp_url=os.environ.get("LETHE_AMQP_URL") or data["amqp_url"],
             databases=data["databases"],
+            smtp_url=os.environ.get("LETHE_SMTP_URL") or data.get("smtp_url"),
+            smtp_from=os.environ.get("LETHE_SMTP_FROM") or data.get("smtp_from") or SMTP_FROM,
+            public_url=os.environ.get("LETHE_PUBLIC_URL") or data.get("public_url") or PUBLIC_URL,
         )
 
     def path(self, *parts: str) -> Path:

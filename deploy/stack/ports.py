@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-NAMES = ("postgres", "rabbitmq", "distribution", "epmd")
+NAMES = ("postgres", "rabbitmq", "distribution", "epmd", "mailbox")
 
 
 def is_free(port: int) -> bool:

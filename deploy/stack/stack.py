@@ -22,13 +22,15 @@ from typing import Any
 from deploy.stack import certificate, control, databases, edges, ports, processes, rabbitmq, readiness
 from deploy.stack.errors import StackError
 from deploy.stack.postgres import Postgres
-from deploy.stack.processes import CHECKOUT, Program, base_environment
+from deploy.stack.processes import CHECKOUT, SERVER, Program, base_environment
 from deploy.stack.rabbitmq import RabbitMQ
 from shared import root_keys
-from shared.settings import EDGES, ROLES, SERVICES
+from shared.settings import EDGES, ROLES, SERVICES, SMTP_FROM
 from shared.tokens import OPERATOR_ISSUER, create_token_key
 
-SERVERS = ("postgres", "epmd", "rabbitmq")
+SERVERS = ("postgres", "epmd", "rabbitmq", "mailbox")
+MAIL_SENDERS = ("identity",)
+"""The services that send mail: with one of them comes the mailbox, unless LETHE_SMTP_URL names a mail server."""
 FOLDERS = ("logs", "run", "blobs", "tiles", "verifiers")
 OWN_ENTRIES = (*FOLDERS, "postgres", "rabbitmq", "gateway", "root-keys", "stack.json", "ports.json", "clock")
 START_SECONDS = 60.0
@@ -152,6 +154,7 @@ class Stack:
             "admin_url": written.get("admin_url"),
             "amqp_url": written["amqp_url"],
             "gateway": edges.view(self.home, [name for name in states if edges.is_edge(name)], ports.load(self.home)),
+            "smtp_url": written.get("smtp_url"),
             "tiles": {service: str(self.home / "tiles" / service) for service in SERVICES},
             "verifiers": {path.stem: str(path) for path in sorted((self.home / "verifiers").glob("*.vkey"))},
         }
@@ -216,11 +219,12 @@ class Stack:
         if own_broker:
             self._start_broker(broker, running)
         amqp_url = broker.url() if own_broker else os.environ["LETHE_AMQP_URL"]
+        smtp_url = os.environ.get("LETHE_SMTP_URL") or self._start_mailbox(settled["mailbox"])
         topology = self._begin_topology()
         try:
             if own_database:
                 self._start_postgres(postgres, running)
-            self._make_databases(postgres, own_database, amqp_url)
+            self._make_databases(postgres, own_database, amqp_url, smtp_url)
             self._start_services()  # they import while RabbitMQ starts, and wait for it
             rabbitmq.await_broker(amqp_url, START_SECONDS, f"see {self.home / 'logs' / 'rabbitmq.log'}")
             self._end_topology(topology, amqp_url)
@@ -239,6 +243,12 @@ class Stack:
         broker.await_mapper(5)
         self._start(node)
 
+    def _start_mailbox(self, port: int) -> str:
+        """The private mailbox, where a service that sends mail runs; gives its URL in any case, so that one may be started."""
+        if any(self.replicas.get(service) for service in MAIL_SENDERS):
+            self._start(self._mailbox(port))
+        return f"smtp://127.0.0.1:{port}"
+
     def _start_postgres(self, postgres: Postgres, running: frozenset[str]) -> None:
         if "postgres" not in running:
             self._note("starting PostgreSQL")
@@ -246,7 +256,7 @@ class Stack:
         self._start(postgres.program())
         postgres.await_ready(START_SECONDS)
 
-    def _make_databases(self, postgres: Postgres, own: bool, amqp_url: str) -> None:
+    def _make_databases(self, postgres: Postgres, own: bool, amqp_url: str, smtp_url: str) -> None:
         from shared import migrations  # late, since Alembic takes long to import and `status` does without
 
         admin_url = postgres.admin_url() if own else os.environ["LETHE_DATABASE_URL"]
@@ -259,7 +269,8 @@ class Stack:
             return postgres.url(*who) if own else databases.url_for(admin_url, *who)
 
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
-        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url})
+        mail = {"smtp_url": smtp_url, "smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
+        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **mail})
         self._note("bringing the databases to their newest schema")
         for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)
@@ -312,7 +323,10 @@ class Stack:
     def _programs_of(self, name: str) -> list[Program]:
         if name in SERVERS:
             settled = ports.load(self.home)
-            own = [Postgres(self.home, settled["postgres"]).program(), *RabbitMQ(self.home, settled).programs()]
+            own = [
+                Postgres(self.home, settled["postgres"]).program(), *RabbitMQ(self.home, settled).programs(),
+                self._mailbox(settled["mailbox"]),
+            ]  # fmt: skip
             return [program for program in own if program.name == name]
         if name.startswith("relay-"):
             return [self._relay(name.removeprefix("relay-"))]
@@ -339,6 +353,11 @@ class Stack:
 
     def _running(self) -> frozenset[str]:
         return frozenset(name for name, state in self._states().items() if state["state"] == "running")
+
+    def _mailbox(self, port: int) -> Program:
+        """It stops after the services, whose last mails it takes."""
+        arguments = [sys.executable, "-m", "deploy.stack.mailbox", str(port)]
+        return Program("mailbox", arguments, base_environment(self.home), str(CHECKOUT), layer=SERVER)
 
     def _worker(self, name: str, module: list[str]) -> Program:
         if not any(service in module for service in SERVICES):

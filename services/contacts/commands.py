@@ -61,10 +61,11 @@ class AddedThing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddUserPerson(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The person behind a user of the account."""
+    """The person behind a user of the account. With `person_id` an address that nobody has becomes a further one of theirs."""
 
     address: Address
     name: Name
+    person_id: Id | None = None
 
 
 class FindSubjects(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

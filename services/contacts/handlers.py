@@ -166,7 +166,8 @@ def add_organisation(store: Store, account_id: str, actor: str, command: AddOrga
 
 
 def add_user_person(store: Store, account_id: str, actor: str, command: AddUserPerson) -> AddedThing:
-    """The person of a user: who has the address already, or a new one."""
+    """The person of a user: who has the address already (with `person_id`: that one, if the address is theirs too), the person
+    who is named, or a new one. Raises `NotFound` where the person who is named is not here."""
 
     def decide(work: Work) -> AddedThing:
         index = work.blind_index()
@@ -175,10 +176,13 @@ def add_user_person(store: Store, account_id: str, actor: str, command: AddUserP
         if known is not None:
             if known.owner != "person":
                 raise Refused("this address is a mailbox or a list, not a person's", reason="address in use")
-            return AddedThing(id=known.person_ids[0])
-        person, identifier, spelling = new_id(), new_id(), new_id()
-        named: list[Event] = [PersonNamed(person_id=person, name=command.name)] if command.name else []
-        work.append(f"person/{person}", 0, [PersonAdded(person_id=person, origin="user"), *named])
+            return AddedThing(id=command.person_id if command.person_id in known.person_ids else known.person_ids[0])
+        person, identifier, spelling = command.person_id or new_id(), new_id(), new_id()
+        if command.person_id is None:
+            named: list[Event] = [PersonNamed(person_id=person, name=command.name)] if command.name else []
+            work.append(f"person/{person}", 0, [PersonAdded(person_id=person, origin="user"), *named])
+        elif person not in find_persons(work, person):
+            raise NotFound()
         events: list[Event] = [
             IdentifierAdded(
                 identifier_id=identifier, person_ids=[person], kind="address", owner="person", address=key[1]
@@ -190,7 +194,7 @@ def add_user_person(store: Store, account_id: str, actor: str, command: AddUserP
         work.append(f"identifier/{identifier}", 0, events)
         add_identifier_tokens(work, index, [(key, identifier)])
         add_spelling_tokens(work, index, [(key, command.address, spelling, identifier)])
-        if command.name:
+        if command.name and command.person_id is None:
             add_name_tokens(work, index, person, command.name)
         return AddedThing(id=person)
 

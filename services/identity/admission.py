@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.identity.events import Role
-from services.identity.queries import ALIVE
-from shared.errors import AccountSuspended, SecondFactorRequired
+from services.identity.ip_ranges import address_of, is_inside
+from services.identity.queries import ALIVE, ranges_of
+from shared.errors import AccountSuspended, PermissionRefused, SecondFactorRequired
 from shared.work import Work
 
 ADMISSION = (
@@ -19,9 +20,11 @@ ADMISSION = (
     " COALESCE((SELECT state FROM lethe.account_state known WHERE known.account_id = u.account_id), 'active'),"
     " (SELECT second_factor_by FROM access_policy policy WHERE policy.account_id = u.account_id),"
     " EXISTS (SELECT 1 FROM second_factor factor WHERE factor.account_id = u.account_id AND factor.user_id = u.user_id"
-    " AND factor.on_since IS NOT NULL)"
+    " AND factor.on_since IS NOT NULL),"
+    " (SELECT ranges.event_id FROM ip_ranges ranges WHERE ranges.account_id = u.account_id AND ranges.count > 0)"
 )
 """The columns of an `Admission`; `u` is the user's row."""
+OUTSIDE = "Your account does not let you in from this address."
 WORKS_HERE = f"u.state = 'active' AND {ALIVE}"
 
 
@@ -34,6 +37,8 @@ class Admission(NamedTuple):
     account_state: str
     second_factor_by: datetime | None
     has_second_factor: bool
+    ranges_event_id: str | None
+    """Of the event that set the account's IP ranges; None where users are let in from anywhere."""
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> Admission:
@@ -70,3 +75,22 @@ def check_request(admission: Admission, now: datetime) -> None:
     check_account(admission)
     if admission.must_enrol(now):
         raise SecondFactorRequired()
+
+
+def lets_in(work: Work, admission: Admission, source: str) -> bool:
+    """Whether the account's IP ranges let a request from this address in (mission I4). Only accounts that have any pay for the
+    look. False where they can't be opened: nobody is let in by mistake."""
+    return admission.ranges_event_id is None or is_inside(address_of(source), ranges_of(work))
+
+
+def check_source(work: Work, admission: Admission, source: str) -> None:
+    """The same for a session or an API token that is good. Raises `PermissionRefused`."""
+    if not lets_in(work, admission, source):
+        raise PermissionRefused(OUTSIDE)
+
+
+def check_ranges(work: Work, source: str) -> None:
+    """The same for who has a link that is good, and is no user yet or has no password. Raises `PermissionRefused`."""
+    ranges = ranges_of(work)
+    if ranges and not is_inside(address_of(source), ranges):
+        raise PermissionRefused(OUTSIDE)

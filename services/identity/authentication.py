@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from services.identity import api_token as api_tokens
 from services.identity import session as sessions
 from services.identity.access_commands import Authenticate, Authenticated, Scope
-from services.identity.admission import ADMISSION, WORKS_HERE, Admission, check_account, check_request, look_up
+from services.identity.admission import (
+    ADMISSION,
+    WORKS_HERE,
+    Admission,
+    check_account,
+    check_request,
+    check_source,
+    lets_in,
+    look_up,
+)
 from services.identity.api_token_handlers import midnight
 from services.identity.credentials import append_for_user, lock_access, normal_source
 from services.identity.events import ApiTokenUsedOnDay, PasswordUsedOnDay
@@ -61,19 +70,20 @@ class Authenticator:
 
     def authenticate(self, request: Authenticate) -> Authenticated:
         """The user of a request. Raises `Unauthenticated` in the same words for everything that is wrong with a credential,
-        `AccountSuspended`, `SecondFactorRequired`; and as `verify_login` does."""
+        `AccountSuspended`, `SecondFactorRequired`, `PermissionRefused`
+        from outside of the account's IP ranges; and as `verify_login` does."""
         source = normal_source(request.source)
         if request.token is not None and request.login is None and request.secret is None:
             if request.token.startswith(sessions.PREFIX):
-                return self._by_session(request.token, request.account_id)
-            return self._by_api_token(request.token, request.account_id, None)
+                return self._by_session(request.token, request.account_id, source)
+            return self._by_api_token(request.token, request.account_id, None, source)
         if request.token is None and request.login is not None and request.secret is not None:
             if api_tokens.has_form(request.secret):
-                return self._by_api_token(request.secret, request.account_id, request.login)
+                return self._by_api_token(request.secret, request.account_id, request.login, source)
             return self._by_password(request.login, request.secret, request.account_id, source)
         raise InvalidArgument(field="token", rule="either this, or login and secret")
 
-    def _by_session(self, token: str, account_id: str | None) -> Authenticated:
+    def _by_session(self, token: str, account_id: str | None, source: str) -> Authenticated:
         digest = sessions.digest(token)
         route = self._route_of("session", digest, account_id)
         with self._store.work(route.account_id) as work:
@@ -86,6 +96,7 @@ class Authenticator:
                 raise Unauthenticated(NOT_GOOD)
             admission = Admission.of(row)
             check_request(admission, work.now)
+            check_source(work, admission, source)
             if sessions.needs_touch(used_at, work.now):
                 work.mark_repeatable()
                 work.later(
@@ -94,7 +105,7 @@ class Authenticator:
                 )
             return self._vouch(work.account_id, _Found(admission, "manage", session_id=session_id), "session")
 
-    def _by_api_token(self, token: str, account_id: str | None, login: str | None) -> Authenticated:
+    def _by_api_token(self, token: str, account_id: str | None, login: str | None, source: str) -> Authenticated:
         if not api_tokens.has_form(token):
             raise Unauthenticated(NOT_GOOD)
         digest = sessions.digest(token)
@@ -109,6 +120,7 @@ class Authenticator:
             if expires_at <= work.now or (login is not None and not _is_login_of(work, login, admission.user_id)):
                 raise Unauthenticated(NOT_GOOD)
             check_request(admission, work.now)
+            check_source(work, admission, source)
             found = _Found(admission, scope, api_token_id=api_token_id)
             answer, is_first_today = self._vouch(work.account_id, found, "api token"), used_on != work.now.date()
         if is_first_today:
@@ -120,7 +132,7 @@ class Authenticator:
             return self._recent.knows(route, row_id, password)
 
         def admit(work: Work) -> Authenticated:
-            return self._vouch(work.account_id, _Found(_admit_password(work, verified), "manage"), "password")
+            return self._vouch(work.account_id, _Found(_admit_password(work, verified, source), "manage"), "password")
 
         verified = verify_login(self._store, login, password, account_id, source, recall)
         try:
@@ -190,14 +202,14 @@ def _is_login_of(work: Work, login: str, user_id: str) -> bool:
     )
 
 
-def _admit_password(work: Work, verified: Verified) -> Admission:
+def _admit_password(work: Work, verified: Verified, source: str) -> Admission:
     """A password alone, over HTTP Basic: not for who has a second factor (mission I1: *every* login needs the code)."""
     user_id = verified.route.user_id
     if not verified.was_recalled:
         lock_access(work, user_id)
     hold_rights(work, user_id)
     admission = look_up(work, user_id)
-    if admission is None or not still_stands(work, verified):
+    if admission is None or not still_stands(work, verified) or not lets_in(work, admission, source):
         raise Unauthenticated(NOT_GOOD)
     check_account(admission)
     if admission.has_second_factor or admission.must_enrol(work.now):

@@ -7,13 +7,12 @@ them.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 from services.identity.events import SessionsEnd, SessionsEnded
+from services.identity.ip_ranges import address_of
 from services.identity.routing import remove_credential_routes
 from services.identity.user import stream_of
-from shared.errors import InvalidArgument
 from shared.events import Event
 from shared.sealing import open_sealed, place_of, seal
 from shared.work import Work
@@ -111,9 +110,4 @@ def _remove(work: Work, condition: str, value: object) -> int:
 
 def normal_source(source: str) -> str:
     """A source address in its one form; IPv4 that came in IPv6's clothes is IPv4. Raises `InvalidArgument`."""
-    try:
-        address = ipaddress.ip_address(source)
-    except ValueError:
-        raise InvalidArgument(field="source", rule="an IP address") from None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(address_of(source))

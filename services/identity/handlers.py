@@ -10,7 +10,7 @@ from typing import NamedTuple
 from services.identity.access_commands import SetFirstPassword
 from services.identity.commands import AddFirstOwner, AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
 from services.identity.credentials import end_all_access, lock_access
-from services.identity.events import UserAdded
+from services.identity.events import MailFailure, MailGivenUp, UserAdded
 from services.identity.password import check_new
 from services.identity.password_handlers import set_first_password
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
@@ -21,6 +21,7 @@ from shared import account_states, clock
 from shared.errors import AccountSuspended, Conflict, InvalidArgument, NotFound
 from shared.idempotency import done_before, once
 from shared.ids import new_id
+from shared.outgoing_mail import ClaimedMail
 from shared.references import normalise_address
 from shared.tokens import Actor, TokenIssuer
 from shared.work import SYSTEM_ACTOR, Store, Work
@@ -46,13 +47,13 @@ def add_user(
 
     Raises `PermissionRefused`; `Conflict` for a login that is taken; `PersonErased` if the person goes at this moment.
     """
-    login = _login(command.login)
+    login = checked_login(command.login)
 
     def look(work: Work) -> bool:
         if done_before(work, caller.actor_id, idempotency_key, command) is not None:
             return True
         _check_may_add(work, caller, command)
-        _check_free(work, login)
+        check_free(work, login)
         return False
 
     is_done = store.run(account_id, look, actor=caller.actor_id)
@@ -65,8 +66,8 @@ def add_user(
                 work.flush()  # persons are locked before all else, as an erasure does
                 lock_owners(work)
             _check_may_add(work, caller, command)
-            _check_free(work, login)
-            return {"user_id": _append_user(work, person_id, command, login)}
+            check_free(work, login)
+            return {"user_id": append_user(work, person_id, command, login)}
 
         return str(once(work, caller.actor_id, idempotency_key, command, do)["user_id"])
 
@@ -78,7 +79,7 @@ def add_first_owner(
     store: Store, account_id: str, idempotency_key: str | None, command: AddFirstOwner, person_of: PersonOf
 ) -> UserView:
     """The first owner, with a password. Sent again under its key it completes what a first try left half done."""
-    login = _login(command.login)
+    login = checked_login(command.login)
     check_new(command.password, login, has_second_factor=False)
     operator = Caller(SYSTEM_ACTOR, is_operator=True)
     adding = AddUser(role="owner", name=command.name, login=command.login)
@@ -97,13 +98,15 @@ def _check_may_add(work: Work, caller: Caller, command: AddUser) -> None:
         check_user_adds(role_held(work, caller.actor_id), command.role)
 
 
-def _check_free(work: Work, login: str) -> None:
+def check_free(work: Work, login: str) -> None:
+    """Raises `Conflict` for a login that is a user's."""
     taken = "SELECT 1 FROM login_token WHERE account_id = %s AND token = %s"
     if work.fetch_one(taken, (work.account_id, login_token(work, login))):
         raise Conflict("There is a user with this login already.", field="login")
 
 
-def _append_user(work: Work, person_id: str, command: AddUser, login: str) -> str:
+def append_user(work: Work, person_id: str, command: AddUser, login: str) -> str:
+    """A new user of a person; gives the id. Who may do it was decided."""
     user_id = new_id()
     added = UserAdded(user_id=user_id, person_id=person_id, role=command.role, name=command.name, login=login)
     work.append(stream_of(user_id), 0, [added])
@@ -155,7 +158,17 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
 
 
-def _login(text: str) -> str:
+def note_mail_given_up(work: Work, mail: ClaimedMail, failure: MailFailure, reply_code: int) -> None:
+    """Records, in the transaction that gives a mail up, that somebody was not told what they were to be told."""
+    event = MailGivenUp(
+        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, failure=failure, attempts=mail.attempts,
+        reply_code=reply_code,
+    )  # fmt: skip
+    work.append(f"mail/{mail.mail_id}", 0, [event])
+
+
+def checked_login(text: str) -> str:
+    """A login in its one form. Raises `InvalidArgument` for what is no mail address."""
     normalised = normalise_address(text)
     if not _MAIL_ADDRESS.fullmatch(normalised):
         raise InvalidArgument(field="login", rule="a mail address, as in name@example.org")

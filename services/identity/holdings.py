@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.identity.credentials import count_of_persons, remove_of_persons
+from services.identity.mailed_links import links_of_persons, remove_links_of_persons
 from services.identity.projections import removal
 from services.identity.queries import lock_owners, owners
 from services.identity.rights import cut_off
 from services.identity.routing import login_route_token, remove_login_routes, routes_of_login
 from services.identity.user import stream_of
 from shared.erasing import Retained
+from shared.outgoing_mail import mails_of_persons, remove_mails_of_persons
 from shared.references import normalise_address
 from shared.work import Store, Work
 
@@ -28,7 +30,8 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users with their credentials and their tokens in all services, and the index and routes of their logins."""
+    """Profiles of users with their credentials and tokens, the index and the routes of their logins; invitations, links and
+    mails on their way."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -37,7 +40,12 @@ class IdentityHoldings:
             f" WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS}))",
             (*values, work.account_id, *values),
         )
-        return dict(zip(("user profiles", "logins"), rows[0], strict=True)) | count_of_persons(work, persons)
+        counts = dict(zip(("user profiles", "logins"), rows[0], strict=True)) | count_of_persons(work, persons)
+        (invitations,) = work.fetch(f"SELECT count(*) FROM invitation WHERE {_THEIRS}", values)[0]
+        return counts | {
+            "invitations": int(invitations), "mailed links": links_of_persons(work, persons),
+            "outgoing mails": mails_of_persons(work, persons),
+        }  # fmt: skip
 
     def before_cut(self, store: Store, account_id: str, request_id: str, persons: Sequence[str]) -> int:
         """Nothing has to be told elsewhere."""
@@ -68,17 +76,26 @@ class IdentityHoldings:
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
         users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
-        credentials = remove_of_persons(work, cut)
-        remove_login_routes(work, users)
         for user_id, version in work.versions_of([stream_of(user) for user in users]).items():
             work.append(user_id, version, [cut_off(work, user_id.partition("/")[2])])
+        (invitations,) = work.fetch(f"SELECT count(*) FROM invitation WHERE {_THEIRS}", values)[0]
+        links = remove_links_of_persons(work, cut)
+        work.later(
+            "DELETE FROM invitation_token WHERE account_id = %s AND invitation_id IN"
+            f" (SELECT invitation_id FROM invitation WHERE {_THEIRS})",
+            (work.account_id, *values),
+        )
+        mails = mails_of_persons(work, cut)
+        remove_mails_of_persons(work, cut)
+        credentials = remove_of_persons(work, cut)
+        remove_login_routes(work, users)
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
             work.later(*statement)
-        return len(users) + credentials
+        return len(users) + int(invitations) + links + mails + credentials
 
     def traces(
         self, work: Work, persons: Sequence[str], addresses: Sequence[str], inventory: Sequence[str]
@@ -94,6 +111,13 @@ class IdentityHoldings:
         )[0]
         if found:
             traces["logins found by blind index"] = found
+        (invited,) = work.fetch(
+            "SELECT count(*) FROM invitation_token t LEFT JOIN invitation u USING (account_id, invitation_id) WHERE t.account_id = %s"
+            " AND t.token = ANY (%s::bigint[]) AND (u.invitation_id IS NULL OR u.person_id = ANY (%s::uuid[]))",
+            (work.account_id, tokens, list(persons)),
+        )[0]
+        if invited:
+            traces["invitations found by blind index"] = invited
         routed = sum(self._leads_to(work, address, persons) for address in addresses)
         if routed:
             traces["routes of logins"] = routed

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from services.identity import session as sessions
 from services.identity.access_commands import CompleteLogin, LogIn, LoginAnswer
-from services.identity.admission import check_account, look_up
+from services.identity.admission import check_account, lets_in, look_up
 from services.identity.challenge import end_challenge, give_challenge, take_challenge
 from services.identity.credentials import lock_access, normal_source
 from services.identity.events import LoginFailure
@@ -43,6 +43,9 @@ def _go_on(work: Work, verified: Verified, code: str | None, source: str) -> Log
     if admission is None or not still_stands(work, verified):
         raise Unauthenticated(NOT_GOOD)
     check_account(admission)
+    if not lets_in(work, admission, source):
+        note_failure(work, user_id, verified.attempt, source, "source")
+        return "source"
     if admission.has_second_factor:
         if code is None:
             return give_challenge(work, admission, "second factor", verified.attempt)

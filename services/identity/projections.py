@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.identity.events import SecondFactorRequirementSet, UserAdded, UserRemoved
+from services.identity.events import (
+    InvitationAccepted,
+    InvitationWithdrawn,
+    IpRangesSet,
+    ProfileChanged,
+    RoleChanged,
+    SecondFactorRequirementSet,
+    UserAdded,
+    UserDeactivated,
+    UserDeleted,
+    UserInvited,
+    UserReactivated,
+    UserRemoved,
+)
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
 from shared.work import Statement
@@ -24,9 +37,44 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                     recorded.sealed["login"], envelope.event,
                 ),
             )  # fmt: skip
-        case UserRemoved():
+        case UserRemoved() | UserDeactivated() | UserReactivated():
+            state = {UserRemoved: "removed", UserDeactivated: "deactivated", UserReactivated: "active"}[type(event)]
             yield Statement(
-                "UPDATE app_user SET state = 'removed' WHERE account_id = %s AND user_id = %s", (account, event.user_id)
+                "UPDATE app_user SET state = %s WHERE account_id = %s AND user_id = %s", (state, account, event.user_id)
+            )
+        case RoleChanged():
+            yield Statement(
+                "UPDATE app_user SET role = %s WHERE account_id = %s AND user_id = %s", (event.role, account, event.user_id)
+            )
+        case ProfileChanged():
+            yield Statement(
+                "UPDATE app_user SET name = %s, login = %s, event_id = %s, event_type = %s"
+                " WHERE account_id = %s AND user_id = %s",
+                (
+                    recorded.sealed["name"], recorded.sealed["login"], envelope.event, envelope.type, account, event.user_id,
+                ),
+            )  # fmt: skip
+        case UserDeleted():
+            yield Statement("DELETE FROM app_user WHERE account_id = %s AND user_id = %s", (account, event.user_id))
+        case UserInvited():
+            yield Statement(
+                "INSERT INTO invitation (account_id, invitation_id, person_id, role, invited_at, expires_at, login, event_id)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    account, event.invitation_id, event.person_id, event.role, envelope.time, event.expires_at,
+                    recorded.sealed["login"], envelope.event,
+                ),
+            )  # fmt: skip
+        case InvitationAccepted() | InvitationWithdrawn():
+            yield Statement(
+                "DELETE FROM invitation WHERE account_id = %s AND invitation_id = %s", (account, event.invitation_id)
+            )
+        case IpRangesSet():
+            yield Statement(
+                "INSERT INTO ip_ranges (account_id, count, ranges, event_id) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT (account_id) DO UPDATE SET count = EXCLUDED.count, ranges = EXCLUDED.ranges,"
+                " event_id = EXCLUDED.event_id",
+                (account, event.count, recorded.sealed["ranges"], envelope.event),
             )
         case SecondFactorRequirementSet():
             yield Statement(
@@ -43,5 +91,6 @@ def project(recorded: Recorded) -> Iterator[Statement]:
 
 
 def removal(account: str, persons: Sequence[str]) -> Iterator[Statement]:
-    """Removes the profiles of persons."""
+    """Removes the profiles of persons, and the invitations to them."""
     yield Statement("DELETE FROM app_user WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons)))
+    yield Statement("DELETE FROM invitation WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons)))

@@ -6,7 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from services.identity import invitation as invitations
 from services.identity.commands import (
+    InvitationList,
+    InvitationView,
+    IpRanges,
+    ListInvitations,
     ListUsers,
     ShowUser,
     UserList,
@@ -15,13 +20,15 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import Names, Role
-from services.identity.user import stream_of
+from services.identity.user import FORMER_AGENT, fold, stream_of
+from shared import clock
 from shared.errors import NotFound
+from shared.personal import ERASED
 from shared.references import normalise_address
 from shared.work import SealedValue, Store, Work
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_COLUMNS = "u.user_id, u.person_id, u.role, u.state, u.added_at, u.name, u.login, u.event_id"
+_COLUMNS = "u.user_id, u.person_id, u.role, u.state, u.added_at, u.name, u.login, u.event_id, u.event_type"
 ALIVE = (
     "NOT EXISTS (SELECT 1 FROM keys.person dead WHERE dead.account_id = u.account_id"
     " AND dead.person_id = u.person_id AND dead.cut_at IS NOT NULL)"
@@ -49,16 +56,35 @@ def list_users(store: Store, account_id: str, query: ListUsers) -> UserList:
 
 
 def show_user(store: Store, account_id: str, query: ShowUser) -> UserView:
-    """One user. By id also one who is removed. Raises `NotFound`."""
+    """One user. By id also one who is removed, and one whose profile is gone: what they did stands under their id, and shows
+    "former agent" (mission E5). Raises `NotFound`."""
     with store.work(account_id) as work:
-        return find_user(work, query.user)
+        try:
+            return find_user(work, query.user)
+        except NotFound:
+            former = _former_user(work, query.user)
+            if former is None:
+                raise
+            return former
+
+
+def _former_user(work: Work, who: str) -> UserView | None:
+    """A user of whom nothing is left but their events without names. By id only: a login that is erased leads nowhere."""
+    events = work.load(stream_of(who)) if is_id(who) else []
+    user = fold(one.event for one in events)
+    if user is None:
+        return None
+    return UserView(
+        user_id=user.user_id, person_id=user.person_id, role=user.role, state="removed", added_at=events[0].envelope.time,
+        name=FORMER_AGENT, login=ERASED,
+    )  # fmt: skip
 
 
 def find_user(work: Work, who: str) -> UserView:
     """The user with an id or a login, or the first of the owners. Raises `NotFound`."""
     if who == "owner":
         rows = _rows(work, "u.role = 'owner' AND u.state = 'active' ORDER BY u.added_at, u.user_id LIMIT 1")
-    elif _UUID.fullmatch(who):
+    elif is_id(who):
         rows = _rows(work, "u.user_id = %s", who)
     else:
         rows = _rows(
@@ -68,9 +94,14 @@ def find_user(work: Work, who: str) -> UserView:
         )
     views = _views(work, rows)
     # a token can collide, so a login is looked at once more
-    if not views or not (who == "owner" or _UUID.fullmatch(who) or views[0].login == normalise_address(who)):
+    if not views or not (who == "owner" or is_id(who) or views[0].login == normalise_address(who)):
         raise NotFound()
     return views[0]
+
+
+def is_id(who: str) -> bool:
+    """Whether a user is named by an id."""
+    return bool(_UUID.fullmatch(who))
 
 
 def login_token(work: Work, login: str) -> int:
@@ -107,7 +138,7 @@ def _rows(work: Work, clause: str, *values: Any) -> list[tuple[Any, ...]]:
 def _views(work: Work, rows: Sequence[Sequence[Any]]) -> list[UserView]:
     opened = work.open(
         [
-            SealedValue(sealed, stream_of(row[0]), row[7], Names.USER_ADDED, field)
+            SealedValue(sealed, stream_of(row[0]), row[7], row[8], field)
             for row in rows
             for field, sealed in (("name", row[5]), ("login", row[6]))
         ]
@@ -130,3 +161,72 @@ def users_of_persons(store: Store, account_id: str, query: UsersOfPersons) -> Us
             (account_id, query.person_ids),
         )
     return UsersOfPersonsAnswer(person_ids=[person for (person,) in rows])
+
+
+# -- invitations
+
+INVITATION_COLUMNS = "u.invitation_id, u.role, u.login, u.invited_at, u.expires_at, u.event_id"
+
+
+def list_invitations(store: Store, account_id: str, query: ListInvitations) -> InvitationList:
+    """A page of the invitations that can be accepted, oldest first."""
+    with store.work(account_id) as work:
+        rows = work.fetch(
+            f"SELECT {INVITATION_COLUMNS} FROM invitation u WHERE u.account_id = %s AND u.expires_at > %s AND {ALIVE}"
+            " AND (%s::uuid IS NULL OR (u.invited_at, u.invitation_id) > (SELECT invited_at, invitation_id FROM invitation"
+            " WHERE account_id = %s AND invitation_id = %s)) ORDER BY u.invited_at, u.invitation_id LIMIT %s",
+            (account_id, clock.now(), query.after, account_id, query.after, query.limit + 1),
+        )
+        views = invitation_views(work, rows[: query.limit])
+    return InvitationList(invitations=views, next_after=views[-1].invitation_id if len(rows) > query.limit else None)
+
+
+def show_invitation(store: Store, account_id: str, invitation_id: str) -> InvitationView:
+    """One invitation that is open. Raises `NotFound`."""
+    with store.work(account_id) as work:
+        rows = work.fetch(
+            f"SELECT {INVITATION_COLUMNS} FROM invitation u WHERE u.account_id = %s AND u.invitation_id = %s AND {ALIVE}",
+            (account_id, invitation_id),
+        )
+        if not rows:
+            raise NotFound()
+        return invitation_views(work, rows)[0]
+
+
+def invitation_views(work: Work, rows: Sequence[Sequence[Any]]) -> list[InvitationView]:
+    """Rows of `INVITATION_COLUMNS`, opened."""
+    logins = work.open(
+        [SealedValue(row[2], invitations.stream_of(row[0]), row[5], Names.USER_INVITED, "login") for row in rows]
+    )
+    return [
+        InvitationView(invitation_id=row[0], role=row[1], login=login, invited_at=row[3], expires_at=row[4])
+        for row, login in zip(rows, logins, strict=True)
+    ]
+
+
+# -- from where users are let in
+
+
+NOWHERE = "0.0.0.0/32"
+"""The address of no host (RFC 1122, section 3.2.1.3): it is no request's source."""
+
+
+def show_ip_ranges(store: Store, account_id: str) -> IpRanges:
+    """From where the account's users are let in; from anywhere where the list is empty."""
+    with store.work(account_id) as work:
+        return IpRanges(ranges=ranges_of(work))
+
+
+def ranges_of(work: Work) -> list[str]:
+    """The account's ranges, for a look whether they hold an address. Where they can't be opened: one that nobody comes from, so
+    that nobody is let in by mistake."""
+    row = work.fetch_one("SELECT count, ranges, event_id FROM ip_ranges WHERE account_id = %s", (work.account_id,))
+    if row is None or row[0] == 0:
+        return []
+    (ranges,) = work.open([SealedValue(row[1], ip_ranges_stream(work.account_id), row[2], Names.IP_RANGES_SET, "ranges")])
+    return ranges if isinstance(ranges, list) else [NOWHERE]
+
+
+def ip_ranges_stream(account_id: str) -> str:
+    """The stream of the account's ranges."""
+    return f"ip-ranges/{account_id}"

@@ -60,12 +60,13 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import TYPES
-from services.identity.handlers import Caller
+from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
 from shared.erasing import Holdings
 from shared.errors import InvalidArgument
 from shared.ids import Id
+from shared.mail_sender import MailSending
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 from shared.tokens import USER_ISSUER, TokenIssuer
@@ -95,6 +96,7 @@ class IdentityService(Service):
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
+    mail_sending = MailSending(note_mail_given_up)
 
     @property
     def holdings(self) -> Holdings:
@@ -215,17 +217,17 @@ class IdentityService(Service):
     @rpc_method(argument=BeginSecondFactor, result=SecondFactorBegun, roles=USERS | SERVICES_ONLY, scope="manage")
     def begin_second_factor(self, call: Call) -> SecondFactorBegun:
         """A new seed for the authenticator app, as text and as a QR code."""
-        challenge = call.argument.challenge
+        challenge = challenge_of(call)
         if challenge is not None:
             return second_factor_handlers.begin_in_login(self.store, challenge)
-        return second_factor_handlers.begin_second_factor(self.store, account_of(call), user_of(call))
+        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id)
 
     @rpc_method(argument=ConfirmSecondFactor, result=SecondFactorOn, roles=USERS | SERVICES_ONLY, scope="manage")
     def confirm_second_factor(self, call: Call) -> SecondFactorOn:
         """Switch the second factor on with a code of the new seed."""
-        if call.argument.challenge is not None:
+        if challenge_of(call) is not None:
             return second_factor_handlers.confirm_in_login(self.store, call.argument)
-        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), user_of(call), call.argument)
+        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
     @rpc_method(argument=DisableSecondFactor, result=Done, roles=USERS, scope="manage")
     def disable_second_factor(self, call: Call) -> Done:
@@ -243,11 +245,12 @@ class IdentityService(Service):
         return second_factor_handlers.require_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
 
-def user_of(call: Call) -> str:
-    """The user who calls; a service has none, and names a challenge."""
-    if call.actor.kind != "user":
-        raise InvalidArgument(field="challenge", rule="is required")
-    return call.actor.id
+def challenge_of(call: Call) -> str | None:
+    """The challenge of a login for which the gateway calls; a user who is in calls without one, for themselves."""
+    challenge: str | None = call.argument.challenge
+    if (challenge is None) != (call.actor.kind == "user"):
+        raise InvalidArgument(field="challenge", rule="is there for a login that waits, and only then")
+    return challenge
 
 
 def _caller(call: Call) -> Caller:

@@ -12,13 +12,15 @@ from services.identity.access_commands import (
     SessionsEndedAnswer,
     SessionView,
 )
-from services.identity.admission import Admission
+from services.identity.admission import Admission, lets_in
 from services.identity.commands import Done
 from services.identity.credentials import append_for_user, end_sessions, lock_access, open_rows, seal_for_row
 from services.identity.events import SessionsEnd, SessionsEnded, UserLoggedIn
+from services.identity.password_handlers import NOT_GOOD
 from services.identity.queries import find_user, role_held
 from services.identity.routing import add_credential_route, remove_credential_routes
 from services.identity.user import check_manages
+from shared.errors import Unauthenticated
 from shared.ids import new_id
 from shared.personal import ERASED
 from shared.work import Store, Work
@@ -27,7 +29,10 @@ _CLEARED_AT_ONCE = 100
 
 
 def begin_session(work: Work, admission: Admission, source: str, *, with_second_factor: bool) -> LoginAnswer:
-    """A new session; the token is in the answer only. From here on it is the user who acts."""
+    """A new session; the token is in the answer only. From here on it is the user who acts. Raises `Unauthenticated` from
+    outside of the account's IP ranges, whatever was right before."""
+    if not lets_in(work, admission, source):
+        raise Unauthenticated(NOT_GOOD)
     work.actor = admission.user_id
     token, session_id = sessions.new_token(), new_id()
     digest, expires_at = sessions.digest(token), work.now + sessions.ABSOLUTE

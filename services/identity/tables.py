@@ -29,6 +29,7 @@ app_user = sa.Table(
     sa.Column("name", BYTEA),
     sa.Column("login", BYTEA),
     sa.Column("event_id", _id, nullable=False),
+    sa.Column("event_type", sa.Text, nullable=False, server_default="identity.UserAdded"),  # what sealed name and login
     sa.Index("user_by_time", "account_id", "added_at", "user_id"),
     sa.Index("user_of_person", "account_id", "person_id"),
 )
@@ -149,4 +150,54 @@ login_delay = sa.Table(  # failures of a login from a source, both as keyed toke
     sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("login_delay_by_time", "failed_at"),
     info={"cell_wide": True, "by_function": True, "revision": _ACCESS},
+)
+
+_USERS = "identity_0004"
+
+invitation = sa.Table(  # those that are open; what they led to is a user
+    "invitation",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("invitation_id", _id, primary_key=True),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("invited_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("login", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("invitation_by_time", "account_id", "invited_at", "invitation_id"),
+    sa.Index("invitation_of_person", "account_id", "person_id"),
+    info={"revision": _USERS},
+)
+invitation_token = sa.Table(
+    "invitation_token",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("token", sa.BigInteger, primary_key=True),
+    sa.Column("invitation_id", _id, nullable=False),
+    sa.Index("token_of_invitation", "account_id", "invitation_id"),
+    info={"index": True, "revision": _USERS},
+)
+link = sa.Table(  # one-time links that were mailed: of the token only its SHA-256
+    "link",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("digest", BYTEA, primary_key=True),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("subject_id", _id, nullable=False),  # the invitation, or the user
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("mailed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("link_of_subject", "account_id", "subject_id"),
+    sa.Index("link_of_person", "account_id", "person_id"),
+    info={"outside_log": True, "revision": _USERS},
+)
+ip_ranges = sa.Table(
+    "ip_ranges",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("ranges", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    info={"revision": _USERS},
 )

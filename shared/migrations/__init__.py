@@ -47,10 +47,15 @@ def create_base(connection: Connection) -> None:
 def run_script(connection: Connection, name: str) -> None:
     """Runs a file of `shared/`, what every service's database has, with the names of the database's roles in it."""
     script = (Path(__file__).parents[1] / name).read_text()
-    for role, name in roles_of(connection).items():
-        script = script.replace("{" + role + "}", f'"{name}"')
-    cursor = connection.connection.cursor()
-    cursor.execute(script)
+    for role, role_name in roles_of(connection).items():
+        script = script.replace("{" + role + "}", f'"{role_name}"')
+    connection.connection.cursor().execute(script)
+
+
+def create_outgoing_mail(connection: Connection) -> None:
+    """Runs `shared/outgoing_mail.sql`: the queue of a service that sends mail. For a revision of that service."""
+    run_script(connection, "outgoing_mail.sql")
+    _plan_without_accounts(connection.connection.cursor())
 
 
 def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:

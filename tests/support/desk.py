@@ -18,7 +18,7 @@ from shared.ids import new_id
 from shared.mail.archive import MailSource, walk
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
-from shared.tokens import Actor, TokenIssuer, service_actor
+from shared.tokens import Actor, Scope, TokenIssuer, service_actor
 from shared.transport import Transport
 
 T = TypeVar("T")
@@ -42,9 +42,9 @@ class Callers:
         """A token of a service."""
         return self._issuer(name).mint(service_actor(name), timedelta(hours=1))
 
-    def user(self, account: str, role: str = "owner", user: str | None = None) -> str:
+    def user(self, account: str, role: str = "owner", user: str | None = None, scope: Scope = "manage") -> str:
         """A token of a user, who need not exist."""
-        actor = Actor(kind="user", id=user or new_id(), account_id=account, role=role)  # type: ignore[arg-type]
+        actor = Actor(kind="user", id=user or new_id(), account_id=account, role=role, scope=scope)  # type: ignore[arg-type]
         return self._issuer("identity").mint(actor, timedelta(hours=4))
 
     def _issuer(self, name: str) -> TokenIssuer:

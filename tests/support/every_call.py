@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from shared.ids import new_id
 from shared.settings import SERVICES
+from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row
 
@@ -41,6 +42,18 @@ class Side:
     request: str
     gone: str
     gone_address: str
+    bare: str
+    bare_login: str
+    password: str
+    agent_token: str
+    guarded_token: str
+    session: str
+    api_token: str
+    challenge: str
+    seed: str
+    recovery: str
+    enrolling: str
+    first: str
     mails: list[bytes]
 
     @property
@@ -53,7 +66,7 @@ def nobody() -> Side:
     """What no account has."""
     ids = {name: new_id() for name in Side.__dataclass_fields__}
     word = f"w{secrets.token_hex(5)}"
-    return Side(**ids | {"word": word, "name": f"desk {word}", "mails": mails_of_side(word)} | addresses(word))  # type: ignore[arg-type]
+    return Side(**ids | {"word": word, "name": f"desk {word}", "mails": mails_of_side(word)} | addresses(word) | nobodys())  # type: ignore[arg-type]
 
 
 def addresses(word: str) -> dict[str, str]:
@@ -89,6 +102,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     imported = desk.take_in(mails)
     ticket = desk.call("tickets", "show_ticket", {"ticket_id": imported[0]["ticket_id"]})["messages"][0]
     agent = desk.call("identity", "add_user", {"role": "agent", "name": f"Abe {word}", "login": known["login"]})
+    credentials = make_credentials(desk, word, agent["user_id"])
     gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
     request = desk.erase(known["gone_address"])["request_id"]
     return desk, Side(
@@ -98,7 +112,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         person=desk.call("contacts", "show_person", {"who": known["address"]})["person_id"],
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
-        put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known,
+        put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known, **credentials,
     )  # fmt: skip
 
 
@@ -117,13 +131,16 @@ class How:
     """How a method is called. `argument` asks for what a side has; `is_answered` looks at the answer to who may have it.
 
     `caller` is who may: a user, the operator or a service. `about`: what else than a thing of the call's account it is about:
-    the whole account that the call names, or the cell; then an operator may, whichever it is.
+    the whole account that the call names, one that is opened at this moment, or the cell; then an operator may, whichever it
+    is.
     """
 
     argument: Callable[[Side], Row | None]
     is_answered: Callable[[Side, Any], bool]
     caller: Actor = "user"
-    about: Literal["a thing", "the account", "the cell"] = "a thing"
+    about: Literal["a thing", "the account", "the cell", "a new account"] = "a thing"
+    as_whom: Callable[[Side], str] | None = None
+    """The token of the side's user who may, where it is not the owner."""
 
 
 def _subject(caller: Actor = "service") -> dict[str, How]:
@@ -220,6 +237,49 @@ CALLS: dict[str, dict[str, How]] = {
         "users_of_persons": How(
             lambda side: {"person_ids": [side.agent_person, side.person]},
             lambda side, answer: answer["person_ids"] == [side.agent_person], "service",
+        ),
+        "authenticate": How(
+            lambda side: {"login": side.login, "secret": side.password, "source": SOURCE},
+            _has("user_id", lambda side: side.agent), "service", "the cell",
+        ),
+        "log_in": How(
+            lambda side: {"login": side.login, "password": side.password, "source": SOURCE},
+            _has("user_id", lambda side: side.agent), "service", "the cell",
+        ),
+        "complete_login": How(
+            lambda side: {"challenge": side.challenge, "code": code_of(side.seed), "source": SOURCE},
+            lambda _, answer: answer["status"] == "in", "service", "the cell",
+        ),
+        "set_first_password": How(
+            lambda side: {"user": side.bare, "password": a_password()}, lambda _, answer: answer == {}, "operator"
+        ),
+        "add_first_owner": How(
+            lambda side: {"name": "Ada", "login": f"first@{side.word}.example", "password": a_password()},
+            lambda _, answer: answer["role"] == "owner", "operator", "a new account",
+        ),
+        "list_sessions": How(lambda side: {"user": side.agent}, _lists("sessions", "session_id", lambda side: side.session)),
+        "end_session": How(lambda side: {"session_id": side.session}, lambda _, answer: answer == {}),
+        "end_sessions": How(lambda side: {"user": side.agent}, lambda _, answer: answer["ended"] >= 1),
+        "list_api_tokens": How(
+            lambda side: {"user": side.agent}, _lists("api_tokens", "api_token_id", lambda side: side.api_token)
+        ),
+        "create_api_token": How(lambda side: {"name": side.word}, lambda _, answer: answer["token"].startswith("lethe_")),
+        "revoke_api_token": How(lambda side: {"api_token_id": side.api_token}, lambda _, answer: answer == {}),
+        "show_second_factor": How(lambda _: {}, lambda _, answer: answer["is_on"] is False),
+        "begin_second_factor": How(lambda _: {}, lambda _, answer: answer["qr_png"].startswith(b"\x89PNG")),
+        "confirm_second_factor": How(
+            lambda side: {"challenge": side.enrolling, "code": code_of(side.first), "source": SOURCE},
+            lambda _, answer: answer["login"]["status"] == "in", "service", "the cell",
+        ),
+        "renew_recovery_codes": How(
+            lambda side: {"code": side.recovery}, lambda _, answer: len(answer["recovery_codes"]) == 10,
+            as_whom=lambda side: side.guarded_token,
+        ),
+        "disable_second_factor": How(lambda _: {"code": "000000"}, lambda _, answer: answer == {}),
+        "require_second_factor": How(lambda _: {"required": False}, lambda _, answer: answer["required"] is False),
+        "change_password": How(
+            lambda side: {"old_password": side.password, "new_password": a_password(), "source": SOURCE},
+            lambda _, answer: answer == {}, as_whom=lambda side: side.agent_token,
         ),
         "mint_token": How(lambda side: {"user": side.agent}, _has("user_id", lambda side: side.agent), "operator"),
         "add_user": How(

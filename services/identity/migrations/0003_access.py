@@ -5,7 +5,7 @@ from alembic import op
 from shared.migrations import create_tables, roles_of
 
 revision = "identity_0003"
-down_revision = "identity_0002"
+down_revision = "identity_0002_outgoing_mail"
 
 # Nobody reads these tables but by asking for a digest or a token that is known already, and nobody changes the rows of an
 # account but in its own transaction. As the owner of the tables, who is no login of a service.

@@ -141,7 +141,7 @@ EXAMPLES: dict[str, object] = {
     **dict.fromkeys(
         (
             "account_id", "user_id", "person_id", "ticket_id", "message_id", "request_id", "identifier_id", "spelling_id",
-            "organisation_id", "requester_id", "author_id", "owner_id", "item_id",
+            "organisation_id", "requester_id", "author_id", "owner_id", "item_id", "mail_id",
         ),
         ONE_ID,
     ),
@@ -149,5 +149,5 @@ EXAMPLES: dict[str, object] = {
     "channel": "e-mail", "direction": "incoming", "sent_at": None, "attachments": [], "outcome": "erased", "counts": {},
     "retained": [], "kept": [], "cut_at": "2026-01-01T00:00:00Z", "claim_hash": "00", "unanswered": [], "traces": {},
     "requested_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:00Z", "certificate": "00", "plan": "paid",
-    "role": "agent",
+    "role": "agent", "failure": "rejected", "attempts": 1, "reply_code": 550,
 }  # fmt: skip

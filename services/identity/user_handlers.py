@@ -1,0 +1,187 @@
+"""Commands about users who are there: role, profile, deactivation, deletion. Read, decide (`user.py`), append. Knows no nameko.
+
+Whatever changes what somebody may do ends their sessions and cuts their actor tokens off in the same transaction, so that
+nobody goes on with the rights of before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from services.identity.commands import (
+    ChangeProfile,
+    ChangeRole,
+    DeactivateUser,
+    DeleteUser,
+    Done,
+    ReactivateUser,
+    ShowUser,
+    UserView,
+)
+from services.identity.credentials import end_all_access, end_sessions, lock_access
+from services.identity.events import ApiTokenRevoked, ProfileChanged, Role, UserDeleted
+from services.identity.handlers import Caller, check_free, checked_login
+from services.identity.item_cuts import cut_item
+from services.identity.mailed_links import remove_links
+from services.identity.queries import ALIVE, find_user, is_id, lock_owners, login_token, owners, role_held, show_user
+from services.identity.rights import cut_off
+from services.identity.routing import add_login_route, remove_credential_routes, remove_login_routes
+from services.identity.user import (
+    User,
+    check_changes_profile,
+    check_deletes,
+    deactivation,
+    fold,
+    reactivation,
+    role_change,
+    stream_of,
+)
+from shared.errors import Refused
+from shared.events import Event
+from shared.work import Store, Work
+
+PersonWith = Callable[[str, str], str]
+"""(login, person id) → the person whose address the login is: the one who is named, where nobody had it. Repeatable."""
+Decide = Callable[[Role | None, User | None, int], Sequence[Event]]
+"""(role of who acts, the user, active owners of the account) → what happens."""
+
+
+def change_role(store: Store, account_id: str, caller: Caller, command: ChangeRole) -> UserView:
+    """Gives a user another role. Raises `NotFound`, `PermissionRefused` (nobody grants more than they hold), `Refused` for a
+    last owner."""
+
+    def decide(work: Work) -> str:
+        return _change(work, caller, command.user, lambda held, user, left: role_change(held, user, left, command.role))
+
+    return _shown(store, account_id, caller, decide)
+
+
+def deactivate_user(store: Store, account_id: str, caller: Caller, command: DeactivateUser) -> UserView:
+    """Ends all that a user can do, with their API tokens, until they are reactivated. Raises as `change_role`."""
+
+    def decide(work: Work) -> str:
+        return _change(work, caller, command.user, deactivation, ends_api_tokens=True)
+
+    return _shown(store, account_id, caller, decide)
+
+
+def reactivate_user(store: Store, account_id: str, caller: Caller, command: ReactivateUser) -> UserView:
+    """Lets a user in again. Raises as `change_role`."""
+
+    def decide(work: Work) -> str:
+        return _change(work, caller, command.user, lambda held, user, _: reactivation(held, user))
+
+    return _shown(store, account_id, caller, decide)
+
+
+def _shown(store: Store, account_id: str, caller: Caller, decide: Callable[[Work], str]) -> UserView:
+    user_id = store.run(account_id, decide, actor=caller.actor_id)
+    return show_user(store, account_id, ShowUser(user=user_id))
+
+
+def _change(work: Work, caller: Caller, who: str, decide: Decide, *, ends_api_tokens: bool = False) -> str:
+    user_id = find_user(work, who).user_id
+    lock_owners(work)
+    lock_access(work, user_id)
+    user = fold(one.event for one in work.load(stream_of(user_id)))
+    events = decide(role_held(work, caller.actor_id), user, len(owners(work)))
+    if user is not None and events:
+        ended: list[Event] = [*end_sessions(work, user_id, "rights changed")]
+        if ends_api_tokens:
+            ended += _end_api_tokens(work, user_id)
+        work.append(stream_of(user_id), user.version, [*events, *ended, cut_off(work, user_id)])
+    return user_id
+
+
+def change_profile(
+    store: Store, account_id: str, caller: Caller, command: ChangeProfile, person_with: PersonWith
+) -> UserView:
+    """Another name or login. A new login is a further address of the same person, so that it goes with them.
+
+    Raises `NotFound`, `PermissionRefused`, `Conflict` for a login that is another user's, `Refused` for an address that the
+    account knows as somebody else's."""
+    login = None if command.login is None else checked_login(command.login)
+
+    def look(work: Work) -> UserView:
+        view = find_user(work, command.user or caller.actor_id)
+        user = fold(one.event for one in work.load(stream_of(view.user_id)))
+        check_changes_profile(role_held(work, caller.actor_id), user, view.user_id == caller.actor_id)
+        if login is not None and login != view.login:
+            check_free(work, login)
+        return view
+
+    before = store.run(account_id, look, actor=caller.actor_id)
+    if login is not None and login != before.login and person_with(login, before.person_id) != before.person_id:
+        raise Refused("The account knows this address as somebody else's.", reason="address of another person")
+
+    def decide(work: Work) -> str:
+        view = look(work)
+        name = command.name if command.name is not None else view.name
+        changed = ProfileChanged(
+            user_id=view.user_id, person_id=view.person_id, name=name, login=login if login is not None else view.login
+        )
+        if (changed.name, changed.login) == (view.name, view.login):
+            return view.user_id
+        stream = stream_of(view.user_id)
+        work.append(stream, work.versions_of([stream])[stream], [changed])
+        if changed.login != view.login:
+            _move_login(work, view.user_id, str(changed.login))
+        return view.user_id
+
+    return _shown(store, account_id, caller, decide)
+
+
+def _move_login(work: Work, user_id: str, login: str) -> None:
+    """The user is found by the new login, and no more by the old one."""
+    work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
+    work.later(
+        "INSERT INTO login_token (account_id, token, user_id) VALUES (%s, %s, %s)",
+        (work.account_id, login_token(work, login), user_id),
+    )
+    remove_login_routes(work, [user_id])
+    add_login_route(work, login, user_id)
+
+
+def delete_user(store: Store, account_id: str, caller: Caller, command: DeleteUser) -> Done:
+    """A user's profile goes for good: its key is cut, so that no copy of it opens, and all credentials go. What they did stands
+    under their id, and shows "former agent". Twice is once (by id: the login leads nowhere any more).
+
+    What the account knows of the person as a correspondent is not the profile: that goes by an erasure of the person.
+    Raises `NotFound`, `PermissionRefused`, `Refused` for a last owner (mission E5, under parallel tries as well)."""
+
+    def decide(work: Work) -> None:
+        user_id = command.user if is_id(command.user) else find_user(work, command.user).user_id
+        lock_owners(work)
+        lock_access(work, user_id)
+        user = _as_it_stands(work, fold(one.event for one in work.load(stream_of(user_id))))
+        user = check_deletes(role_held(work, caller.actor_id), user, len(owners(work)))
+        if user.is_deleted:
+            return
+        end_all_access(work, user_id)
+        work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
+        remove_login_routes(work, [user_id])
+        remove_links(work, user_id)
+        deleted = UserDeleted(user_id=user_id, keys=cut_item(work, user_id))
+        work.append(stream_of(user_id), user.version, [deleted, cut_off(work, user_id)])
+
+    store.run(account_id, decide, actor=caller.actor_id)
+    return Done()
+
+
+def _as_it_stands(work: Work, user: User | None) -> User | None:
+    """The user; as deleted where their person was erased, of which their own stream does not tell."""
+    if user is None or work.fetch_one(
+        f"SELECT 1 FROM app_user u WHERE u.account_id = %s AND u.user_id = %s AND {ALIVE}", (work.account_id, user.user_id)
+    ):
+        return user
+    return replace(user, state="removed", is_deleted=True)
+
+
+def _end_api_tokens(work: Work, user_id: str) -> list[Event]:
+    rows = work.change(
+        "DELETE FROM api_token WHERE account_id = %s AND user_id = %s RETURNING api_token_id, digest",
+        (work.account_id, user_id),
+    )
+    remove_credential_routes(work, [digest for _, digest in rows])
+    return [ApiTokenRevoked(user_id=user_id, api_token_id=token) for token in sorted(token for token, _ in rows)]
