@@ -98,7 +98,7 @@ def test_after_an_erasure_nothing_of_a_users_credentials_exists(access: Access) 
     assert {
         "user profiles": 1, "logins": 1, "passwords": 1, "sessions": 1, "logins under way": 1, "API tokens": 1,
         "second factors": 1, "recovery codes": 9,
-    } == before  # fmt: skip
+    } == {kind: count for kind, count in before.items() if count}  # fmt: skip
     assert {access.account} == {account_of_credential(access.store, sessions.digest(one)) for one in tokens.values()}
     assert {} == access.erase(agent)
     with access.store.work(access.account) as work:
