@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from services.gateway.edge import Edge
 from services.gateway.limits import TokenBuckets
-from services.gateway.openapi import describe
+from services.gateway.openapi import describe, methods_at
 from services.gateway.parameters import Gateway, only_known_parameters
 from services.gateway.problems import MalformedRequest, MethodNotAllowed, problem_response
 from services.gateway.readiness import Readiness
@@ -112,7 +112,11 @@ def _handle_errors(app: FastAPI) -> None:
     """What FastAPI and Starlette say by themselves is said as a problem as well. What is unforeseen goes on to the edge."""
 
     def as_problem(request: Request, error: Exception) -> Response:
-        return problem_response(_typed(error), request.state.request_id)
+        typed = _typed(error)
+        if isinstance(typed, MethodNotAllowed):
+            allowed = methods_at(app.openapi(), request.url.path)
+            typed = MethodNotAllowed(allow=", ".join(allowed) or "GET")
+        return problem_response(typed, request.state.request_id)
 
     for kind in (LetheError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, as_problem)
@@ -127,7 +131,7 @@ def _typed(error: Exception) -> LetheError:
     if status == 404:
         return NotFound("There is nothing at this address.")
     if status == 405:
-        return MethodNotAllowed(allow=(getattr(error, "headers", None) or {}).get("Allow"))
+        return MethodNotAllowed()
     return MalformedRequest() if 400 <= status < 500 else InternalError()
 
 

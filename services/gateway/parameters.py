@@ -16,6 +16,8 @@ from fastapi import Depends, FastAPI, Header, Path, Query, Request
 from services.gateway.bodies import JSON, JSON_BYTES, MAIL, decoded, read_body
 from services.gateway.calling import ACCOUNT_HEADER, Caller, authenticate
 from services.gateway.limits import TokenBuckets
+from services.gateway.openapi import methods_at
+from services.gateway.problems import MethodNotAllowed
 from services.gateway.readiness import Readiness
 from services.gateway.settings import GatewaySettings
 from shared.errors import InvalidArgument
@@ -122,7 +124,13 @@ def query_parameters(app: FastAPI) -> Mapping[str, frozenset[str]]:
 
 
 async def only_known_parameters(request: Request) -> None:
-    """Refuses a query parameter that the operation does not have, or has once and is given twice. Never says its name."""
+    """Refuses a query parameter that the operation does not have, or has once and is given twice. Never says its name.
+
+    And a method that the path does not take: a word that stands in the description is no id of the operation beside it.
+    """
+    path = request.url.path
+    if path in request.app.openapi()["paths"] and request.method not in (allowed := methods_at(request.app.openapi(), path)):
+        raise MethodNotAllowed(allow=", ".join(allowed))
     known = query_parameters(request.app).get(request.scope["route"].name, frozenset())
     given = [name for name, _ in request.query_params.multi_items()]
     if not known.issuperset(given):
