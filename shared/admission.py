@@ -1,5 +1,5 @@
-"""Whether a user or a customer is let in at this moment: the account's state, and the user's cutoff or the customer's tombstone,
-looked at in one round trip at each call.
+"""Whether a user or a customer is let in at this moment: the account's state, and the user's cutoff or the customer's
+tombstone, looked at in one round trip at each call.
 
 Nothing of it is held in memory, so that what was committed counts for the very next call, in every replica. It changes
 nothing; `account_states.py` and `actor_cutoffs.py` do.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from services.identity.login_delay import wait_seconds
+from services.identity.login_delay import wait_of_login
 from services.identity.password import FAILURES_AT_MOST
 
 SESSION_PREFIX = "lethe_portal_"
@@ -40,4 +40,4 @@ def may_try_password(failures: int, failed_at: datetime | None, now: datetime) -
     """Whether a password is looked at: not too soon after failures, and never after so many in a row. A link gets in still."""
     if failures >= FAILURES_AT_MOST:
         return False
-    return failed_at is None or wait_seconds(failures, failed_at, now) == 0
+    return failed_at is None or wait_of_login(failures, failed_at, now) == 0
