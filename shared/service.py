@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from nameko.extensions import DependencyProvider
 
-from shared import account_states, actor_cutoffs
+from shared import account_states, actor_cutoffs, clock
 from shared.account_states import KeepAccountState, KeptAccountState
 from shared.admission import admit_customer, admit_user
 from shared.bus import reaction
@@ -24,10 +24,14 @@ from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
 from shared.ids import Id
 from shared.personal import InTransit, NotPersonal
+from shared.read_buffer import ReadBuffer
+from shared.read_listing import ListReads, ReadPage, list_reads
+from shared.read_records import Read, ReadPurpose, ReadsRecorded, Shown
 from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
+from shared.staff_lookups import STAFF, ListStaffLookups, StaffLookupPage, list_lookups, record_lookup
 from shared.tokens import OF_AN_ACCOUNT, TokenIssuer, TokenSource, service_actor
 from shared.work import SYSTEM_ACTOR, Project, Store
 
@@ -35,6 +39,10 @@ USERS = frozenset({"owner", "admin", "agent"})
 CUSTOMERS = frozenset({"customer"})
 SERVICES_ONLY = frozenset({"service"})
 OPERATORS = frozenset({"operator"})
+MANAGERS = frozenset({"owner", "admin"})
+READERS = USERS | STAFF
+"""Who may be shown an account's data: its users, and the vendor's staff under a grant."""
+
 TOKEN_LIFE = timedelta(minutes=30)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -70,6 +78,7 @@ class Resources:
         issuer = TokenIssuer(types.service, self.settings.path("root-keys", types.service, "token.key"))
         token_source = TokenSource(issuer, service_actor(types.service), TOKEN_LIFE)
         self.client = RpcClient(self.settings.amqp_url, token_source)
+        self.reads = ReadBuffer(self.store)
 
 
 class Runtime(DependencyProvider):  # type: ignore[misc]
@@ -83,7 +92,16 @@ class Runtime(DependencyProvider):  # type: ignore[misc]
 
     def setup(self) -> None:
         resources = Resources(self.types, self.project)
+        self._reads = resources.reads
         self.resources = self.build(resources) if self.build else resources
+
+    def start(self) -> None:
+        if ReadsRecorded in self.types.by_name.values():
+            self.container.spawn_managed_thread(self._reads.run)
+
+    def stop(self) -> None:
+        """Called when the last worker has ended: what they noted is written before the process goes."""
+        self._reads.stop()
 
     def get_dependency(self, worker_ctx: Any) -> Any:
         return self.resources
@@ -105,13 +123,13 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users and customers of a suspended account (mission L3), tokens from before their user's rights changed, and
-        customers who are erased here. Operators and services go on: erasures must finish."""
+        """Refuses users, customers and staff of a suspended account (mission L3), tokens from before their actor's rights
+        changed, and customers who are erased here. Operators and services go on: erasures must finish."""
         if call.account_id is None:
             return
         if not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind == "user":
+        if call.actor.kind in ("user", "staff"):
             admit_user(self.store, call.account_id, call.actor, allow_suspended)
         elif call.actor.kind == "customer":
             admit_customer(self.store, call.account_id, call.actor, allow_suspended)
@@ -160,6 +178,36 @@ class Service:
         actor_cutoffs.take_cutoff(self.store, envelope)
 
 
+class RecordingService(Service):
+    """A service that shows something of persons to users, and to staff under a grant, and records it. `runtime.reads` is its
+    buffer for users' reads, `ReadsRecorded` and `StaffLookedUp` are among its events."""
+
+    def note_read(self, call: Call, method: str, shown: Shown, purpose: ReadPurpose = "support") -> None:
+        """Records that somebody was shown something. Called last, with the answer in hand.
+
+        For a user it never waits and never fails. What a staff member is about to be shown is committed when this returns; if
+        it raises, there is no answer."""
+        persons, tickets = dict.fromkeys(filter(None, shown.persons)), dict.fromkeys(shown.tickets)
+        if call.actor.kind == "staff":
+            record_lookup(self.store, account_of(call), call.actor, method, list(persons), list(tickets))
+        elif call.actor.kind == "user" and call.account_id is not None and (persons or tickets):
+            read = Read(
+                at=clock.now(), actor=call.actor.id, method=method, purpose=purpose, persons=list(persons),
+                tickets=list(tickets),
+            )  # fmt: skip
+            self.runtime.reads.note(call.account_id, read)
+
+    @rpc_method(argument=ListReads, result=ReadPage, roles=MANAGERS, scope="read")
+    def list_reads(self, call: Call) -> ReadPage:
+        """Who was shown something of a person or ticket, when and for what, as this service recorded it."""
+        return list_reads(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ListStaffLookups, result=StaffLookupPage, roles=MANAGERS, scope="read")
+    def list_staff_lookups(self, call: Call) -> StaffLookupPage:
+        """What the vendor's staff looked up here under a grant."""
+        return list_lookups(self.store, account_of(call), call.argument)
+
+
 def account_of(call: Call) -> str:
     """The account that a call is about; an error where it names none."""
     if call.account_id is None:
@@ -168,6 +216,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's, or a customer's person's; the system's for services and operators, whose
-    names are no ids."""
+    """The id that stands in the envelope: a user's or a staff member's, or a customer's person's; the system's for services and
+    operators, whose names are no ids."""
     return call.actor.id if call.actor.kind in OF_AN_ACCOUNT else SYSTEM_ACTOR

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from services.identity.portal_events import PORTAL_TYPES
+from services.identity.staff_events import STAFF_TYPES
 from shared.erasing import Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
+from shared.staff_lookups import StaffLookedUp
 
 Role = Literal["owner", "admin", "agent"]
 State = Literal["active", "deactivated", "removed"]
@@ -237,7 +240,8 @@ class MailGivenUp(Event, frozen=True, kw_only=True):
 
 
 class ActorCutOff(Event, frozen=True, kw_only=True):
-    """Tokens of this user from before this moment are good for nothing any more, in any service: their rights changed."""
+    """Tokens of this user, or staff member, from before this moment are good for nothing any more, in any service: their
+    rights changed."""
 
     user_id: StoredId
     not_before: datetime
@@ -283,7 +287,10 @@ TYPES = EventTypes(
         "MailGivenUp": MailGivenUp,
         "ActorCutOff": ActorCutOff,
         **PORTAL_TYPES,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
+        "StaffLookedUp": StaffLookedUp,
+        **STAFF_TYPES,
     },
 )

@@ -19,8 +19,10 @@ from services.identity.events import (
     UserRemoved,
 )
 from services.identity.portal_projections import PERSONS_TABLES, project_portal
+from services.identity.staff_projections import project_staff
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
+from shared.read_records import ReadsRecorded, project_reads
 from shared.work import Statement
 
 
@@ -87,7 +89,10 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
+        case ReadsRecorded():
+            yield from project_reads(recorded, event)
         case _:
+            yield from project_staff(recorded)
             yield from project_portal(recorded)
 
 

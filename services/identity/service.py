@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.identity import (
@@ -64,16 +66,27 @@ from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.portal_service import PortalMethods
 from services.identity.projections import project
+from services.identity.staff_service import StaffMethods
 from shared.erasing import Holdings
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, NotFound
 from shared.ids import Id
 from shared.mail_sender import MailSending
+from shared.read_records import Shown
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, account_of, actor_of
+from shared.service import (
+    MANAGERS,
+    OPERATORS,
+    READERS,
+    SERVICES_ONLY,
+    USERS,
+    Resources,
+    Runtime,
+    account_of,
+    actor_of,
+)
 from shared.tokens import USER_ISSUER, TokenIssuer
 
 OWNERS = frozenset({"owner"})
-MANAGERS = frozenset({"owner", "admin"})
 
 
 class PersonOfUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +101,12 @@ class IdentityResources:
     def __init__(self, resources: Resources) -> None:
         self.store = resources.store
         self.client = resources.client
+        self.reads = resources.reads
         self.issuer = TokenIssuer(USER_ISSUER, resources.settings.path("root-keys", USER_ISSUER, "token.key"))
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(PortalMethods):
+class IdentityService(PortalMethods, StaffMethods):
     """Users of accounts: added, removed, let in, vouched for. And customers, in the portal."""
 
     name = "identity"
@@ -127,15 +141,23 @@ class IdentityService(PortalMethods):
 
         return person_of
 
-    @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
+    @rpc_method(argument=ListUsers, result=UserList, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
         """A page of the account's users."""
-        return queries.list_users(self.store, account_of(call), call.argument)
+        page = queries.list_users(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_users", _others(call, page.users), "administration")
+        return page
 
-    @rpc_method(argument=ShowUser, result=UserView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
+    @rpc_method(argument=ShowUser, result=UserView, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
-        return queries.show_user(self.store, account_of(call), call.argument)
+        try:
+            found = queries.show_user(self.store, account_of(call), call.argument)
+        except NotFound:
+            self.note_read(call, "show_user", Shown([], []), "administration")  # that a login is nobody's is an answer as well
+            raise
+        self.note_read(call, "show_user", _others(call, [found]), "administration")
+        return found
 
     @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY, scope="read")
     def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:
@@ -252,6 +274,11 @@ def challenge_of(call: Call) -> str | None:
     if (challenge is None) != (call.actor.kind == "user"):
         raise InvalidArgument(field="challenge", rule="is there for a login that waits, and only then")
     return challenge
+
+
+def _others(call: Call, users: Sequence[UserView]) -> Shown:
+    """The persons shown, without the one who looks: that somebody saw their own profile is no access to anybody's data."""
+    return Shown([one.person_id for one in users if one.user_id != call.actor.id], [])
 
 
 def _caller(call: Call) -> Caller:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from services.tickets.events import MessageAdded, TicketOpened
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
+from shared.read_records import ReadsRecorded, project_reads
 from shared.work import Statement
 
 
@@ -47,6 +48,8 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
+        case ReadsRecorded():
+            yield from project_reads(recorded, event)
         case _:
             pass
 

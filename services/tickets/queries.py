@@ -32,6 +32,7 @@ from services.tickets.intake import rendered
 from shared.blobs import BlobStore
 from shared.errors import NotFound
 from shared.personal import ERASED
+from shared.read_records import Shown
 from shared.resolving import RenderedSpellings, RenderSpellings
 from shared.words import typed_beginnings, words
 from shared.work import SealedValue, Store, Work
@@ -141,13 +142,14 @@ def message_rows(
     return shown, shown[-1][0] if shown and shown[0][-2] > len(shown) else None
 
 
-def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpellings) -> SearchHits:
-    """Messages with all the words. Found by token, and looked at again after opening: 64-bit tokens can collide."""
+def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpellings) -> tuple[SearchHits, Shown]:
+    """Messages with all the words, and whose they are. Found by token, and looked at again after opening: 64-bit tokens can
+    collide."""
     with store.work(account_id) as work:
         index = work.blind_index()
         found = words(query.words)
         if not found:
-            return SearchHits(hits=[], next_after=None)
+            return SearchHits(hits=[], next_after=None), Shown([], [])
         by_word = [index.token("word", word) for word in found]
         rows = _with_tokens(work, by_word, query.after, query.limit + 1)
         if not rows and (query.after is None or not _with_tokens(work, by_word, None, 1)):
@@ -164,7 +166,9 @@ def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpelling
             for row, content in zip(rows, contents, strict=True)
             if content is not None
         ]  # fmt: skip
-    return SearchHits(hits=hits, next_after=rows[-1][0] if more else None)
+    opened = [row for row, content in zip(rows, contents, strict=True) if content is not None]
+    found_hits = SearchHits(hits=hits, next_after=rows[-1][0] if more else None)
+    return found_hits, Shown([row[2] for row in opened], [row[1] for row in opened])
 
 
 def _with_tokens(work: Work, tokens: Sequence[int], after: str | None, limit: int) -> list[tuple[Any, ...]]:
@@ -190,9 +194,9 @@ def _excerpt(text: str, sought: str) -> str:
 
 def show_attachment(
     store: Store, blobs: BlobStore, account_id: str, query: ShowAttachment, ask: AskSpellings, seen_by: str | None = None
-) -> AttachmentContent:
-    """An attachment's name, type and bytes. With `seen_by`, a customer's person, only of messages that they may see: those in
-    tickets that they requested, and those that belong to them."""
+) -> tuple[AttachmentContent, Shown]:
+    """An attachment's name, type and bytes, and whose it is. With `seen_by`, a customer's person, only of messages that they
+    may see: those in tickets that they requested, and those that belong to them."""
     with store.work(account_id) as work:
         rows = work.fetch(
             "SELECT m.message_id, m.ticket_id, m.author_id, m.direction, m.sent_at, m.added_at, m.content, m.event_id,"
@@ -217,7 +221,8 @@ def show_attachment(
         raw = render.text(text).encode("utf-8", "surrogatepass")
     else:
         render = Rendering(ask, texts)
-    return AttachmentContent(name=render.text(named.name), media_type=named.media_type, content=raw)
+    answer = AttachmentContent(name=render.text(named.name), media_type=named.media_type, content=raw)
+    return answer, Shown([rows[0][2]], [rows[0][1]])
 
 
 def list_put_aside(store: Store, account_id: str, query: ListPutAside) -> PutAsideList:

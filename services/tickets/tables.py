@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
 
+from shared.read_records import declare_tables
+
 metadata = sa.MetaData(schema="lethe")
+declare_tables(metadata)
 _id = UUID(as_uuid=False)
 
 ticket = sa.Table(

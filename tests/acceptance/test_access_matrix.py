@@ -43,6 +43,13 @@ class Stage:
         callers.client.call("lifecycle", "suspend_account", {}, account=shut.account, token=callers.operator)
         return cls(desk, side, admin_of(desk, side), callers.user(new_id()), shut, shut_side)
 
+    def staff_token(self) -> str:
+        """A new one: it is good for a minute, and ends when another grant of the staff member is closed."""
+        opened = self.desk.call(
+            "identity", "open_staff_session", {"grant_id": self.side.grant}, token=self.desk.callers.operator
+        )
+        return str(opened["token"])
+
     def tokens(self) -> dict[str, str]:
         """The token of each column of the table, but for `suspended`, and of those whom no row names."""
         callers, account = self.desk.callers, self.desk.account
@@ -54,6 +61,7 @@ class Stage:
             "write": callers.user(account, "owner", self.side.owner, scope="write"),
             "operator": callers.operator,
             "service": callers.service("tickets"),
+            "staff": self.staff_token(),
             "nobody": "",
             "stranger": self.stranger,
         }
@@ -82,7 +90,7 @@ def expected_refusal(how: How, who: str) -> str:
     """The code that somebody who is not in a method's row is told."""
     if who == "nobody":
         return "unauthenticated"
-    is_user = who in ("owner", "admin", "agent", "read", "write", "stranger")
+    is_user = who in ("owner", "admin", "agent", "read", "write", "stranger", "staff")
     if who == "stranger" or (is_user and how.about == "the cell"):
         return "not_found"  # a user may name their own account only, and is told nothing of any other
     return "permission_refused"

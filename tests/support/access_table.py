@@ -4,7 +4,8 @@ A row names those who get the answer; all others must be refused. The columns:
 
 owner, admin, agent   users of the account, with all that their role may
 read, write           the owner again, with a token of that scope
-operator, service     the vendor's operator, and another service
+operator, service     the vendor's operator, who is a staff member here, and another service
+staff                 the staff member again, with a token under a grant of the account
 suspended             the owner, while the account is suspended
 """
 
@@ -14,41 +15,61 @@ USERS = "owner admin agent"
 
 ALLOWED: dict[str, dict[str, str]] = {
     "contacts": {
+        "keep_account_state": "",  # lifecycle alone
+        "list_reads": "owner admin read write",
         "add_mailbox": "owner admin operator",
         "add_organisation": f"{USERS} write",
         "add_user_person": "service",
         "find_subjects": "service",
-        "list_persons": f"{USERS} read write",
+        "list_staff_lookups": "owner admin read write",
+        "list_persons": f"{USERS} read write staff",
         "preview_subject": "service",
         "probe_subject": "service",
         "render_spellings": "service",
-        "show_person": f"{USERS} read write service",
+        "show_person": f"{USERS} read write service staff",
         "take_in": "service",
     },
     "tickets": {
+        "keep_account_state": "",  # lifecycle alone
+        "list_reads": "owner admin read write",
         "import_mails": f"{USERS} write",
         "known_sources": f"{USERS} read write",
-        "list_put_aside": f"{USERS} read write",
-        "list_tickets": f"{USERS} read write",
-        "messages_of": f"{USERS} read write",
+        "list_put_aside": f"{USERS} read write staff",
+        "list_staff_lookups": "owner admin read write",
+        "list_tickets": f"{USERS} read write staff",
+        "messages_of": f"{USERS} read write staff",
         "preview_subject": "service",
         "probe_subject": "service",
-        "search_tickets": f"{USERS} read write",
-        "show_attachment": f"{USERS} read write",
-        "show_put_aside": f"{USERS} read write",
-        "show_ticket": f"{USERS} read write",
+        "search_tickets": f"{USERS} read write staff",
+        "show_attachment": f"{USERS} read write staff",
+        "show_put_aside": f"{USERS} read write staff",
+        "show_ticket": f"{USERS} read write staff",
     },
     "identity": {
+        "keep_account_state": "",  # lifecycle alone
+        "list_reads": "owner admin read write",
+        "approve_staff_access": "owner",
+        "break_glass": "operator",
+        "confirm_break_glass": "operator",
+        "deny_staff_access": "owner",
+        "end_staff_access": "operator",
+        "list_staff_grants": "owner admin read write operator",
+        "list_staff_lookups": "owner admin read write",
+        "open_staff_session": "operator",
+        "request_staff_access": "operator",
+        "revoke_staff_access": "owner",
+        "show_staff_grant": "owner admin read write operator",
         "add_user": "owner admin",  # the operator adds the first owner of an account only
-        "list_users": f"{USERS} read write operator service",
+        "list_users": f"{USERS} read write operator service staff",
         "mint_token": "operator",
         "preview_subject": "service",
         "probe_subject": "service",
         "remove_user": "owner admin",
-        "show_user": f"{USERS} read write operator service",
+        "show_user": f"{USERS} read write operator service staff",
         "users_of_persons": "service",
     },
     "erasure": {
+        "keep_account_state": "",  # lifecycle alone
         "check_suppressed": "service",
         "list_erasures": f"{USERS} read write",
         "preview_erasure": f"{USERS} read write",
@@ -61,6 +82,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "suppress": "service",
     },
     "lifecycle": {
+        "keep_account_state": "",  # lifecycle alone
         "find_account": "operator service",
         "list_accounts": "operator",
         "open_account": "operator",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,9 @@ class Callers:
     def __init__(self, home: Path) -> None:
         self.settings = Settings.load(home)
         self.client = RpcClient(self.settings.amqp_url, lambda: "", sealing=Transport(home / "root-keys"))
-        self.operator = self._issuer("operator").mint(
-            Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4)
+        self.operator, self.second_operator = (
+            self._issuer("operator").mint(Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4))
+            for _ in range(2)
         )
 
     def service(self, name: str) -> str:
@@ -166,6 +168,19 @@ class Desk:
             after = page["next_after"]
             if after is None:
                 return rows
+
+    def await_reads(self) -> None:
+        """Returns when all reads so far are recorded: each service (one replica of it) writes them in their order, so a read
+        by a user of this call's own is the last. There has to be a person and a ticket to be read."""
+        last = new_id()
+        token = self.callers.user(self.account, "owner", last)
+
+        def recorded(service: str) -> bool:
+            return bool(self.call(service, "list_reads", {"actor_id": last})["reads"])
+
+        for service, method in (("contacts", "list_persons"), ("tickets", "list_tickets"), ("identity", "list_users")):
+            self.call(service, method, {}, token=token)
+            await_it(partial(recorded, service), 30)
 
     # -- erasing
 

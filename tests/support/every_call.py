@@ -14,7 +14,8 @@ from typing import Any, Literal
 from shared.ids import new_id
 from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
 from tests.support.databases import superuser
-from tests.support.desk import Callers, Desk, Row
+from tests.support.desk import Callers, Desk, Row, await_it
+from tests.support.stores import closing
 
 Actor = Literal["user", "operator", "service", "lifecycle"]
 
@@ -41,6 +42,12 @@ class Side:
     request: str
     gone: str
     gone_address: str
+    grant: str
+    grant_to_approve: str
+    grant_to_deny: str
+    grant_to_revoke: str
+    grant_to_end: str
+    glass: str
     bare: str
     bare_login: str
     password: str
@@ -104,7 +111,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     credentials = make_credentials(desk, word, agent["user_id"])
     gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
     request = desk.erase(known["gone_address"])["request_id"]
-    return desk, Side(
+    made = Side(
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
@@ -112,7 +119,42 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
         put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known, **credentials,
+        **staff_grants(desk, {
+            "contacts": ("show_person", {"who": known["address"]}), "identity": ("show_user", {"user": known["login"]}),
+            "tickets": ("show_ticket", {"ticket_id": imported[0]["ticket_id"]}),
+        }),
     )  # fmt: skip
+    desk.await_reads()
+    return desk, made
+
+
+def staff_grants(desk: Desk, looked_for: Row) -> dict[str, str]:
+    """Grants for staff: one that was used in each service to look for something, and one for each decision."""
+    operator, ask = desk.callers.operator, {"purpose": "incident"}
+
+    def asked(method: str, token: str) -> str:
+        return str(desk.call("identity", method, ask, token=token)["grant_id"])
+
+    made = {f"grant_to_{method}": asked("request_staff_access", operator) for method in ("approve", "deny", "revoke", "end")}
+    made |= {"grant": asked("request_staff_access", operator), "glass": asked("break_glass", desk.callers.second_operator)}
+    for name in ("grant", "grant_to_revoke"):
+        desk.call("identity", "approve_staff_access", {"grant_id": made[name]})
+    session = desk.call("identity", "open_staff_session", {"grant_id": made["grant"]}, token=operator)["token"]
+    for service, (method, argument) in looked_for.items():
+        desk.call(service, method, argument, token=session)
+    await_mails_sent(desk)
+    return made
+
+
+def await_mails_sent(desk: Desk) -> None:
+    """Waits until what tells the owners is delivered: a queue that empties itself looks like a change."""
+    with closing(superuser(desk.callers.settings, "identity")) as connection, connection.cursor() as cursor:
+
+        def waiting() -> int:
+            cursor.execute("SELECT count(*) FROM lethe.outgoing_mail WHERE account_id = %s", (desk.account,))
+            return int(cursor.fetchone()[0])
+
+        await_it(lambda: waiting() == 0 or None, 60, lambda: f"{waiting()} mails are not sent")
 
 
 def some_spelling(desk: Desk) -> str:
@@ -158,6 +200,11 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
     }
 
 
+def _reads(subject: Callable[[Side], str]) -> dict[str, How]:
+    """What each service has that records reads. An answer to its own has reads: those by which the side was made."""
+    return {"list_reads": How(lambda side: {"subject_id": subject(side)}, lambda _, answer: len(answer["reads"]) > 0)}
+
+
 def _text(side: Side) -> Row:
     seen = {"kind": "address", "address": side.second, "role": "sender", "spellings": [side.second]}
     return {"message_key": "", "content_digest": "00", "earliest": None, "identifiers": [seen]}
@@ -180,11 +227,27 @@ def _lists(key: str, field: str, wanted: Callable[[Side], str]) -> Callable[[Sid
     return lambda side, answer: wanted(side) in [one[field] for one in answer[key]]
 
 
-ADDING = {"add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account"}
+def _lookups() -> dict[str, How]:
+    """What each service that staff may read has to say of it."""
+
+    def looked_up(side: Side, answer: Any) -> bool:
+        return {side.grant} == {one["grant_id"] for one in answer["lookups"]}
+
+    return {"list_staff_lookups": How(lambda side: {"grant_id": side.grant}, looked_up)}
+
+
+def _decided(of: Callable[[Side], str], state: str, caller: Actor = "user") -> How:
+    return How(lambda side: {"grant_id": of(side)}, lambda _, answer: answer["state"] == state, caller)
+
+
+ADDING = {
+    "add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account",
+    "request_staff_access", "break_glass",
+}  # fmt: skip
 """Methods after which an account has what it was called with. They are tried after the others."""
 
 CALLS: dict[str, dict[str, How]] = {
-    "contacts": _subject() | {
+    "contacts": _subject() | _lookups() | _reads(lambda side: side.person) | {
         "add_mailbox": How(lambda side: {"address": f"info@{side.word}.example"}, lambda _, answer: bool(answer["id"])),
         "add_organisation": How(lambda side: {"name": f"Firm {side.word}"}, lambda _, answer: bool(answer["id"])),
         "add_user_person": How(
@@ -207,7 +270,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side, answer: len(answer["texts"][0]["identifiers"][0]["person_ids"]) == 1, "service",
         ),
     },
-    "tickets": _subject() | {
+    "tickets": _subject() | _lookups() | _reads(lambda side: side.ticket) | {
         "import_mails": How(
             lambda side: {"mails": side.mails},
             lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
@@ -229,7 +292,21 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message)
         ),
     },
-    "identity": _subject() | {
+    "identity": _subject() | _lookups() | _reads(lambda side: side.agent_person) | {
+        "list_staff_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.grant)),
+        "show_staff_grant": How(lambda side: {"grant_id": side.grant}, _has("grant_id", lambda side: side.grant)),
+        "open_staff_session": How(
+            lambda side: {"grant_id": side.grant}, _has("grant_id", lambda side: side.grant), "operator"
+        ),
+        "approve_staff_access": _decided(lambda side: side.grant_to_approve, "active"),
+        "deny_staff_access": _decided(lambda side: side.grant_to_deny, "denied"),
+        "revoke_staff_access": _decided(lambda side: side.grant_to_revoke, "revoked"),
+        "end_staff_access": _decided(lambda side: side.grant_to_end, "ended", "operator"),
+        "confirm_break_glass": _decided(lambda side: side.glass, "active", "operator"),
+        "request_staff_access": How(
+            lambda _: {"purpose": "legal"}, lambda _, answer: answer["state"] == "requested", "operator"
+        ),
+        "break_glass": How(lambda _: {"purpose": "legal"}, lambda _, answer: answer["state"] == "asked", "operator"),
         "list_users": How(lambda side: {}, _lists("users", "user_id", lambda side: side.agent)),
         "show_user": How(lambda side: {"user": side.login}, _has("user_id", lambda side: side.agent)),
         "users_of_persons": How(

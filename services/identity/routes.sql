@@ -1,15 +1,8 @@
-"""Who is let in: credentials, and the routes that lead from one to its account."""
+-- The routes of credentials and logins to their accounts. Run once by the owner of the tables, with {service} replaced by the name
+-- of the role.
+-- Nobody reads these tables but by asking for a digest or a token that is known already, and nobody changes the rows of an
+-- account but in its own transaction. As the owner of the tables, who is no login of a service.
 
-from alembic import op
-
-from shared.migrations import create_tables, roles_of
-
-revision = "identity_0003"
-down_revision = "identity_0002_outgoing_mail"
-
-# Nobody reads these tables but by asking for a digest or a token that is known already, and nobody changes the rows of an
-# account but in its own transaction. As the owner of the tables, who is no login of a service.
-_FUNCTIONS = """
 CREATE FUNCTION lethe.route_credential(p_digest bytea) RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog AS
 $$ SELECT account_id FROM lethe.credential_route WHERE digest = p_digest $$;
@@ -58,17 +51,10 @@ $$;
 CREATE FUNCTION lethe.forget_login_failures(p_login bigint, p_source bigint) RETURNS void LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog AS
 $$ DELETE FROM lethe.login_delay WHERE login = p_login AND source = p_source $$;
-"""
-_NAMES = (
-    "route_credential, lethe.add_credential_route, lethe.remove_credential_routes, lethe.route_login, lethe.add_login_route,"
-    " lethe.remove_login_routes, lethe.login_routes_of, lethe.login_failures, lethe.note_login_failure,"
-    " lethe.forget_login_failures"
-)
 
-
-def upgrade() -> None:
-    create_tables(op.get_bind(), "identity", revision)
-    cursor = op.get_bind().connection.cursor()
-    cursor.execute(_FUNCTIONS)
-    cursor.execute(f"REVOKE EXECUTE ON FUNCTION lethe.{_NAMES} FROM PUBLIC")
-    cursor.execute(f'GRANT EXECUTE ON FUNCTION lethe.{_NAMES} TO "{roles_of(op.get_bind())["service"]}"')
+REVOKE EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
+    lethe.route_login, lethe.add_login_route, lethe.remove_login_routes, lethe.login_routes_of, lethe.login_failures,
+    lethe.note_login_failure, lethe.forget_login_failures FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
+    lethe.route_login, lethe.add_login_route, lethe.remove_login_routes, lethe.login_routes_of, lethe.login_failures,
+    lethe.note_login_failure, lethe.forget_login_failures TO {service};
