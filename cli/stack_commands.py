@@ -36,6 +36,14 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
     log: str
 
 
+class GatewayView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the API is (of several gateways the first, and all), and the certificate that its clients trust."""
+
+    url: str
+    urls: list[str]
+    certificate: str
+
+
 class StackView(msgspec.Struct, frozen=True, kw_only=True):
     """The stack: its processes, where its servers are (URLs hold passwords), its logs' tiles and verifier keys."""
 
@@ -47,6 +55,7 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     admin_url: str | None
     amqp_url: str | None
     smtp_url: str | None
+    gateway: GatewayView | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
 

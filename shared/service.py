@@ -22,7 +22,7 @@ from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
 from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
-from shared.ids import Id
+from shared.ids import Id, new_id
 from shared.personal import InTransit, NotPersonal
 from shared.read_buffer import ReadBuffer
 from shared.read_listing import ListReads, ReadPage, list_reads
@@ -67,6 +67,12 @@ class ProbeAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     traces: dict[Annotated[str, NotPersonal("the name of a kind of row")], Count]
     receipt: ReceiptProof | None
+
+
+class ServiceHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The service answers, and so does its database."""
+
+    service: Annotated[str, NotPersonal("the name of a service")]
 
 
 class Resources:
@@ -123,7 +129,7 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users, customers and staff of a suspended account (mission L3), tokens from before their actor's rights
+        """Refuses users, staff and customers of a suspended account (mission L3), tokens from before their actor's rights
         changed, and customers who are erased here. Operators and services go on: erasures must finish."""
         if call.account_id is None:
             return
@@ -133,6 +139,13 @@ class Service:
             admit_user(self.store, call.account_id, call.actor, allow_suspended)
         elif call.actor.kind == "customer":
             admit_customer(self.store, call.account_id, call.actor, allow_suspended)
+
+    @rpc_method(result=ServiceHealth, roles=SERVICES_ONLY | OPERATORS, scope="read")
+    def show_health(self, call: Call) -> ServiceHealth:
+        """Whether this service can do its work. Says nothing about any account."""
+        with self.store.work(new_id()) as work:
+            work.fetch_one("SELECT 1")
+        return ServiceHealth(service=self.name)
 
     @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:
@@ -216,6 +229,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's or a staff member's, or a customer's person's; the system's for services and
+    """The id that stands in the envelope: a user's, a staff member's, or a customer's person's; the system's for services and
     operators, whose names are no ids."""
     return call.actor.id if call.actor.kind in OF_AN_ACCOUNT else SYSTEM_ACTOR

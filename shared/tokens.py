@@ -27,8 +27,8 @@ from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
 
-Kind = Literal["user", "customer", "staff", "service", "operator"]
-Role = Literal["owner", "admin", "agent", "customer", "staff", "service", "operator"]
+Kind = Literal["user", "customer", "service", "operator", "staff"]
+Role = Literal["owner", "admin", "agent", "customer", "service", "operator", "staff"]
 Scope = Literal["read", "write", "manage"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "manage")

@@ -18,7 +18,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LARGEST_LOG_BYTES = 8 * 1024 * 1024
-SERVER, WORKER, MAPPER = 1, 2, 0
+MAPPER, SERVER, WORKER, EDGE = 0, 1, 2, 3
 """The layers of a stack; the highest is stopped first."""
 
 

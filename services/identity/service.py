@@ -106,8 +106,8 @@ class IdentityResources:
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(PortalMethods, StaffMethods):
-    """Users of accounts: added, removed, let in, vouched for. And customers, in the portal."""
+class IdentityService(StaffMethods, PortalMethods):
+    """Users of accounts: added, removed, let in, vouched for. Customers of the portal, and the vendor's staff under a grant."""
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)

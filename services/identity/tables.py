@@ -225,7 +225,6 @@ open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; i
     sa.Index("open_staff_grant_by_time", "look_at"),
     info={"index": True, "cell_wide": True},
 )
-
 customer = sa.Table(  # a person who has signed in to the portal
     "customer",
     metadata,
