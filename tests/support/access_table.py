@@ -78,7 +78,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "remove_saved_search": "customer app_write",
         "list_apps": "owner admin read write",
         "register_app": "owner admin",
-        "show_app_request": "customer",
+        "show_app_request": CUSTOMERS,
         "answer_app": "customer",
         "list_own_grants": CUSTOMERS,
         "end_own_grant": "customer",
