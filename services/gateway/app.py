@@ -26,6 +26,7 @@ from services.gateway.problems import MalformedRequest, MethodNotAllowed, proble
 from services.gateway.readiness import Readiness
 from services.gateway.resources import (
     accounts,
+    apps,
     attachments,
     contacts,
     documentation,
@@ -34,6 +35,7 @@ from services.gateway.resources import (
     invitations,
     messages,
     passwords,
+    portal,
     searches,
     second_factor,
     sessions,
@@ -47,7 +49,7 @@ from shared.rpc_client import RpcClient
 
 RESOURCES: Final = (
     accounts, sessions, second_factor, passwords, users, invitations, tokens, tickets, messages, attachments, searches,
-    contacts, erasure_requests, health, documentation,
+    contacts, erasure_requests, portal, apps, health, documentation,
 )  # fmt: skip
 THREADS: Final = 100
 """Requests at work at once in one process: each waits for the answer of a service."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request
 
-from services.gateway.bodies import JSON, JSON_BYTES, MAIL, decoded, read_body
+from services.gateway.bodies import FORM, FORM_BYTES, JSON, JSON_BYTES, MAIL, decoded, decoded_form, read_body
 from services.gateway.calling import ACCOUNT_HEADER, Caller, authenticate
 from services.gateway.limits import TokenBuckets
 from services.gateway.openapi import methods_at
@@ -99,6 +99,16 @@ def public_json_body(kind: Any) -> Any:
 
     async def read(request: Request) -> Any:
         return await _json(request, kind)
+
+    return Depends(_named(read, kind))
+
+
+def public_form_body(kind: Any) -> Any:
+    """A form, as a struct of this type; of anybody."""
+
+    async def read(request: Request) -> Any:
+        seconds = gateway_of(request).settings.body_seconds
+        return decoded_form(await read_body(request, FORM, FORM_BYTES, seconds), kind)
 
     return Depends(_named(read, kind))
 
