@@ -40,7 +40,7 @@ StaffPurpose = Literal["support-request", "incident", "defect-analysis", "migrat
 OPERATOR_ISSUER: Final = "operator"
 USER_ISSUER: Final = "identity"
 OF_AN_ACCOUNT: Final[frozenset[Kind]] = frozenset({"user", "customer", "staff"})
-"""Who belongs to one account, and is nobody in all others."""
+"""Who belongs to one account, or looks into one, and is nobody in all others."""
 
 MAX_TTL: Final[dict[Kind, timedelta]] = {
     "user": timedelta(hours=12),
@@ -64,9 +64,9 @@ ActorName = Annotated[
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts. `id` is a user's, an operator's or a staff member's opaque id, or a service's name. Users belong to
-    an account; staff look into one, under a grant and for its purpose. `scope` narrows what the role may; services
-    and operators always have all of it, staff only read.
+    """Who acts. `id` is a user's, an operator's or a staff member's opaque id, a service's name, or, of a customer, the id
+    of their person. Users and customers belong to an account; staff look into one, under a grant and for its purpose.
+    `scope` narrows what the role may; services and operators always have all of it, staff only read.
 
     `issued_at` and `expires_at` are set by minting; before that they are None.
     """
@@ -105,8 +105,8 @@ def service_actor(service: str) -> Actor:
 
 
 def may_mint(issuer: str, actor: Actor) -> bool:
-    """Whether an issuer may vouch for this actor: identity for users and for staff under a grant, the operator's key
-    for operators, each service for itself, and nobody for anybody else."""
+    """Whether an issuer may vouch for this actor: identity for users and customers, and for staff under a grant, the
+    operator's key for operators, each service for itself, and nobody for anybody else."""
     is_staff = actor.kind == "staff"
     if (actor.grant_id is not None, actor.purpose is not None) != (is_staff, is_staff):
         return False

@@ -18,6 +18,8 @@ from deploy.stack.processes import CHECKOUT, EDGE, Program, base_environment
 from shared.settings import EDGES
 
 ANSWER_SECONDS = 2.0
+FIRST = f"{EDGES[0]}-0"
+"""The one whose address stands in the mails of a local stack."""
 
 
 def is_edge(name: str) -> bool:
@@ -44,6 +46,11 @@ def program(home: Path, name: str, ports: dict[str, int]) -> Program:
     return Program(name, arguments, base_environment(home) | settings, str(CHECKOUT), layer=EDGE)
 
 
+def url_of(port: int) -> str:
+    """Where an edge is reached on this machine."""
+    return f"https://127.0.0.1:{port}"
+
+
 def answers(home: Path, port: int) -> bool:
     """Whether an edge answers at this port."""
     return asked(home, port, "/v1/health/live") == 200
@@ -67,5 +74,5 @@ def trusted(home: Path) -> Path:
 
 def view(home: Path, names: list[str], ports: dict[str, int]) -> dict[str, Any] | None:
     """What `status` says of the edges that run; None where there is none."""
-    urls = [f"https://127.0.0.1:{ports[name]}" for name in sorted(names) if name in ports]
+    urls = [url_of(ports[name]) for name in sorted(names) if name in ports]
     return {"url": urls[0], "urls": urls, "certificate": str(trusted(home))} if urls else None

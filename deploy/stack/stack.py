@@ -214,7 +214,7 @@ class Stack:
     def _start_servers(self) -> str:
         """Servers, databases, topology. Returns the broker's URL."""
         own_database, own_broker = "LETHE_DATABASE_URL" not in os.environ, "LETHE_AMQP_URL" not in os.environ
-        running, settled = self._running(), self._settle()
+        running, settled = self._running(), self._settle(edges.port_names(edges.FIRST))
         postgres, broker = Postgres(self.home, settled["postgres"]), RabbitMQ(self.home, settled)
         if own_broker:
             self._start_broker(broker, running)
@@ -224,7 +224,8 @@ class Stack:
         try:
             if own_database:
                 self._start_postgres(postgres, running)
-            self._make_databases(postgres, own_database, amqp_url, smtp_url)
+            addresses = {"smtp_url": smtp_url, "public_url": edges.url_of(settled[edges.FIRST])}
+            self._make_databases(postgres, own_database, amqp_url, addresses)
             self._start_services()  # they import while RabbitMQ starts, and wait for it
             rabbitmq.await_broker(amqp_url, START_SECONDS, f"see {self.home / 'logs' / 'rabbitmq.log'}")
             self._end_topology(topology, amqp_url)
@@ -256,7 +257,7 @@ class Stack:
         self._start(postgres.program())
         postgres.await_ready(START_SECONDS)
 
-    def _make_databases(self, postgres: Postgres, own: bool, amqp_url: str, smtp_url: str) -> None:
+    def _make_databases(self, postgres: Postgres, own: bool, amqp_url: str, addresses: dict[str, str]) -> None:
         from shared import migrations  # late, since Alembic takes long to import and `status` does without
 
         admin_url = postgres.admin_url() if own else os.environ["LETHE_DATABASE_URL"]
@@ -269,8 +270,8 @@ class Stack:
             return postgres.url(*who) if own else databases.url_for(admin_url, *who)
 
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
-        mail = {"smtp_url": smtp_url, "smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
-        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **mail})
+        sender = {"smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
+        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **addresses, **sender})
         self._note("bringing the databases to their newest schema")
         for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)

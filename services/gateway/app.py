@@ -20,12 +20,13 @@ from starlette.responses import Response
 
 from services.gateway.edge import Edge
 from services.gateway.limits import TokenBuckets
-from services.gateway.openapi import describe
+from services.gateway.openapi import describe, methods_at
 from services.gateway.parameters import Gateway, only_known_parameters
 from services.gateway.problems import MalformedRequest, MethodNotAllowed, problem_response
 from services.gateway.readiness import Readiness
 from services.gateway.resources import (
     accounts,
+    apps,
     attachments,
     contacts,
     documentation,
@@ -34,6 +35,7 @@ from services.gateway.resources import (
     invitations,
     messages,
     passwords,
+    portal,
     searches,
     second_factor,
     sessions,
@@ -47,7 +49,7 @@ from shared.rpc_client import RpcClient
 
 RESOURCES: Final = (
     accounts, sessions, second_factor, passwords, users, invitations, tokens, tickets, messages, attachments, searches,
-    contacts, erasure_requests, health, documentation,
+    contacts, erasure_requests, portal, apps, health, documentation,
 )  # fmt: skip
 THREADS: Final = 100
 """Requests at work at once in one process: each waits for the answer of a service."""
@@ -112,7 +114,11 @@ def _handle_errors(app: FastAPI) -> None:
     """What FastAPI and Starlette say by themselves is said as a problem as well. What is unforeseen goes on to the edge."""
 
     def as_problem(request: Request, error: Exception) -> Response:
-        return problem_response(_typed(error), request.state.request_id)
+        typed = _typed(error)
+        if isinstance(typed, MethodNotAllowed):
+            allowed = methods_at(app.openapi(), request.url.path)
+            typed = MethodNotAllowed(allow=", ".join(allowed) or "GET")
+        return problem_response(typed, request.state.request_id)
 
     for kind in (LetheError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, as_problem)
@@ -127,7 +133,7 @@ def _typed(error: Exception) -> LetheError:
     if status == 404:
         return NotFound("There is nothing at this address.")
     if status == 405:
-        return MethodNotAllowed(allow=(getattr(error, "headers", None) or {}).get("Allow"))
+        return MethodNotAllowed()
     return MalformedRequest() if 400 <= status < 500 else InternalError()
 
 

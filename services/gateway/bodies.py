@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -15,8 +16,10 @@ from services.gateway.problems import MalformedRequest, TooLarge, TooSlow, Unsup
 from shared.validation import validate
 
 T = TypeVar("T")
+FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 MAIL: Final = "message/rfc822"
+FORM_BYTES: Final = 1 << 16
 JSON_BYTES: Final = 1 << 20
 
 
@@ -59,3 +62,17 @@ def _plain(body: bytes) -> object:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise MalformedRequest("The body is not JSON in UTF-8.") from None
     return plain
+
+
+def decoded_form(body: bytes, kind: type[T]) -> T:
+    """A form as a struct. Fields that it does not know are left out: OAuth 2 wants them ignored (RFC 6749, section 3.2). Raises
+    `MalformedRequest` for what is no form, or has a field twice."""
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body), errors="strict")
+    except ValueError:  # of the letters as well
+        raise MalformedRequest("The body is no form in UTF-8.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise MalformedRequest("A field stands there twice.")
+    known: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
+    return validate(kind, {name: fields[name] for name in known if name in fields})

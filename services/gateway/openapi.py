@@ -89,6 +89,18 @@ def describe(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     return document
 
 
+def methods_at(document: Mapping[str, Any], path: str) -> list[str]:
+    """The methods that this path takes, by the description; of a path that is written there as it is, its own alone."""
+    paths: Mapping[str, Mapping[str, Any]] = document["paths"]
+    found = [path] if path in paths else [template for template in paths if _fits(template, path)]
+    return sorted({method.upper() for template in found for method in paths[template]})
+
+
+def _fits(template: str, path: str) -> bool:
+    wanted, given = template.split("/"), path.split("/")
+    return len(wanted) == len(given) and all(a == b or a.startswith("{") for a, b in zip(wanted, given, strict=True))
+
+
 def _refusals(codes: frozenset[str]) -> dict[int, dict[str, Any]]:
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes):

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request
 
-from services.gateway.bodies import JSON, JSON_BYTES, MAIL, decoded, read_body
+from services.gateway.bodies import FORM, FORM_BYTES, JSON, JSON_BYTES, MAIL, decoded, decoded_form, read_body
 from services.gateway.calling import ACCOUNT_HEADER, Caller, authenticate
 from services.gateway.limits import TokenBuckets
+from services.gateway.openapi import methods_at
+from services.gateway.problems import MethodNotAllowed
 from services.gateway.readiness import Readiness
 from services.gateway.settings import GatewaySettings
 from shared.errors import InvalidArgument
@@ -101,6 +103,16 @@ def public_json_body(kind: Any) -> Any:
     return Depends(_named(read, kind))
 
 
+def public_form_body(kind: Any) -> Any:
+    """A form, as a struct of this type; of anybody."""
+
+    async def read(request: Request) -> Any:
+        seconds = gateway_of(request).settings.body_seconds
+        return decoded_form(await read_body(request, FORM, FORM_BYTES, seconds), kind)
+
+    return Depends(_named(read, kind))
+
+
 async def _mail(request: Request, _caller: CallerOf) -> bytes:
     settings = gateway_of(request).settings
     return await read_body(request, MAIL, settings.mail_bytes, settings.body_seconds)
@@ -122,7 +134,13 @@ def query_parameters(app: FastAPI) -> Mapping[str, frozenset[str]]:
 
 
 async def only_known_parameters(request: Request) -> None:
-    """Refuses a query parameter that the operation does not have, or has once and is given twice. Never says its name."""
+    """Refuses a query parameter that the operation does not have, or has once and is given twice. Never says its name.
+
+    And a method that the path does not take: a word that stands in the description is no id of the operation beside it.
+    """
+    path = request.url.path
+    if path in request.app.openapi()["paths"] and request.method not in (allowed := methods_at(request.app.openapi(), path)):
+        raise MethodNotAllowed(allow=", ".join(allowed))
     known = query_parameters(request.app).get(request.scope["route"].name, frozenset())
     given = [name for name, _ in request.query_params.multi_items()]
     if not known.issuperset(given):

@@ -12,6 +12,7 @@ import msgspec
 from services.identity.access_commands import Challenge, Code
 from services.identity.commands import IpRange, LinkToken, Login, Password, UserName
 from services.identity.events import Role
+from services.identity.portal_commands import TypedAddress
 from services.lifecycle.commands import AccountName
 from shared.ids import Id
 
@@ -85,6 +86,19 @@ class AcceptedInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     link_token: LinkToken
     name: UserName
+    password: Password
+
+
+class LinkSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands behind the # of a mailed link to the portal."""
+
+    link_token: LinkToken
+
+
+class PasswordSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A customer's address and their password."""
+
+    address: TypedAddress
     password: Password
 
 

@@ -126,7 +126,7 @@ class PortalMethods(Service):
         """Take an app away, with all that customers granted it."""
         return app_handlers.remove_app(self.store, account_of(call), actor_of(call), call.argument)
 
-    @rpc_method(argument=AppRequest, result=AppConsent, roles=CUSTOMERS, scope="manage")
+    @rpc_method(argument=AppRequest, result=AppConsent, roles=CUSTOMERS, scope="read")
     def show_app_request(self, call: Call) -> AppConsent:
         """What an app asks the customer for. Nothing happens."""
         return app_handlers.show_app_request(self.store, account_of(call), call.actor.id, call.argument)

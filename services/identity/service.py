@@ -67,6 +67,7 @@ from services.identity.holdings import HOLDINGS
 from services.identity.portal_service import PortalMethods
 from services.identity.projections import project
 from services.identity.staff_service import StaffMethods
+from services.identity.user_service import UserMethods
 from shared.erasing import Holdings
 from shared.errors import InvalidArgument, NotFound
 from shared.ids import Id
@@ -106,7 +107,7 @@ class IdentityResources:
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(StaffMethods, PortalMethods):
+class IdentityService(UserMethods, StaffMethods, PortalMethods):
     """Users of accounts: added, removed, let in, vouched for. Customers of the portal, and the vendor's staff under a grant."""
 
     name = "identity"

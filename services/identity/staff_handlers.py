@@ -12,7 +12,7 @@ from typing import Final
 
 from services.identity import staff_grant
 from services.identity.queries import role_held
-from services.identity.rights import cut_off, hold_rights
+from services.identity.rights import cut_off
 from services.identity.staff_commands import BreakGlass, OfStaffGrant, RequestStaffAccess, StaffGrantView, StaffSession
 from services.identity.staff_grant import StaffGrant, fold, stream_of
 from services.identity.staff_mail import tell_of_break_glass, tell_of_request
@@ -128,7 +128,8 @@ def open_staff_session(
         raise AccountSuspended()
 
     def decide(work: Work) -> StaffSession:
-        hold_rights(work, staff_id)  # so that a token is from before the cutoff of a revocation that comes later
+        # Minted within the transaction, after the grant was read: of a session and a revocation at once the later one finds
+        # another version and decides anew, so that the token is from before the cutoff, or is not given
         grant = _load(work, command.grant_id)
         opened = staff_grant.open_session(grant, staff_id, clock.now())
         assert grant is not None

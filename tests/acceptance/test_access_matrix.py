@@ -20,7 +20,10 @@ from tests.support.desk import Callers, Desk
 from tests.support.every_call import CALLS, How, Side, make_side
 
 METHODS = [(service, method) for service, of_service in ALLOWED.items() for method in of_service]
-USED_UP = {("erasure", "request_erasure"), ("identity", "remove_user"), ("lifecycle", "suspend_account")}
+USED_UP = {
+    ("erasure", "request_erasure"), ("erasure", "request_own_erasure"), ("identity", "remove_app"),
+    ("identity", "remove_saved_search"), ("identity", "remove_user"), ("lifecycle", "suspend_account"),
+}  # fmt: skip
 """Methods after which an account has not what they ask for any more: each call gets an account of its own."""
 
 
@@ -62,6 +65,9 @@ class Stage:
             "operator": callers.operator,
             "service": callers.service("tickets"),
             "staff": self.staff_token(),
+            "customer": callers.customer(account, self.side.person),
+            "app_read": callers.customer(account, self.side.person, "read"),
+            "app_write": callers.customer(account, self.side.person, "write"),
             "nobody": "",
             "stranger": self.stranger,
         }
@@ -90,7 +96,7 @@ def expected_refusal(how: How, who: str) -> str:
     """The code that somebody who is not in a method's row is told."""
     if who == "nobody":
         return "unauthenticated"
-    is_user = who in ("owner", "admin", "agent", "read", "write", "stranger", "staff")
+    is_user = who in ("owner", "admin", "agent", "read", "write", "stranger", "staff", "customer", "app_read", "app_write")
     if who == "stranger" or (is_user and how.about == "the cell"):
         return "not_found"  # a user may name their own account only, and is told nothing of any other
     return "permission_refused"

@@ -80,7 +80,7 @@ def attempts(mine: Desk, theirs: Desk, side: Side, service: str, method: str) ->
         "no thing": call(how.argument(none), mine.account, mine.token),
     }
     if how.caller != "user" and how.about == "a thing":
-        token = token_for(mine, how)
+        token = token_for(mine, how, none)
         made["their thing, by a " + how.caller] = call(how.argument(side), mine.account, token)
         made["no thing, by a " + how.caller] = call(how.argument(none), mine.account, token)
     return made
@@ -121,7 +121,7 @@ def test_it_is_answered_to_its_own(two: Two, service: str, method: str) -> None:
     """The same call, by who may make it in that account, succeeds: so it was not refused for another reason."""
     how = CALLS[service][method]
     account = {"the cell": None, "a new account": new_id()}.get(how.about, two.theirs.account)
-    token = how.as_whom(two.side) if how.as_whom else token_for(two.theirs, how)
+    token = how.as_whom(two.side) if how.as_whom else token_for(two.theirs, how, two.side)
     answer = two.theirs.call(service, method, how.argument(two.side), account=account, token=token)
     assert how.is_answered(two.side, answer), answer
 
@@ -237,8 +237,10 @@ def counts(cursor: Any, tables: list[str]) -> list[int]:
 # ------------------------------------------------------------------------------------------------------------------- outcomes
 
 
-def token_for(desk: Desk, how: How) -> str:
-    """The token of who may call a method, in an account."""
+def token_for(desk: Desk, how: How, side: Side) -> str:
+    """The token of who may call a method, in an account; a customer is the person of a side."""
+    if how.caller == "customer":
+        return desk.callers.customer(desk.account, how.person(side))
     if how.caller in ("user", "operator"):
         return desk.token if how.caller == "user" else desk.callers.operator
     return desk.callers.service("tickets" if how.caller == "service" else how.caller)

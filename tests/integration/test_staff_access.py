@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event, current_thread
 from typing import Any
 
 import pytest
@@ -481,6 +481,25 @@ def test_what_is_not_recorded_is_not_answered(
             with pytest.raises(InternalError):
                 desk.read(token, service, method)
         assert recorded == len(desk.lookups(service, grant)) - len(before)
+
+
+def test_a_token_that_is_given_after_a_revocation_is_from_before_it(desk: Account) -> None:
+    """The session is committed, its answer is still on its way, and the revocation comes: the token is good for nothing."""
+    grant, committed, revoked = desk.grant(), Event(), Event()
+
+    def stand(name: str) -> None:
+        if name == "identity.after-commit" and current_thread().name.startswith("session"):
+            committed.set()
+            assert revoked.wait(60)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1, "session") as pool:
+        patch.setattr("shared.work.failpoint", stand)
+        session = pool.submit(desk.session, grant)
+        assert committed.wait(60)
+        desk.as_owner("revoke_staff_access", grant)
+        revoked.set()
+        with pytest.raises(Unauthenticated):
+            desk.read(session.result(), "identity", "list_users")
 
 
 def fail_at(place: str, name: str) -> None:

@@ -6,12 +6,15 @@ owner, admin, agent   users of the account, with all that their role may
 read, write           the owner again, with a token of that scope
 operator, service     the vendor's operator, who is a staff member here, and another service
 staff                 the staff member again, with a token under a grant of the account
+customer              a customer of the account, in the portal
+app_read, app_write   the customer again, by an app with that scope
 suspended             the owner, while the account is suspended
 """
 
 from __future__ import annotations
 
 USERS = "owner admin agent"
+CUSTOMERS = "customer app_read app_write"
 
 ALLOWED: dict[str, dict[str, str]] = {
     "contacts": {
@@ -25,7 +28,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "list_persons": f"{USERS} read write staff",
         "preview_subject": "service",
         "probe_subject": "service",
+        "person_of_address": "service",
         "render_spellings": "service",
+        "show_own_profile": CUSTOMERS,
         "show_person": f"{USERS} read write service staff",
         "take_in": "service",
     },
@@ -34,6 +39,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "list_reads": "owner admin read write",
         "import_mails": f"{USERS} write",
         "known_sources": f"{USERS} read write",
+        "list_own_tickets": CUSTOMERS,
+        "show_own_attachment": CUSTOMERS,
+        "show_own_ticket": CUSTOMERS,
         "list_put_aside": f"{USERS} read write staff",
         "list_staff_lookups": "owner admin read write",
         "list_tickets": f"{USERS} read write staff",
@@ -59,6 +67,25 @@ ALLOWED: dict[str, dict[str, str]] = {
         "request_staff_access": "operator",
         "revoke_staff_access": "owner",
         "show_staff_grant": "owner admin read write operator",
+        "ask_sign_in_link": "service",
+        "sign_in_by_link": "service",
+        "sign_in_by_password": "service",
+        "list_own_sessions": CUSTOMERS,
+        "end_own_session": "customer",
+        "end_own_sessions": "customer",
+        "list_saved_searches": CUSTOMERS,
+        "add_saved_search": "customer app_write",
+        "remove_saved_search": "customer app_write",
+        "list_apps": "owner admin read write",
+        "register_app": "owner admin",
+        "show_app_request": CUSTOMERS,
+        "answer_app": "customer",
+        "list_own_grants": CUSTOMERS,
+        "end_own_grant": "customer",
+        "issue_app_tokens": "service",
+        "revoke_app_token": "service",
+        "remove_app": "owner admin",
+        "set_portal_password": "customer",
         "add_user": "owner admin",  # the operator adds the first owner of an account only
         "list_users": f"{USERS} read write operator service staff",
         "mint_token": "operator",
@@ -71,6 +98,9 @@ ALLOWED: dict[str, dict[str, str]] = {
     "erasure": {
         "keep_account_state": "",  # lifecycle alone
         "check_suppressed": "service",
+        "claim_erasure": "service",
+        "list_own_erasures": CUSTOMERS,
+        "request_own_erasure": "customer",
         "list_erasures": f"{USERS} read write",
         "preview_erasure": f"{USERS} read write",
         "preview_subject": "service",

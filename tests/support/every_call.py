@@ -13,12 +13,14 @@ from typing import Any, Literal
 
 from shared.ids import new_id
 from shared.settings import SERVICES
+from tests.support import portal_side
 from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row, await_it
+from tests.support.portal_side import PORTAL_PASSWORD, app_request, make_portal
 from tests.support.stores import closing
 
-Actor = Literal["user", "operator", "service", "lifecycle"]
+Actor = Literal["user", "customer", "operator", "service", "lifecycle"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class Side:
     recovery: str
     enrolling: str
     first: str
+    sign_in_token: str
+    portal_session: str
+    search: str
+    app: str
+    spare_app: str
+    app_grant: str
+    refresh_token: str
+    leaver: str
+    left_request: str
+    claim_code: str
     mails: list[bytes]
 
     @property
@@ -73,7 +85,8 @@ def nobody() -> Side:
     """What no account has."""
     ids = {name: new_id() for name in Side.__dataclass_fields__}
     word = f"w{secrets.token_hex(5)}"
-    return Side(**ids | {"word": word, "name": f"desk {word}", "mails": mails_of_side(word)} | addresses(word) | nobodys())  # type: ignore[arg-type]
+    others = addresses(word) | nobodys() | portal_side.nobodys()
+    return Side(**ids | {"word": word, "name": f"desk {word}", "mails": mails_of_side(word)} | others)  # type: ignore[arg-type]
 
 
 def addresses(word: str) -> dict[str, str]:
@@ -112,14 +125,16 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     credentials = make_credentials(desk, word, agent["user_id"])
     gone = desk.call("contacts", "show_person", {"who": known["gone_address"]})["person_id"]
     request = desk.erase(known["gone_address"])["request_id"]
+    person = desk.call("contacts", "show_person", {"who": known["address"]})["person_id"]
     made = Side(
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
-        person=desk.call("contacts", "show_person", {"who": known["address"]})["person_id"],
+        person=person,
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
         put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known, **credentials,
+        **make_portal(desk, word, person),
         **staff_grants(desk, {
             "contacts": ("show_person", {"who": known["address"]}), "identity": ("show_user", {"user": known["login"]}),
             "tickets": ("show_ticket", {"ticket_id": imported[0]["ticket_id"]}),
@@ -183,6 +198,8 @@ class How:
     about: Literal["a thing", "the account", "the cell", "a new account"] = "a thing"
     as_whom: Callable[[Side], str] | None = None
     """The token of the side's user who may, where it is not the owner."""
+    person: Callable[[Side], str] = lambda side: side.person
+    """Who the customer is that may."""
 
 
 def _subject(caller: Actor = "service") -> dict[str, How]:
@@ -244,7 +261,7 @@ def _decided(of: Callable[[Side], str], state: str, caller: Actor = "user") -> H
 
 ADDING = {
     "add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account",
-    "request_staff_access", "break_glass",
+    "request_staff_access", "break_glass", "add_saved_search", "register_app",
 }  # fmt: skip
 """Methods after which an account has what it was called with. They are tried after the others."""
 
@@ -263,6 +280,10 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"query": side.address, "include_quoted": True},
             _lists("persons", "person_id", lambda side: side.person),
         ),
+        "person_of_address": How(
+            lambda side: {"address": side.address}, _has("person_id", lambda side: side.person), "service"
+        ),
+        "show_own_profile": How(lambda _: {}, _has("person_id", lambda side: side.person), "customer"),
         "render_spellings": How(
             lambda side: {"spelling_ids": [side.spelling]}, lambda _, answer: "@" in answer["texts"][0], "service"
         ),
@@ -278,6 +299,13 @@ CALLS: dict[str, dict[str, How]] = {
             lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
         ),
         "known_sources": How(lambda side: {"digests": side.digests[:2]}, lambda _, answer: answer["known"] == [True, True]),
+        "list_own_tickets": How(lambda _: {}, _lists("tickets", "ticket_id", lambda side: side.ticket), "customer"),
+        "show_own_ticket": How(
+            lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message), "customer"
+        ),
+        "show_own_attachment": How(
+            lambda side: {"blob_id": side.blob}, lambda side, answer: side.word in answer["content"].decode(), "customer"
+        ),
         "list_put_aside": How(lambda _: {}, _lists("mails", "put_aside_id", lambda side: side.put_aside)),
         "list_tickets": How(
             lambda side: {"requester_id": side.person}, _lists("tickets", "ticket_id", lambda side: side.ticket)
@@ -358,6 +386,49 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"old_password": side.password, "new_password": a_password(), "source": SOURCE},
             lambda _, answer: answer == {}, as_whom=lambda side: side.agent_token,
         ),
+        "ask_sign_in_link": How(lambda side: {"address": side.address}, lambda _, answer: answer == {}, "service"),
+        "sign_in_by_link": How(
+            lambda side: {"link_token": side.sign_in_token, "source": SOURCE}, _has("person_id", lambda side: side.person),
+            "service",
+        ),
+        "sign_in_by_password": How(
+            lambda side: {"address": side.address, "password": PORTAL_PASSWORD, "source": SOURCE},
+            _has("person_id", lambda side: side.person), "service",
+        ),
+        "list_own_sessions": How(
+            lambda _: {}, _lists("sessions", "session_id", lambda side: side.portal_session), "customer"
+        ),
+        "end_own_session": How(lambda side: {"session_id": side.portal_session}, lambda _, answer: answer == {}, "customer"),
+        "end_own_sessions": How(lambda _: {}, lambda _, answer: answer == {}, "customer"),
+        "list_saved_searches": How(lambda _: {}, _lists("searches", "search_id", lambda side: side.search), "customer"),
+        "add_saved_search": How(
+            lambda side: {"name": side.word, "words": side.word}, _has("words", lambda side: side.word), "customer"
+        ),
+        "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
+        "list_apps": How(lambda _: {}, _lists("apps", "app_id", lambda side: side.app)),
+        "register_app": How(
+            lambda side: {"name": side.word, "redirect_uris": ["https://app.example/"]}, _has("name", lambda side: side.word)
+        ),
+        "show_app_request": How(lambda side: app_request(side.app), _has("app_id", lambda side: side.app), "customer"),
+        "answer_app": How(
+            lambda side: {"request": app_request(side.app), "approve": True},
+            lambda _, answer: "code=" in answer["redirect_to"], "customer",
+        ),
+        "list_own_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.app_grant), "customer"),
+        "end_own_grant": How(lambda side: {"grant_id": side.app_grant}, lambda _, answer: answer == {}, "customer"),
+        "issue_app_tokens": How(
+            lambda side: {"grant_type": "refresh_token", "client_id": side.app, "refresh_token": side.refresh_token},
+            lambda _, answer: answer["status"] == 200 and "access_token" in answer["document"], "service",
+        ),
+        "revoke_app_token": How(
+            lambda side: {"client_id": side.app, "token": side.refresh_token}, lambda _, answer: answer["status"] == 200,
+            "service",
+        ),
+        "remove_app": How(lambda side: {"app_id": side.spare_app}, lambda _, answer: answer == {}),
+        "set_portal_password": How(
+            lambda _: {"new_password": PORTAL_PASSWORD, "old_password": PORTAL_PASSWORD}, lambda _, answer: answer == {},
+            "customer",
+        ),
         "mint_token": How(lambda side: {"user": side.agent}, _has("user_id", lambda side: side.agent), "operator"),
         "add_user": How(
             lambda side: {"role": "agent", "name": "Ada", "login": f"ada@{side.word}.example"},
@@ -366,6 +437,14 @@ CALLS: dict[str, dict[str, How]] = {
         "remove_user": How(lambda side: {"user": side.agent}, lambda _, answer: answer["state"] == "removed"),
     },
     "erasure": _subject() | {
+        "list_own_erasures": How(lambda _: {}, lambda _, answer: "requests" in answer, "customer"),
+        "claim_erasure": How(
+            lambda side: {"request_id": side.left_request, "claim_code": side.claim_code},
+            lambda side, answer: side.left_request in answer["document"].decode(), "service",
+        ),
+        "request_own_erasure": How(
+            lambda _: {}, lambda _, answer: len(answer["person_ids"]) == 1, "customer", person=lambda side: side.leaver
+        ),
         "check_suppressed": How(
             _suppressed, lambda _, answer: answer["mails"] == [True] and answer["identifiers"][0] is not None, "service"
         ),

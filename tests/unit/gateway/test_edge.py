@@ -54,6 +54,19 @@ def test_every_answer_has_the_safe_headers_and_repeats_nothing(method: str, path
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/tokens", "GET, POST"), ("OPTIONS", "/v1/erasure-requests", "GET, POST"), ("POST", "/v1/docs", "GET"),
+        ("GET", "/v1/contacts/lookup", "POST"), ("DELETE", "/v1/contacts/x", "GET"), ("PUT", "/v1/sessions/current", "DELETE"),
+    ],
+)  # fmt: skip
+def test_a_method_that_is_not_taken_is_told_which_are(method: str, path: str, allowed: str) -> None:
+    """All that the path takes, and not only those of the first operation; a word of the description is never an id."""
+    answer = ask(application(), method, path)
+    assert (405, allowed) == (answer.status_code, answer.headers["allow"])
+
+
+@pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         (b"{", 400, "malformed_request"), (b"\xff", 400, "malformed_request"), (b"[]", 422, "invalid_argument"),

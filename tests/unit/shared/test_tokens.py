@@ -99,10 +99,10 @@ def test_who_may_mint_what() -> None:
     actors = [
         Actor(kind=kind, id=name, account_id=of, role=role, scope=scope, grant_id=grant, purpose=purpose)  # type: ignore[arg-type]
         for kind, name, of, role, scope, grant, purpose in itertools.product(
-            ("user", "service", "operator", "staff"),
+            ("user", "customer", "service", "operator", "staff"),
             ("tickets", "operator"),
             (account, None),
-            ("owner", "admin", "agent", "service", "operator", "staff"),
+            ("owner", "admin", "agent", "customer", "service", "operator", "staff"),
             SCOPES,
             (new_id(), None),
             ("legal", None),
@@ -115,7 +115,7 @@ def test_who_may_mint_what() -> None:
             actor.id if actor.kind == "service" else "*",
             actor.account_id is not None,
             actor.role,
-            actor.scope if actor.kind != "user" else "*",
+            actor.scope if actor.kind not in ("user", "customer") else "*",
             (actor.grant_id is not None, actor.purpose is not None),
         )
         for issuer_name in ("identity", "tickets", "operator")
@@ -126,6 +126,7 @@ def test_who_may_mint_what() -> None:
         ("identity", "user", "*", True, "owner", "*", (False, False)),
         ("identity", "user", "*", True, "admin", "*", (False, False)),
         ("identity", "user", "*", True, "agent", "*", (False, False)),
+        ("identity", "customer", "*", True, "customer", "*", (False, False)),
         ("tickets", "service", "tickets", False, "service", "manage", (False, False)),
         ("operator", "operator", "*", False, "operator", "manage", (False, False)),
         ("identity", "staff", "*", True, "staff", "read", (True, True)),
