@@ -16,14 +16,14 @@ from services.identity.portal_commands import (
     AnswerApp,
     AppAnswered,
     AppConsent,
+    AppGrantList,
     AppList,
     AppRequest,
     AppView,
     AskSignInLink,
-    EndOwnGrant,
+    EndOwnAppGrant,
     EndOwnSession,
     EndOwnSessions,
-    GrantList,
     IssueAppTokens,
     OAuthAnswer,
     PortalSessionList,
@@ -146,15 +146,15 @@ class PortalMethods(Service):
         """The revocation endpoint of OAuth 2."""
         return app_handlers.revoke_app_token(self.store, account_of(call), call.argument)
 
-    @rpc_method(result=GrantList, roles=CUSTOMERS, scope="read")
-    def list_own_grants(self, call: Call) -> GrantList:
+    @rpc_method(result=AppGrantList, roles=CUSTOMERS, scope="read")
+    def list_own_app_grants(self, call: Call) -> AppGrantList:
         """What one lets which app do."""
-        return app_handlers.list_own_grants(self.store, account_of(call), call.actor.id)
+        return app_handlers.list_own_app_grants(self.store, account_of(call), call.actor.id)
 
-    @rpc_method(argument=EndOwnGrant, result=Done, roles=CUSTOMERS, scope="manage")
-    def end_own_grant(self, call: Call) -> Done:
+    @rpc_method(argument=EndOwnAppGrant, result=Done, roles=CUSTOMERS, scope="manage")
+    def end_own_app_grant(self, call: Call) -> Done:
         """Let an app act for one no longer."""
-        return app_handlers.end_own_grant(self.store, account_of(call), call.actor.id, call.argument)
+        return app_handlers.end_own_app_grant(self.store, account_of(call), call.actor.id, call.argument)
 
     def _find_person(self, account: str) -> FindPerson:
         def find_person(address: str) -> PersonOfAddress:

@@ -51,7 +51,7 @@ class Customer:
                 "sign_in_by_password", address=self.address, password=PASSWORD, source=SOURCE
             ),
             "search": lambda: found(portal.call("identity", "list_saved_searches", None, actor).searches),
-            "grants": lambda: found(portal.call("identity", "list_own_grants", None, actor).grants),
+            "grants": lambda: found(portal.call("identity", "list_own_app_grants", None, actor).grants),
             "code": lambda: served(self.app.exchange(*self.code)),
             "refresh token": lambda: served(self.app.refresh(self.tokens["refresh_token"])),
             "link": lambda: portal.gateway("sign_in_by_link", link_token=self.link, source=SOURCE),

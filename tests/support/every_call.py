@@ -414,8 +414,8 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"request": app_request(side.app), "approve": True},
             lambda _, answer: "code=" in answer["redirect_to"], "customer",
         ),
-        "list_own_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.app_grant), "customer"),
-        "end_own_grant": How(lambda side: {"grant_id": side.app_grant}, lambda _, answer: answer == {}, "customer"),
+        "list_own_app_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.app_grant), "customer"),
+        "end_own_app_grant": How(lambda side: {"grant_id": side.app_grant}, lambda _, answer: answer == {}, "customer"),
         "issue_app_tokens": How(
             lambda side: {"grant_type": "refresh_token", "client_id": side.app, "refresh_token": side.refresh_token},
             lambda _, answer: answer["status"] == 200 and "access_token" in answer["document"], "service",

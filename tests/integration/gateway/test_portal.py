@@ -148,7 +148,7 @@ def test_an_app_acts_for_a_customer_over_https(customer: Customer) -> None:
     assert 200 == status
     assert (200, {}) == _document(customer.form("revoke", client_id=app, token=after["refresh_token"]))
     assert (401, "unauthenticated") == problem(desk.call("GET", "/v1/portal/profile", token=after["access_token"]))
-    assert [] == desk.call("GET", "/v1/portal/grants", token=session).json()["grants"]
+    assert [] == desk.call("GET", "/v1/portal/app-grants", token=session).json()["grants"]
 
 
 def test_a_malformed_form_is_refused(customer: Customer) -> None:
