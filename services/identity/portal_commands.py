@@ -210,3 +210,18 @@ class EndOwnAppGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     grant_id: Id
 
 
+class ShowCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person has in the portal, for their right of access (GDPR Art. 15, 20)."""
+
+    person_id: Id
+
+
+class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it, but for credentials, which nobody can show. Empty for a person who never signed in."""
+
+    person_id: Id
+    since: datetime | None
+    signed_in_at: datetime | None
+    sessions: list[PortalSessionView]
+    saved_searches: list[SavedSearchView]
+    app_grants: list[AppGrantView]

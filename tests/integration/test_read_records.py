@@ -16,7 +16,6 @@ from services.tickets.commands import ImportMails
 from shared import clock, read_buffer
 from shared.database import ConnectionLost
 from shared.ids import new_id
-from shared.migrations import upgrade
 from shared.read_buffer import READS_AT_ONCE, ReadBuffer
 from shared.read_listing import ListReads, ReadPage, ReadView
 from shared.read_records import Read, ReadsRecorded
@@ -263,26 +262,3 @@ def closed_database(settings: Settings, service: str) -> Iterator[None]:
             yield
         finally:
             cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
-
-
-@pytest.mark.parametrize("service", ["contacts", "tickets", "identity"])
-def test_an_older_database_gets_the_tables_by_its_revision(settings: Settings, service: str) -> None:
-    """A database from before there were records is brought to the same tables, policies and grants as a new one."""
-
-    def shape() -> list[tuple[Any, ...]]:
-        with closing(superuser(settings, service)) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relacl::text, p.polname, p.polroles::text,"
-                " pg_get_expr(p.polqual, p.polrelid), (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid)"
-                " FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid"
-                " WHERE c.relname IN ('read_record', 'read_subject', 'actor_cutoff') ORDER BY 1, 5"
-            )
-            return cursor.fetchall()
-
-    new = shape()
-    assert {"read_record", "read_subject", "actor_cutoff"} == {one[0] for one in new}
-    with closing(superuser(settings, service)) as connection, connection.cursor() as cursor:
-        cursor.execute("DROP TABLE lethe.read_record, lethe.read_subject, lethe.actor_cutoff")
-        cursor.execute("UPDATE alembic_version SET version_num = %s", (f"{service}_0001",))
-    upgrade(settings.database_url(service, "owner"), service)
-    assert new == shape()

@@ -76,6 +76,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "list_saved_searches": CUSTOMERS,
         "add_saved_search": "customer app_write",
         "remove_saved_search": "customer app_write",
+        "show_customer": f"{USERS} read write",
         "list_apps": "owner admin read write",
         "register_app": "owner admin",
         "show_app_request": CUSTOMERS,

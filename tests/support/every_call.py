@@ -405,6 +405,9 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"name": side.word, "words": side.word}, _has("words", lambda side: side.word), "customer"
         ),
         "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
+        "show_customer": How(
+            lambda side: {"person_id": side.person}, _lists("saved_searches", "search_id", lambda side: side.search)
+        ),
         "list_apps": How(lambda _: {}, _lists("apps", "app_id", lambda side: side.app)),
         "register_app": How(
             lambda side: {"name": side.word, "redirect_uris": ["https://app.example/"]}, _has("name", lambda side: side.word)

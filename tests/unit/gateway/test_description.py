@@ -62,8 +62,8 @@ def test_every_operation_says_what_it_does_and_refuses(method: str, path: str, o
 def test_what_changes_something_may_be_sent_again(method: str, path: str, operation: dict[str, Any]) -> None:
     """Each changing operation of a known caller takes an idempotency key, and says that there may be a conflict."""
     names = {one["name"] for one in operation.get("parameters", [])}
-    is_looking = method == "get" or operation["operationId"] in LOOKING
-    if is_looking or "409" not in operation["responses"] or not operation["security"]:
+    changes_nothing = method == "get" or operation["operationId"] in LOOKING
+    if changes_nothing or "409" not in operation["responses"] or not operation["security"]:
         assert "Idempotency-Key" not in names or operation["operationId"] == "open_account"
         return
     assert "Idempotency-Key" in names
