@@ -170,7 +170,7 @@ def _open(desk: Desk, side: Side, who: str) -> Fresh:
     return side, None
 
 
-GRANTS = "list_own_grants"
+GRANTS = "list_own_app_grants"
 MADE: dict[str, Maker] = {
     "open_account": _named, "add_user": _named, "add_first_owner": _named, "invite_user": _named,
     "remove_user": _another_agent, "change_role": _another_agent, "deactivate_user": _another_agent,
@@ -184,7 +184,7 @@ MADE: dict[str, Maker] = {
     "withdraw_invitation": _invitation, "accept_invitation": _invited, "reset_password": _forgotten,
     "request_erasure": _person, "request_own_erasure": _person, "set_portal_password": _person,
     "sign_in_by_link": _mailed, "end_own_session": _customers_session, "end_own_sessions": _customers_session,
-    "remove_saved_search": _search, "remove_app": _app, "end_own_grant": _app_grant, "issue_app_tokens": _app_grant,
+    "remove_saved_search": _search, "remove_app": _app, "end_own_app_grant": _app_grant, "issue_app_tokens": _app_grant,
     "revoke_app_token": _app_grant, "confirm_break_glass": _glass,
 }  # fmt: skip
 """Methods after which what they ask for is not there any more, or is there already."""
@@ -233,7 +233,7 @@ EFFECTS: dict[str, Callable[[Desk, Side, str], bool]] = {
     "remove_saved_search": _has_no("list_saved_searches", "searches", "search_id", lambda side: side.search),
     "end_own_session": _has_no("list_own_sessions", "sessions", "session_id", lambda side: side.portal_session),
     "end_own_sessions": _has_no("list_own_sessions", "sessions", "session_id", lambda side: side.portal_session),
-    "end_own_grant": _has_no(GRANTS, "grants", "grant_id", lambda side: side.app_grant),
+    "end_own_app_grant": _has_no(GRANTS, "grants", "grant_id", lambda side: side.app_grant),
 }
 """Of methods whose answer says nothing. Asked with the token of who made the call."""
 

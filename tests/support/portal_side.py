@@ -48,7 +48,7 @@ def make_portal(desk: Desk, word: str, person: str) -> dict[str, str]:
         for _ in range(2)
     )
     grant_app(desk, app, customer)
-    grant = desk.call("identity", "list_own_grants", {}, token=customer)["grants"][0]["grant_id"]
+    grant = desk.call("identity", "list_own_app_grants", {}, token=customer)["grants"][0]["grant_id"]
     made = {"refresh_token": grant_app(desk, app, customer), "sign_in_token": mailed_link(desk, person)}
     gone, leaver = (person_of(desk, f"{name}@{word}.example") for name in ("left", "leaver"))
     asked = desk.call("erasure", "request_own_erasure", {}, token=desk.callers.customer(desk.account, gone))
