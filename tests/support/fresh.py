@@ -172,7 +172,7 @@ def _open(desk: Desk, side: Side, who: str) -> Fresh:
 
 GRANTS = "list_own_app_grants"
 MADE: dict[str, Maker] = {
-    "open_account": _named, "add_user": _named, "add_first_owner": _named, "invite_user": _named,
+    "open_account": _named, "import_mails": _named, "add_user": _named, "add_first_owner": _named, "invite_user": _named,
     "remove_user": _another_agent, "change_role": _another_agent, "deactivate_user": _another_agent,
     "reactivate_user": _another_agent, "delete_user": _another_agent,
     "change_profile": _own_agent, "create_api_token": _own_agent, "begin_second_factor": _enrolling,
