@@ -17,7 +17,6 @@ from services.identity.customer import LINK_LIFE, LINKS_AT_ONCE
 from services.identity.portal_commands import PortalSignIn
 from services.identity.portal_events import PORTAL_TYPES
 from shared import account_states, clock
-from shared.clock import now as real_now
 from shared.errors import AccountSuspended, InvalidArgument, NotFound, PersonErased, Unauthenticated
 from shared.tokens import TokenVerifier
 from tests.support.cell import Cell
@@ -33,14 +32,14 @@ def portal(cell: Cell) -> Portal:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
-    """Moves the clock of all services on, or back."""
-    moved = timedelta()
+    """Stops the clock of all services, so that a slow machine lets no delay pass, and moves it on, or back."""
+    at = clock.now()
 
     def move(by: timedelta) -> None:
-        nonlocal moved
-        moved += by
-        monkeypatch.setattr(clock, "now", lambda: real_now() + moved)
+        nonlocal at
+        at += by
 
+    monkeypatch.setattr(clock, "now", lambda: at)
     return move
 
 
