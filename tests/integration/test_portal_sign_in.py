@@ -229,6 +229,25 @@ def test_a_session_ends_when_it_is_idle_and_in_the_end(portal: Portal, later: Ca
         portal.authenticate(used)
 
 
+def test_sessions_that_are_over_make_room_for_a_new_one(portal: Portal, later: Callable[[timedelta], None]) -> None:
+    """With the next sign-in nothing is left of a session that is over, and of very many open ones the idlest goes."""
+    portal.sign_in()
+    later(session.IDLE + timedelta(seconds=1))
+    oldest = portal.sign_in()
+    assert 1 == portal.count("portal_session")
+    with portal.cell.store("identity").work(portal.account) as work:
+        work.later(
+            "INSERT INTO portal_session (account_id, session_id, person_id, digest, began_by, began_at, used_at, expires_at,"
+            " source) SELECT account_id, gen_random_uuid(), person_id, sha256(gen_random_uuid()::text::bytea), began_by,"
+            " began_at, %s, expires_at, source FROM portal_session, generate_series(1, %s) WHERE account_id = %s",
+            (clock.now() + timedelta(seconds=1), session.SESSIONS_AT_MOST - 1, portal.account),
+        )
+    assert session.SESSIONS_AT_MOST == portal.count("portal_session")
+    newest = portal.sign_in()
+    assert session.SESSIONS_AT_MOST == portal.count("portal_session")
+    assert [False, True] == [is_good(portal, token) for token in (oldest, newest)]
+
+
 def test_sessions_are_listed_and_ended_by_whose_they_are(portal: Portal) -> None:
     """One's own are shown, with where they came from, and end one by one or all but one. Another's are not there."""
     alice = portal.customer(portal.alice)
