@@ -25,7 +25,7 @@ from deploy.stack.postgres import Postgres
 from deploy.stack.processes import CHECKOUT, SERVER, Program, base_environment
 from deploy.stack.rabbitmq import RabbitMQ
 from shared import root_keys
-from shared.settings import EDGES, ROLES, SERVICES, SMTP_FROM
+from shared.settings import EDGES, LOCAL_CELL, ROLES, SERVICES, SMTP_FROM
 from shared.tokens import OPERATOR_ISSUER, create_token_key
 
 SERVERS = ("postgres", "epmd", "rabbitmq", "mailbox")
@@ -271,7 +271,7 @@ class Stack:
 
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
         sender = {"smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
-        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **addresses, **sender})
+        self._write({"cell": LOCAL_CELL, "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **addresses, **sender})
         self._note("bringing the databases to their newest schema")
         for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)
