@@ -224,7 +224,7 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     def create_api_token(self, call: Call) -> CreatedApiToken:
         """Create a token for a program that acts as oneself."""
         return api_token_handlers.create_api_token(
-            self.store, account_of(call), call.actor.id, call.actor.scope, call.argument
+            self.store, account_of(call), call.actor.id, call.actor.scope, call.argument, call.idempotency_key
         )
 
     @rpc_method(argument=ListApiTokens, result=ApiTokenList, roles=USERS, scope="read")
