@@ -1,7 +1,8 @@
 """Runs what takes long and much memory (password hashes) beside the hub: so many at once, so many waiting, and no more.
 
-In a service's process that is a real thread, so that heartbeats and other calls go on (nameko.md, "Start of a process"). The
-function must give up the interpreter's lock while it works, and must touch nothing of the hub's.
+In a service's process that is a real thread (`run_in_threads`, called where the process starts), so that heartbeats and other
+calls go on. The function must give up the interpreter's lock while it works, and must touch nothing of the hub's. This module
+knows nothing of the engine.
 """
 
 from __future__ import annotations
@@ -10,9 +11,23 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from eventlet import patcher, tpool
-
 from shared.errors import Busy
+
+Execute = Callable[..., Any]
+"""(function, *arguments) → what it gives."""
+
+
+def _here(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+_execute: Execute = _here
+
+
+def run_in_threads(execute: Execute) -> None:
+    """From now on this process runs its heavy work with `execute`."""
+    global _execute
+    _execute = execute
 
 
 class HeavyWork:
@@ -31,9 +46,7 @@ class HeavyWork:
             if not self._places.acquire(timeout=self._patience_seconds):
                 raise Busy()
             try:
-                if patcher.is_monkey_patched("thread"):
-                    return tpool.execute(function, *arguments)
-                return function(*arguments)
+                return _execute(function, *arguments)
             finally:
                 self._places.release()
         finally:

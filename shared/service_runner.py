@@ -21,10 +21,11 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any, Final  # noqa: E402
 
 import eventlet.debug  # noqa: E402
+import eventlet.tpool  # noqa: E402
 import nameko  # noqa: E402
 from nameko.containers import ServiceContainer  # noqa: E402
 
-from shared import core_dumps, logs  # noqa: E402
+from shared import core_dumps, heavy_work, logs  # noqa: E402
 from shared.message_consumer import DRAIN_LIMIT_SECONDS, HEARTBEAT_SECONDS  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.transport import SERIALIZER, register_serializer  # noqa: E402
@@ -57,6 +58,7 @@ def service_class(service: str) -> type:
 def run(kind: type, settings: Settings, service: str, replica: str) -> None:
     """Runs a service until it is told to stop. Raises what made the container die, if it did."""
     register_serializer()
+    heavy_work.run_in_threads(eventlet.tpool.execute)
     nameko.config.setup(
         {
             "AMQP_URI": settings.amqp_url,

@@ -1,8 +1,8 @@
 """Where a process finds its home, its database and its broker. Read once at start; connects to nothing.
 
 `$LETHE_HOME/stack.json` (mode 0600, written by the local stack or by the operator) names the databases by service and role
-and the broker, and how mail is sent: `smtp_url` (`smtp://user:password@host:port`, `smtps://…`) and `smtp_from`. `public_url` is
-where the gateway is reached from outside: links in mails begin with it.
+and the broker, and how mail is sent: `smtp_url` (`smtp://user:password@host:port`, `smtps://…`) and `smtp_from`. `public_url`
+is where the gateway is reached from outside: links in mails begin with it.
 `LETHE_AMQP_URL`, `LETHE_SMTP_URL`, `LETHE_SMTP_FROM` and `LETHE_PUBLIC_URL` override them.
 """
 

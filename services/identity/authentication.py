@@ -29,6 +29,7 @@ from services.identity.credentials import append_for_user, lock_access, normal_s
 from services.identity.events import ApiTokenUsedOnDay, PasswordUsedOnDay
 from services.identity.password_handlers import NOT_GOOD, Verified, forget_failures, still_stands, verify_login
 from services.identity.queries import login_token
+from services.identity.rights import hold_rights
 from services.identity.routing import LoginRoute, account_of_credential
 from shared import clock
 from shared.errors import InvalidArgument, PersonErased, SecondFactorRequired, Unauthenticated
@@ -56,7 +57,6 @@ class _Found(NamedTuple):
     scope: Scope
     session_id: str | None = None
     api_token_id: str | None = None
-    is_first_today: bool = False
 
 
 class Authenticator:
@@ -65,7 +65,7 @@ class Authenticator:
     def __init__(self, store: Store, issuer: TokenIssuer) -> None:
         self._store = store
         self._issuer = issuer
-        self._accounts: dict[bytes, str] = {}
+        self._routes: dict[bytes, LoginRoute] = {}
         self._recent = RecentPasswords()
 
     def authenticate(self, request: Authenticate) -> Authenticated:
@@ -85,7 +85,9 @@ class Authenticator:
 
     def _by_session(self, token: str, account_id: str | None, source: str) -> Authenticated:
         digest = sessions.digest(token)
-        with self._store.work(self._account_of(digest, account_id)) as work:
+        route = self._route_of("session", digest, account_id)
+        with self._store.work(route.account_id) as work:
+            hold_rights(work, route.user_id)
             row = work.fetch_one(_SESSION, (work.account_id, digest))
             if row is None:
                 raise Unauthenticated(NOT_GOOD)
@@ -107,7 +109,9 @@ class Authenticator:
         if not api_tokens.has_form(token):
             raise Unauthenticated(NOT_GOOD)
         digest = sessions.digest(token)
-        with self._store.work(self._account_of(digest, account_id)) as work:
+        route = self._route_of("api_token", digest, account_id)
+        with self._store.work(route.account_id) as work:
+            hold_rights(work, route.user_id)
             row = work.fetch_one(_API_TOKEN, (work.account_id, digest))
             if row is None:
                 raise Unauthenticated(NOT_GOOD)
@@ -118,34 +122,47 @@ class Authenticator:
             check_request(admission, work.now)
             check_source(work, admission, source)
             found = _Found(admission, scope, api_token_id=api_token_id)
-            account, is_first_today = work.account_id, used_on != work.now.date()
+            answer, is_first_today = self._vouch(work.account_id, found, "api token"), used_on != work.now.date()
         if is_first_today:
-            self._note_token_use(account, admission.user_id, api_token_id)
-        return self._vouch(account, found, "api token")
+            self._note_token_use(route, api_token_id)
+        return answer
 
     def _by_password(self, login: str, password: str, account_id: str | None, source: str) -> Authenticated:
         def recall(route: LoginRoute, row_id: str) -> bool:
             return self._recent.knows(route, row_id, password)
 
+        def admit(work: Work) -> Authenticated:
+            return self._vouch(work.account_id, _Found(_admit_password(work, verified, source), "manage"), "password")
+
         verified = verify_login(self._store, login, password, account_id, source, recall)
         try:
-            admission = self._store.run(verified.route.account_id, lambda work: _admit_password(work, verified, source))
+            answer = self._store.run(verified.route.account_id, admit)
         except PersonErased:
             raise Unauthenticated(NOT_GOOD) from None
         if not verified.was_recalled:
             self._recent.remember(verified.route, verified.row_id, password)
-        return self._vouch(verified.route.account_id, _Found(admission, "manage"), "password")
+        return answer
 
-    def _account_of(self, digest: bytes, named: str | None) -> str:
+    def _route_of(self, table: str, digest: bytes, named: str | None) -> LoginRoute:
         """Where a credential leads. A route never changes, so it is remembered; that it is good, its row has to say each
         time."""
-        account = self._accounts.get(digest) or account_of_credential(self._store, digest)
-        if account is None or named not in (None, account):
+        route = self._routes.get(digest) or self._look_for_route(table, digest)
+        if route is None or named not in (None, route.account_id):
             raise Unauthenticated(NOT_GOOD)
-        if len(self._accounts) >= _ROUTES_AT_MOST:
-            self._accounts.clear()
-        self._accounts[digest] = account
-        return account
+        return route
+
+    def _look_for_route(self, table: str, digest: bytes) -> LoginRoute | None:
+        account = account_of_credential(self._store, digest)
+        if account is None:
+            return None
+        with self._store.work(account) as work:
+            row = work.fetch_one(f"SELECT user_id FROM {table} WHERE account_id = %s AND digest = %s", (account, digest))
+        if row is None:
+            return None
+        if len(self._routes) >= _ROUTES_AT_MOST:
+            self._routes.clear()
+        route = self._routes[digest] = LoginRoute(account, row[0])
+        return route
 
     def _vouch(self, account_id: str, found: _Found, by: Any) -> Authenticated:
         user_id, role = found.admission.user_id, found.admission.role
@@ -157,8 +174,9 @@ class Authenticator:
             comply_by=found.admission.comply_by,
         )  # fmt: skip
 
-    def _note_token_use(self, account_id: str, user_id: str, api_token_id: str) -> None:
+    def _note_token_use(self, route: LoginRoute, api_token_id: str) -> None:
         """The day of a token's last use, and the event; once a day for a token, whoever is first."""
+        account_id, user_id = route
 
         def decide(work: Work) -> None:
             lock_access(work, user_id)
@@ -189,6 +207,7 @@ def _admit_password(work: Work, verified: Verified, source: str) -> Admission:
     user_id = verified.route.user_id
     if not verified.was_recalled:
         lock_access(work, user_id)
+    hold_rights(work, user_id)
     admission = look_up(work, user_id)
     if admission is None or not still_stands(work, verified) or not lets_in(work, admission, source):
         raise Unauthenticated(NOT_GOOD)

@@ -131,10 +131,10 @@ def remove_user(store: Store, account_id: str, caller: Caller, command: RemoveUs
         held = role_held(work, caller.actor_id)
         events = removal(held, user, len(owners(work)), command.reason)
         if user is not None and events:
+            lock_access(work, user_id)
             work.append(stream_of(user_id), user.version, [*events, cut_off(work, user_id)])
             work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
             remove_login_routes(work, [user_id])
-            lock_access(work, user_id)
             end_all_access(work, user_id)
         return user_id
 

@@ -112,8 +112,8 @@ class IdentityHoldings:
         if found:
             traces["logins found by blind index"] = found
         (invited,) = work.fetch(
-            "SELECT count(*) FROM invitation_token t LEFT JOIN invitation u USING (account_id, invitation_id) WHERE t.account_id = %s"
-            " AND t.token = ANY (%s::bigint[]) AND (u.invitation_id IS NULL OR u.person_id = ANY (%s::uuid[]))",
+            "SELECT count(*) FROM invitation_token t LEFT JOIN invitation u USING (account_id, invitation_id)"
+            " WHERE t.account_id = %s AND t.token = ANY (%s::bigint[]) AND (u.invitation_id IS NULL OR u.person_id = ANY (%s::uuid[]))",
             (work.account_id, tokens, list(persons)),
         )[0]
         if invited:

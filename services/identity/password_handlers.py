@@ -17,6 +17,7 @@ from services.identity.credentials import append_for_user, end_sessions, lock_ac
 from services.identity.events import LoginFailed, LoginFailure, PasswordChange, PasswordSet
 from services.identity.login_delay import FREE_FAILURES, FREE_FAILURES_OF_A_SOURCE, wait_seconds
 from services.identity.queries import find_user
+from services.identity.rights import cut_off
 from services.identity.routing import LoginRoute, login_route_token, routes_of_login, source_token
 from shared.errors import Conflict, NotFound, PersonErased, TooManyTries, Unauthenticated
 from shared.ids import new_id
@@ -180,10 +181,11 @@ def note_failure(work: Work, user_id: str, attempt: Attempt, source: str, reason
 def set_password(
     work: Work, admission: Admission, hashed: str, stands_alone: bool, how: PasswordChange
 ) -> str:
-    """Gives a user another password and ends their sessions; gives the row's new id. Under `lock_access`."""
+    """Gives a user another password and ends their sessions and actor tokens; gives the row's new id. Under `lock_access`."""
     row_id = _write(work, admission, hashed, stands_alone)
     ended = end_sessions(work, admission.user_id, "password changed")
-    append_for_user(work, admission.user_id, [PasswordSet(user_id=admission.user_id, how=how), *ended])
+    cut = [] if how == "first" else [cut_off(work, admission.user_id)]
+    append_for_user(work, admission.user_id, [PasswordSet(user_id=admission.user_id, how=how), *ended, *cut])
     return row_id
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from services.identity import (
     api_token_handlers,
     handlers,
@@ -60,25 +58,18 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import TYPES
-from services.identity.handlers import Caller, note_mail_given_up
+from services.identity.handlers import note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.projections import project
+from services.identity.user_service import MANAGERS, UserMethods, caller_of
 from shared.erasing import Holdings
 from shared.errors import InvalidArgument
-from shared.ids import Id
 from shared.mail_sender import MailSending
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, account_of
 from shared.tokens import USER_ISSUER, TokenIssuer
 
 OWNERS = frozenset({"owner"})
-MANAGERS = frozenset({"owner", "admin"})
-
-
-class PersonOfUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Contacts' answer to whose a login is."""
-
-    id: Id
 
 
 class IdentityResources:
@@ -91,7 +82,7 @@ class IdentityResources:
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(Service):
+class IdentityService(UserMethods):
     """Users of accounts: added, removed, vouched for."""
 
     name = "identity"
@@ -107,24 +98,14 @@ class IdentityService(Service):
         """Add a user. An operator adds the first owner; owners and admins add the others, nobody more than they hold."""
         account = account_of(call)
         return handlers.add_user(
-            self.store, account, _caller(call), call.idempotency_key, call.argument, self._person_of(account)
+            self.store, account, caller_of(call), call.idempotency_key, call.argument, self.person_of(account)
         )
 
     @rpc_method(argument=AddFirstOwner, result=UserView, roles=OPERATORS | SERVICES_ONLY, scope="manage")
     def add_first_owner(self, call: Call) -> UserView:
         """Add the first owner of an account, with a password."""
         account = account_of(call)
-        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self._person_of(account))
-
-    def _person_of(self, account: str) -> handlers.PersonOf:
-        def person_of(login: str, name: str) -> str:
-            person: PersonOfUser = self.runtime.client.call(
-                "contacts", "add_user_person", {"address": login, "name": name}, account=account, repeatable=True,
-                result_type=PersonOfUser,
-            )  # fmt: skip
-            return person.id
-
-        return person_of
+        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self.person_of(account))
 
     @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
@@ -144,7 +125,7 @@ class IdentityService(Service):
     @rpc_method(argument=RemoveUser, result=UserView, roles=MANAGERS, scope="manage")
     def remove_user(self, call: Call) -> UserView:
         """Take a user's rights away. A last owner stays."""
-        return handlers.remove_user(self.store, account_of(call), _caller(call), call.argument)
+        return handlers.remove_user(self.store, account_of(call), caller_of(call), call.argument)
 
     @rpc_method(argument=MintToken, result=MintedToken, roles=OPERATORS, scope="manage")
     def mint_token(self, call: Call) -> MintedToken:
@@ -250,7 +231,3 @@ def user_of(call: Call) -> str:
     if call.actor.kind != "user":
         raise InvalidArgument(field="challenge", rule="is required")
     return call.actor.id
-
-
-def _caller(call: Call) -> Caller:
-    return Caller(actor_of(call), is_operator=call.actor.kind == "operator")

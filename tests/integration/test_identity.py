@@ -38,6 +38,7 @@ from shared.errors import (
 )
 from shared.events import Envelope
 from shared.ids import new_id
+from shared.personal import ERASED
 from shared.settings import Settings
 from shared.tokens import TokenIssuer, TokenVerifier
 from shared.work import SYSTEM_ACTOR, Store
@@ -333,8 +334,10 @@ def test_a_users_profile_goes_with_its_person(desk: Desk) -> None:
     agent = desk.add(caller(owner), "agent", "aaron@kettles.example")
     assert desk.erase(agent.person_id) == "erased"
     assert desk.erase(new_id()) == "nothing held"
+    former = show_user(desk.store, desk.account, ShowUser(user=agent.user_id))
+    assert (former.name, former.login, former.state) == ("former agent", ERASED, "removed")
     with pytest.raises(NotFound):
-        show_user(desk.store, desk.account, ShowUser(user=agent.user_id))
+        show_user(desk.store, desk.account, ShowUser(user="aaron@kettles.example"))
     assert [one.user_id for one in desk.users(include_removed=True)] == [owner.user_id]
     with desk.store.work(desk.account) as work:
         parts = work.load(f"user/{agent.user_id}")[0].sealed
