@@ -15,11 +15,15 @@ from cli.dead_letter_commands import DeadLetterList
 from cli.erase_commands import Erased
 from cli.import_report import ImportReport
 from cli.keys_commands import KeysStatus, RotationView
+from cli.mail_commands import MailList, MailWithText
 from cli.person_export import PersonExport
+from cli.reads_commands import ReadList
 from cli.rpc_commands import MethodList
+from cli.staff_commands import LookedUpList
 from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
 from services.identity.commands import UserList, UserView
+from services.identity.staff_commands import StaffGrantPage, StaffGrantView
 from services.lifecycle.commands import AccountPage, AccountView
 from services.tickets.commands import PutAsideList, PutAsideView, SearchHits, TicketPage, TicketWithMessages
 from shared.certificate import SignedCertificate
@@ -43,7 +47,10 @@ _OWN: dict[str, Any] = {
     "ticket list": TicketPage,
     "ticket show": TicketWithMessages,
     "search": SearchHits,
+    "reads": ReadList,
     "dead-letters list": DeadLetterList,
+    "mail list": MailList,
+    "mail show": MailWithText,
     "keys rotate": RotationView,
     "keys status": KeysStatus,
     "erase": Erased,
@@ -55,6 +62,11 @@ _OWN: dict[str, Any] = {
     "certificate verify": Verdict,
     "export": CanonicalExport,
     "rpc list": MethodList,
+    **dict.fromkeys(
+        [f"staff {name}" for name in ("request", "break-glass", "confirm", "end", "approve", "deny", "revoke")], StaffGrantView
+    ),
+    "staff list": StaffGrantPage,
+    "staff lookups": LookedUpList,
     "audit verify": list[AuditVerdict],
     "audit replay": list[ReplayResult],
     "clock show": ClockView,

@@ -1,7 +1,9 @@
 """On whose behalf a command speaks to the services: the settings, one RPC client, the account, and the actor's token.
 
 On the local stack the operator's key mints an operator's token, with which identity mints the token of `--as USER` or of
-the account's owner. `LETHE_TOKEN` overrides all that: then the account is the token's. No token is ever printed or kept.
+the account's owner. For a member of the vendor's staff (`LETHE_STAFF`) it bears their id, and under `LETHE_STAFF_GRANT`
+identity mints tokens that read, a minute each. `LETHE_TOKEN` overrides all that: then the account is the token's. No token is
+ever printed or kept.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
 from services.identity.commands import MintedToken, MintToken
+from services.identity.staff_commands import OfStaffGrant, StaffSession
 from services.lifecycle.commands import AccountPage, AccountView, FindAccount, ListAccounts
 from shared import clock
 from shared.errors import InvalidArgument, NotFound, TimedOut, Unauthenticated, Unavailable
@@ -24,8 +27,14 @@ from shared.settings import Settings
 from shared.tokens import Actor, TokenIssuer, TokenSource
 
 T = TypeVar("T")
+Place = TypeVar("Place", str, int)
+"""Where a page of a list begins: after an id, or after a number."""
+
 OPERATOR_TOKEN_LIFE: Final = timedelta(minutes=30)
 USER_TOKEN_MINUTES: Final = 60
+STAFF_TOKEN_SECONDS: Final = 40.0
+"""For so long a staff token is used, which is good for a minute."""
+
 DEFAULT_TIMEOUT_SECONDS: Final = 20.0
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -33,11 +42,13 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Session:
     """One command's way to the services. Use it as a context manager; it connects at the first call."""
 
-    def __init__(self, account: str | None = None, as_user: str | None = None) -> None:
+    def __init__(self, account: str | None = None, as_user: str | None = None, staff: str | None = None) -> None:
         self.settings = load_settings()
         self._given_token = os.environ.get("LETHE_TOKEN") or None
         self._named_account = account
         self._as_user = as_user
+        self._staff = staff or os.environ.get("LETHE_STAFF") or None
+        self._staff_grant = (os.environ.get("LETHE_STAFF_GRANT") or None) if as_user is None else None
         self._account_id: str | None = None
         self._user_token: tuple[datetime, str] | None = None
         self._operator: TokenSource | None = None
@@ -119,6 +130,8 @@ class Session:
         """A good token of the user on whose behalf the command speaks; kept while it is good, should identity be away."""
         if self._given_token:
             return self._given_token
+        if self._staff_grant:
+            return self._staff_token(self._staff_grant)
         now, held = clock.now(), self._user_token
         if held is None or now >= held[0] + timedelta(minutes=USER_TOKEN_MINUTES / 2):
             try:
@@ -132,6 +145,16 @@ class Session:
                     raise
                 return held[1]
             held = self._user_token = (now, minted.token)
+        return held[1]
+
+    def _staff_token(self, grant: str) -> str:
+        now, held = clock.now(), self._user_token
+        if held is None or now >= held[0] + timedelta(seconds=STAFF_TOKEN_SECONDS):
+            opened = self.operate(
+                "identity", "open_staff_session", OfStaffGrant(grant_id=grant), account=self.account_id,
+                result_type=StaffSession,
+            )  # fmt: skip
+            held = self._user_token = (now, opened.token)
         return held[1]
 
     def accounts(self) -> list[AccountView]:
@@ -153,7 +176,7 @@ class Session:
                 raise Unauthenticated(
                     "This home has no operator key that you may read; set LETHE_TOKEN to a user's token."
                 ) from None
-            actor = Actor(kind="operator", id="operator", role="operator")
+            actor = Actor(kind="operator", id=self._staff or "operator", role="operator")
             self._operator = TokenSource(issuer, actor, OPERATOR_TOKEN_LIFE)
         return self._operator()
 
@@ -203,10 +226,10 @@ def _account_in(token: str) -> str:
     return account
 
 
-def pages(fetch: Callable[[str | None], tuple[list[T], str | None]]) -> list[T]:
+def pages(fetch: Callable[[Place | None], tuple[list[T], Place | None]]) -> list[T]:
     """All of a paged list: `fetch` gives one page and where the next begins."""
     found: list[T] = []
-    after: str | None = None
+    after: Place | None = None
     while True:
         page, after = fetch(after)
         found += page

@@ -36,6 +36,14 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
     log: str
 
 
+class GatewayView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the API is (of several gateways the first, and all), and the certificate that its clients trust."""
+
+    url: str
+    urls: list[str]
+    certificate: str
+
+
 class StackView(msgspec.Struct, frozen=True, kw_only=True):
     """The stack: its processes, where its servers are (URLs hold passwords), its logs' tiles and verifier keys."""
 
@@ -46,6 +54,8 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     databases: dict[str, dict[str, str]]
     admin_url: str | None
     amqp_url: str | None
+    smtp_url: str | None
+    gateway: GatewayView | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
 
@@ -77,7 +87,7 @@ def said_plainly() -> Iterator[None]:
 def up(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when everything takes calls, or at once.")] = True,
 ) -> None:
-    """Bring up the local stack: PostgreSQL, RabbitMQ, the services and their relays. What runs already goes on.
+    """Bring up the local stack: PostgreSQL, RabbitMQ, a mailbox, the services and their relays. What runs already goes on.
 
     Example: lethe up
     """

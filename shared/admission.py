@@ -1,4 +1,5 @@
-"""Whether a user is let in at this moment: the account's state and the user's cutoff, looked at in one round trip at each call.
+"""Whether a user or a customer is let in at this moment: the account's state, and the user's cutoff or the customer's
+tombstone, looked at in one round trip at each call.
 
 Nothing of it is held in memory, so that what was committed counts for the very next call, in every replica. It changes
 nothing; `account_states.py` and `actor_cutoffs.py` do.
@@ -21,5 +22,20 @@ def admit_user(store: Store, account_id: str, actor: Actor, allow_suspended: boo
     ((state, not_before),) = store.look(account_id, _LOOK, (account_id, account_id, actor.id))
     if not_before is not None and (actor.issued_at is None or actor.issued_at < not_before):
         raise Unauthenticated("The token is from before this user's rights changed.")
+    if state == "suspended" and not allow_suspended:
+        raise AccountSuspended()
+
+
+_LOOK_AT_CUSTOMER = (
+    "SELECT (SELECT state FROM lethe.account_state WHERE account_id = %s),"
+    " EXISTS (SELECT 1 FROM keys.person WHERE account_id = %s AND person_id = %s AND cut_at IS NOT NULL)"
+)
+
+
+def admit_customer(store: Store, account_id: str, actor: Actor, allow_suspended: bool) -> None:
+    """Raises `Unauthenticated` for a person who is erased here, `AccountSuspended` (mission L3)."""
+    ((state, is_cut),) = store.look(account_id, _LOOK_AT_CUSTOMER, (account_id, account_id, actor.id))
+    if is_cut:
+        raise Unauthenticated()
     if state == "suspended" and not allow_suspended:
         raise AccountSuspended()

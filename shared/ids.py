@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,13 @@ Id = Annotated[str, msgspec.Meta(pattern=_UUID), NotPersonal("an opaque random i
 StoredId = Annotated[str, msgspec.Meta(min_length=36, max_length=36), NotPersonal("an opaque random id")]
 """The same in what is stored. It was checked when it came in, and its bytes are hashed or sealed since: here only its length
 is, because matching a pattern at each id cost more than half of reading an event."""
+
+_PATTERN = re.compile(_UUID)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an id."""
+    return _PATTERN.fullmatch(text) is not None
 
 
 def new_id() -> str:

@@ -68,8 +68,8 @@ class MailServer:
 class Delivery(NamedTuple):
     """What came of a try. `code` is the server's reply code, 0 where there was none."""
 
-    outcome: Literal["delivered", "failed", "refused"]
-    """failed: may go well later. refused: the server will never take this mail."""
+    outcome: Literal["delivered", "failed", "rejected"]
+    """failed: may go well later. rejected: the server will never take this mail."""
     code: int = 0
 
 
@@ -111,11 +111,11 @@ def deliver(server: MailServer, message: EmailMessage) -> Delivery:
         conversation.send_message(message)
         return Delivery("delivered", 250)
     except smtplib.SMTPRecipientsRefused as refused:
-        return _refusal(*(code for code, _ in refused.recipients.values()))
+        return _rejection(*(code for code, _ in refused.recipients.values()))
     except smtplib.SMTPResponseException as error:
-        return _refusal(error.smtp_code)
+        return _rejection(error.smtp_code)
     except (smtplib.SMTPNotSupportedError, UnicodeError, ValueError):
-        return Delivery("refused")  # an address that this server can't be told of
+        return Delivery("rejected")  # an address that this server can't be told of
     except (OSError, smtplib.SMTPException):
         return Delivery("failed")
     finally:
@@ -125,9 +125,9 @@ def deliver(server: MailServer, message: EmailMessage) -> Delivery:
         conversation.close()
 
 
-def _refusal(*codes: int) -> Delivery:
+def _rejection(*codes: int) -> Delivery:
     code = int(codes[0])
-    return Delivery("refused" if 500 <= code < 600 and code not in _ABOUT_THE_SENDER else "failed", code)
+    return Delivery("rejected" if 500 <= code < 600 and code not in _ABOUT_THE_SENDER else "failed", code)
 
 
 def _connected(server: MailServer) -> _Conversation | _TlsConversation:

@@ -27,9 +27,9 @@ TROUBLE_PAUSE_SECONDS = 2.0
 """After an error that is not the mail's or the server's: the database is away."""
 STOPPING_SECONDS = 0.05
 
-Reason = Literal["refused", "too old"]
-NoteGivenUp = Callable[[Work, ClaimedMail, Reason, int], None]
-"""(unit of work, mail, reason, reply code): what the service does in the transaction that gives a mail up: append an event."""
+Failure = Literal["rejected", "too old"]
+NoteGivenUp = Callable[[Work, ClaimedMail, Failure, int], None]
+"""(unit of work, mail, failure, reply code): what the service does in the transaction that gives a mail up: append an event."""
 
 log = logs.get_logger("lethe.mail")
 
@@ -38,7 +38,7 @@ class MailSender:
     """Sends the mails of one service's store by one server."""
 
     def __init__(self, store: Store, server: MailServer, sender: str, note_given_up: NoteGivenUp) -> None:
-        address_of(sender)  # wrong settings show at the start, not at the first mail
+        address_of(sender)  # what is set wrongly shows at the start, not at the first mail
         self._store = store
         self._server = server
         self._sender = sender
@@ -71,7 +71,7 @@ class MailSender:
         try:
             message = message_of(claimed.mail, claimed.mail_id, claimed.created_at, self._sender)
         except Exception:  # whatever the library finds in an address: it would find it at each try
-            return Delivery("refused")
+            return Delivery("rejected")
         delivery = deliver(self._server, message)
         if delivery.outcome == "delivered":
             failpoint("mail.sent")
@@ -90,7 +90,7 @@ class MailSender:
                 try_again(work, claimed)
                 return "mail not delivered, tried again later"
             if give_up(work, claimed):
-                self._note_given_up(work, claimed, "refused" if delivery.outcome == "refused" else "too old", delivery.code)
+                self._note_given_up(work, claimed, "rejected" if delivery.outcome == "rejected" else "too old", delivery.code)
             return "mail given up"
 
         said = self._store.run(claimed.account_id, note)
@@ -115,7 +115,11 @@ class MailSending(DependencyProvider):  # type: ignore[misc]
         """Begins once the service's resources are there: nameko sets all extensions up before it starts any."""
         runtime = next(one for one in self.container.dependencies if isinstance(one, Runtime))
         store: Store = runtime.resources.store
-        sender = MailSender.of(store, store.settings, self.note_given_up)
+        try:
+            sender = MailSender.of(store, store.settings, self.note_given_up)
+        except ValueError:  # nobody is to be locked out of an account because mail is set up wrongly
+            log.error("the settings of mail are wrong: mails wait")
+            return
         if sender is None:
             log.warning("no mail server is set: mails wait")
             return

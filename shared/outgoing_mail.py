@@ -63,7 +63,7 @@ def queue_mail(
 
     It is sealed under the key of `item_id`, an item of that person. `stream` is the stream whose events the item seals; it is
     needed only where the item may have no key yet. Raises `InvalidArgument` for what is no address; `NotFound` for an item
-    without a key; at commit `PersonErased`.
+    without a key, as that of somebody who is erased, where no stream is given; at commit `PersonErased`.
     """
     if not _ADDRESS.fullmatch(to):
         raise InvalidArgument(field="to", rule="a mail address, as in name@example.org")

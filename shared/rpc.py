@@ -38,7 +38,7 @@ from shared.failpoints import failpoint
 from shared.logs import get_logger
 from shared.message_consumer import MessageConsumer, drain
 from shared.rpc_wire import RPC_EXCHANGE, WireCall, answer_body
-from shared.tokens import SCOPES, Actor, Scope, TokenVerifier
+from shared.tokens import OF_AN_ACCOUNT, SCOPES, Actor, Scope, TokenVerifier
 from shared.transport import CONTENT_ENCODING, CONTENT_TYPE, transport
 from shared.validation import validate
 
@@ -170,7 +170,7 @@ def _check(declared: RpcMethod, incoming: IncomingCall) -> tuple[Call, WireCall]
     if wire.deadline <= now:
         raise TimedOut("the call came after its deadline; nothing was done")
     actor = verifier().verify(wire.token, now)
-    if actor.kind == "user" and actor.account_id != wire.account:
+    if actor.kind in OF_AN_ACCOUNT and actor.account_id != wire.account:
         raise NotFound()
     if actor.role not in declared.roles:
         raise PermissionRefused()

@@ -15,25 +15,34 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from nameko.extensions import DependencyProvider
 
-from shared import account_states, actor_cutoffs
+from shared import account_states, actor_cutoffs, clock
 from shared.account_states import KeepAccountState, KeptAccountState
-from shared.admission import admit_user
+from shared.admission import admit_customer, admit_user
 from shared.bus import reaction
 from shared.erasing import Count, Holdings, Retained, erase_subject, probe
 from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
-from shared.ids import Id
+from shared.ids import Id, new_id
 from shared.personal import InTransit, NotPersonal
+from shared.read_buffer import ReadBuffer
+from shared.read_listing import ListReads, ReadPage, list_reads
+from shared.read_records import Read, ReadPurpose, ReadsRecorded, Shown
 from shared.receipts import ReceiptProof, receipt_proof
 from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
-from shared.tokens import TokenIssuer, TokenSource, service_actor
+from shared.staff_lookups import STAFF, ListStaffLookups, StaffLookupPage, list_lookups, record_lookup
+from shared.tokens import OF_AN_ACCOUNT, TokenIssuer, TokenSource, service_actor
 from shared.work import SYSTEM_ACTOR, Project, Store
 
 USERS = frozenset({"owner", "admin", "agent"})
+CUSTOMERS = frozenset({"customer"})
 SERVICES_ONLY = frozenset({"service"})
 OPERATORS = frozenset({"operator"})
+MANAGERS = frozenset({"owner", "admin"})
+READERS = USERS | STAFF
+"""Who may be shown an account's data: its users, and the vendor's staff under a grant."""
+
 TOKEN_LIFE = timedelta(minutes=30)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -60,6 +69,12 @@ class ProbeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     receipt: ReceiptProof | None
 
 
+class ServiceHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The service answers, and so does its database."""
+
+    service: Annotated[str, NotPersonal("the name of a service")]
+
+
 class Resources:
     """What a service's process holds: opened once, shared by its workers."""
 
@@ -69,6 +84,7 @@ class Resources:
         issuer = TokenIssuer(types.service, self.settings.path("root-keys", types.service, "token.key"))
         token_source = TokenSource(issuer, service_actor(types.service), TOKEN_LIFE)
         self.client = RpcClient(self.settings.amqp_url, token_source)
+        self.reads = ReadBuffer(self.store)
 
 
 class Runtime(DependencyProvider):  # type: ignore[misc]
@@ -82,7 +98,16 @@ class Runtime(DependencyProvider):  # type: ignore[misc]
 
     def setup(self) -> None:
         resources = Resources(self.types, self.project)
+        self._reads = resources.reads
         self.resources = self.build(resources) if self.build else resources
+
+    def start(self) -> None:
+        if ReadsRecorded in self.types.by_name.values():
+            self.container.spawn_managed_thread(self._reads.run)
+
+    def stop(self) -> None:
+        """Called when the last worker has ended: what they noted is written before the process goes."""
+        self._reads.stop()
 
     def get_dependency(self, worker_ctx: Any) -> Any:
         return self.resources
@@ -104,14 +129,23 @@ class Service:
         raise NotImplementedError
 
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users of a suspended account (mission L3), and tokens from before their user's rights changed. Operators and
-        services go on: erasures must finish."""
+        """Refuses users, staff and customers of a suspended account (mission L3), tokens from before their actor's rights
+        changed, and customers who are erased here. Operators and services go on: erasures must finish."""
         if call.account_id is None:
             return
         if not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind == "user":
+        if call.actor.kind in ("user", "staff"):
             admit_user(self.store, call.account_id, call.actor, allow_suspended)
+        elif call.actor.kind == "customer":
+            admit_customer(self.store, call.account_id, call.actor, allow_suspended)
+
+    @rpc_method(result=ServiceHealth, roles=SERVICES_ONLY | OPERATORS, scope="read")
+    def show_health(self, call: Call) -> ServiceHealth:
+        """Whether this service can do its work. Says nothing about any account."""
+        with self.store.work(new_id()) as work:
+            work.fetch_one("SELECT 1")
+        return ServiceHealth(service=self.name)
 
     @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:
@@ -157,6 +191,36 @@ class Service:
         actor_cutoffs.take_cutoff(self.store, envelope)
 
 
+class RecordingService(Service):
+    """A service that shows something of persons to users, and to staff under a grant, and records it. `runtime.reads` is its
+    buffer for users' reads, `ReadsRecorded` and `StaffLookedUp` are among its events."""
+
+    def note_read(self, call: Call, method: str, shown: Shown, purpose: ReadPurpose = "support") -> None:
+        """Records that somebody was shown something. Called last, with the answer in hand.
+
+        For a user it never waits and never fails. What a staff member is about to be shown is committed when this returns; if
+        it raises, there is no answer."""
+        persons, tickets = dict.fromkeys(filter(None, shown.persons)), dict.fromkeys(shown.tickets)
+        if call.actor.kind == "staff":
+            record_lookup(self.store, account_of(call), call.actor, method, list(persons), list(tickets))
+        elif call.actor.kind == "user" and call.account_id is not None and (persons or tickets):
+            read = Read(
+                at=clock.now(), actor=call.actor.id, method=method, purpose=purpose, persons=list(persons),
+                tickets=list(tickets),
+            )  # fmt: skip
+            self.runtime.reads.note(call.account_id, read)
+
+    @rpc_method(argument=ListReads, result=ReadPage, roles=MANAGERS, scope="read")
+    def list_reads(self, call: Call) -> ReadPage:
+        """Who was shown something of a person or ticket, when and for what, as this service recorded it."""
+        return list_reads(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ListStaffLookups, result=StaffLookupPage, roles=MANAGERS, scope="read")
+    def list_staff_lookups(self, call: Call) -> StaffLookupPage:
+        """What the vendor's staff looked up here under a grant."""
+        return list_lookups(self.store, account_of(call), call.argument)
+
+
 def account_of(call: Call) -> str:
     """The account that a call is about; an error where it names none."""
     if call.account_id is None:
@@ -165,5 +229,6 @@ def account_of(call: Call) -> str:
 
 
 def actor_of(call: Call) -> str:
-    """The id that stands in the envelope: a user's; the system's for services and operators, whose names are no ids."""
-    return call.actor.id if call.actor.kind == "user" else SYSTEM_ACTOR
+    """The id that stands in the envelope: a user's, a staff member's, or a customer's person's; the system's for services and
+    operators, whose names are no ids."""
+    return call.actor.id if call.actor.kind in OF_AN_ACCOUNT else SYSTEM_ACTOR

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
+EDGES = ("gateway",)
+"""What speaks with the world outside: processes with a key of their own, without database, log and relay."""
 ROLES = ("owner", "service", "relay", "eraser", "auditor")
 PUBLIC_URL = "https://127.0.0.1:8443"
 """Where the gateway is reached where nothing else is set: links in mails begin with it."""

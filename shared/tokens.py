@@ -27,21 +27,30 @@ from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
 
-Kind = Literal["user", "service", "operator"]
-Role = Literal["owner", "admin", "agent", "service", "operator"]
+Kind = Literal["user", "customer", "service", "operator", "staff"]
+Role = Literal["owner", "admin", "agent", "customer", "service", "operator", "staff"]
 Scope = Literal["read", "write", "manage"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "manage")
 """From the narrowest; each holds those before it. "manage" is everything that the role may."""
 
+StaffPurpose = Literal["support-request", "incident", "defect-analysis", "migration", "legal", "success-story"]
+"""What the vendor's staff may look into an account for (mission I7). A fixed list: it stands in tokens and envelopes."""
+
 OPERATOR_ISSUER: Final = "operator"
 USER_ISSUER: Final = "identity"
+OF_AN_ACCOUNT: Final[frozenset[Kind]] = frozenset({"user", "customer", "staff"})
+"""Who belongs to one account, or looks into one, and is nobody in all others."""
+
 MAX_TTL: Final[dict[Kind, timedelta]] = {
     "user": timedelta(hours=12),
+    "customer": timedelta(seconds=60),
     "service": timedelta(hours=1),
     "operator": timedelta(hours=8),
+    "staff": timedelta(seconds=60),
 }
-"""How long a token may be good at most: a session's absolute end, and a staff grant's (security.md)."""
+"""How long a token may be good at most: a session's absolute end; a working day; for staff so short that the grant is looked
+at again each minute (security.md)."""
 
 _PREFIX = "lethe-actor"
 _SIGNED_AS = b"lethe actor token 1\n"
@@ -55,8 +64,9 @@ ActorName = Annotated[
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts. `id` is a user's or an operator's opaque id, or a service's name; users alone belong to an
-    account. `scope` narrows what the role may; services and operators always have all of it.
+    """Who acts. `id` is a user's, an operator's or a staff member's opaque id, a service's name, or, of a customer, the id
+    of their person. Users and customers belong to an account; staff look into one, under a grant and for its purpose.
+    `scope` narrows what the role may; services and operators always have all of it, staff only read.
 
     `issued_at` and `expires_at` are set by minting; before that they are None.
     """
@@ -66,6 +76,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     account_id: Id | None = None
     role: Role
     scope: Scope = "manage"
+    grant_id: Id | None = None
+    purpose: StaffPurpose | None = None
     issued_at: datetime | None = None
     expires_at: datetime | None = None
 
@@ -77,6 +89,8 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     account_id: Id | None
     role: Role
     scope: Scope  # a token from before there were scopes is refused, as anything that does not say what it allows
+    grant_id: Id | None = None
+    purpose: StaffPurpose | None = None
     issued_at: datetime
     expires_at: datetime
 
@@ -91,8 +105,11 @@ def service_actor(service: str) -> Actor:
 
 
 def may_mint(issuer: str, actor: Actor) -> bool:
-    """Whether an issuer may vouch for this actor: identity for users, the operator's key for operators, each
-    service for itself, and nobody for anybody else."""
+    """Whether an issuer may vouch for this actor: identity for users and customers, and for staff under a grant, the
+    operator's key for operators, each service for itself, and nobody for anybody else."""
+    is_staff = actor.kind == "staff"
+    if (actor.grant_id is not None, actor.purpose is not None) != (is_staff, is_staff):
+        return False
     match actor.kind:
         case "user":
             return (
@@ -100,12 +117,17 @@ def may_mint(issuer: str, actor: Actor) -> bool:
                 and actor.account_id is not None
                 and actor.role in ("owner", "admin", "agent")
             )
+        case "customer":
+            return issuer == USER_ISSUER and actor.account_id is not None and actor.role == "customer"
         case "operator":
             operates = issuer == OPERATOR_ISSUER and actor.role == "operator"
             return operates and actor.account_id is None and actor.scope == "manage"
         case "service":
             own = actor.id == issuer != OPERATOR_ISSUER
             return own and actor.account_id is None and actor.role == "service" and actor.scope == "manage"
+        case "staff":
+            reads = actor.role == "staff" and actor.scope == "read"
+            return issuer == USER_ISSUER and actor.account_id is not None and reads
 
 
 class TokenIssuer:
@@ -117,19 +139,23 @@ class TokenIssuer:
         self.issuer_name = issuer_name
         self._key = Ed25519PrivateKey.from_private_bytes(key_path.read_bytes())
 
-    def mint(self, actor: Actor, ttl: timedelta) -> str:
-        """A token for `actor` that is good for `ttl` from now. `ValueError` if this issuer may not, or not
-        for so long.
+    def mint(self, actor: Actor, ttl: timedelta, not_after: datetime | None = None) -> str:
+        """A token for `actor` that is good for `ttl` from now, and no longer than `not_after`. `ValueError` if this
+        issuer may not, or not for so long, or if it would be over already.
         """
         if not may_mint(self.issuer_name, actor):
             raise ValueError(f"{self.issuer_name} may not mint a token for this {actor.kind}")
         if not timedelta(0) < ttl <= MAX_TTL[actor.kind]:
             raise ValueError(f"a {actor.kind}'s token is good for {MAX_TTL[actor.kind]} at most")
         now = clock.now()
+        expires_at = now + ttl if not_after is None else min(now + ttl, not_after)
+        if expires_at <= now:
+            raise ValueError("a token that would be over already")
         payload = _payload_encoder.encode(
             _Payload(
                 issuer=self.issuer_name, kind=actor.kind, id=actor.id, account_id=actor.account_id,
-                role=actor.role, scope=actor.scope, issued_at=now, expires_at=now + ttl,
+                role=actor.role, scope=actor.scope, grant_id=actor.grant_id, purpose=actor.purpose, issued_at=now,
+                expires_at=expires_at,
             )
         )  # fmt: skip
         return f"{_PREFIX}.{_encode(payload)}.{_encode(self._key.sign(_SIGNED_AS + payload))}"
@@ -168,6 +194,8 @@ class TokenVerifier:
             account_id=claims.account_id,
             role=claims.role,
             scope=claims.scope,
+            grant_id=claims.grant_id,
+            purpose=claims.purpose,
             issued_at=claims.issued_at,
             expires_at=claims.expires_at,
         )

@@ -165,6 +165,15 @@ class Work:
         )
         return [self._recorded(bytes(envelope), sealed) for envelope, sealed in rows]
 
+    def load_part(self, stream: str, after: int, limit: int) -> list[Recorded]:
+        """At most `limit` of a stream's events, from after a version."""
+        rows = self.fetch(
+            "SELECT envelope, sealed FROM lethe.event WHERE account_id = %s AND stream = %s AND version > %s"
+            " ORDER BY version LIMIT %s",
+            (self.account_id, stream, after, limit),
+        )
+        return [self._recorded(bytes(envelope), sealed) for envelope, sealed in rows]
+
     def versions_of(self, streams: Sequence[str]) -> dict[str, int]:
         """The last version of each stream; 0 for one that does not exist."""
         rows = self.fetch(

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 
-from deploy.stack import postgres, processes, rabbitmq
+from deploy.stack import certificate, edges, postgres, processes, rabbitmq
 from deploy.stack.errors import StackError
 from deploy.stack.stack import Stack
 from shared import clock
@@ -109,12 +109,31 @@ def _running(home: Path) -> Iterator[Check]:
         yield _process(process)
     for service, of_roles in status["databases"].items():
         yield _database(service, of_roles)
+    if status["gateway"] is not None:
+        yield _certificate(Path(status["gateway"]["certificate"]))
+        for url in status["gateway"]["urls"]:
+            yield _gateway(home, url)
 
 
 def _process(process: dict[str, Any]) -> Check:
     restarts = f", started again {process['restarts']} times" if process["restarts"] else ""
     remedy = f"lethe logs {process['name']}"
     return Check(process["name"], process["state"] == "running", f"{process['state']}{restarts}", remedy)
+
+
+def _certificate(path: Path) -> Check:
+    days = certificate.days_left(path)
+    found = f"good for {days} days" if days >= 0 else f"{path} is no certificate, or over"
+    remedy = "lethe down; lethe up makes a new one; your own (LETHE_GATEWAY_TLS_CERTIFICATE) you have to renew yourself"
+    return Check("certificate", days > certificate.RENEWED_BEFORE.days, found, remedy)
+
+
+def _gateway(home: Path, url: str) -> Check:
+    """Whether it answers its clients, and has all services behind it."""
+    status = edges.asked(home, int(url.rpartition(":")[2]), "/v1/health")
+    known = {None: f"no answer at {url}", 200: url, 503: f"{url} says that a service does not answer"}
+    found = known.get(status, f"{url} answers with {status}")
+    return Check("gateway", status == 200, found, "lethe logs gateway")
 
 
 def _database(service: str, of_roles: dict[str, str]) -> Check:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-NAMES = ("postgres", "rabbitmq", "distribution", "epmd")
+NAMES = ("postgres", "rabbitmq", "distribution", "epmd", "mailbox")
 
 
 def is_free(port: int) -> bool:
@@ -29,14 +30,15 @@ def load(home: Path) -> dict[str, int]:
         return {}
 
 
-def settle(home: Path, running: frozenset[str]) -> dict[str, int]:
-    """Gives every server its port: the one it had, unless somebody else has taken it; of what is `running` never another."""
-    kept = load(home)
-    ports = {name: kept[name] for name in NAMES if name in kept and (name in running or is_free(kept[name]))}
-    missing = [name for name in NAMES if name not in ports]
+def settle(home: Path, running: frozenset[str], also: Sequence[str] = ()) -> dict[str, int]:
+    """Gives every server, and what is named beside them, its port: the one it had, unless somebody else has taken it; of what
+    is `running` never another."""
+    kept, names = load(home), (*NAMES, *also)
+    ports = {name: kept[name] for name in names if name in kept and (name in running or is_free(kept[name]))}
+    missing = [name for name in names if name not in ports]
     if missing:
-        ports |= dict(zip(missing, _free_ports(len(missing), set(ports.values())), strict=True))
-        (home / "ports.json").write_text(json.dumps(ports) + "\n")
+        ports |= dict(zip(missing, _free_ports(len(missing), set(kept.values())), strict=True))
+        (home / "ports.json").write_text(json.dumps(kept | ports) + "\n")
     return ports
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LARGEST_LOG_BYTES = 8 * 1024 * 1024
-SERVER, WORKER, MAPPER = 1, 2, 0
+MAPPER, SERVER, WORKER, EDGE = 0, 1, 2, 3
 """The layers of a stack; the highest is stopped first."""
 
 
@@ -44,7 +44,9 @@ def base_environment(home: Path) -> dict[str, str]:
     """What every process of the stack gets: little of the caller's, no failpoint, no address of a server."""
     kept = ("PATH", "TZ", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "LD_LIBRARY_PATH", "TMPDIR")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
-    left_out = ("LETHE_FAILPOINT", "LETHE_DATABASE_URL", "LETHE_AMQP_URL", "LETHE_TOKEN")
+    left_out = (
+        "LETHE_FAILPOINT", "LETHE_DATABASE_URL", "LETHE_AMQP_URL", "LETHE_TOKEN", "LETHE_SMTP_URL", "LETHE_SMTP_FROM",
+    )  # fmt: skip
     environment |= {name: value for name, value in os.environ.items() if name.startswith("LETHE_") and name not in left_out}
     return environment | {"LANG": "C.UTF-8", "HOME": str(home), "LETHE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
 

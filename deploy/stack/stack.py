@@ -15,29 +15,31 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.stack import control, databases, ports, processes, rabbitmq, readiness
+from deploy.stack import certificate, control, databases, edges, ports, processes, rabbitmq, readiness
 from deploy.stack.errors import StackError
 from deploy.stack.postgres import Postgres
-from deploy.stack.processes import CHECKOUT, Program, base_environment
+from deploy.stack.processes import CHECKOUT, SERVER, Program, base_environment
 from deploy.stack.rabbitmq import RabbitMQ
 from shared import root_keys
-from shared.settings import ROLES, SERVICES
+from shared.settings import EDGES, ROLES, SERVICES, SMTP_FROM
 from shared.tokens import OPERATOR_ISSUER, create_token_key
 
-SERVERS = ("postgres", "epmd", "rabbitmq")
+SERVERS = ("postgres", "epmd", "rabbitmq", "mailbox")
+MAIL_SENDERS = ("identity",)
+"""The services that send mail: with one of them comes the mailbox, unless LETHE_SMTP_URL names a mail server."""
 FOLDERS = ("logs", "run", "blobs", "tiles", "verifiers")
-OWN_ENTRIES = (*FOLDERS, "postgres", "rabbitmq", "root-keys", "stack.json", "ports.json", "clock")
+OWN_ENTRIES = (*FOLDERS, "postgres", "rabbitmq", "gateway", "root-keys", "stack.json", "ports.json", "clock")
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 
 
 class Stack:
-    """`home` holds everything. `replicas` says how many processes each service has (default: one each of all); a service
-    that is not in it has neither process nor relay, one with 0 its relay only. `note` is told what is being done.
+    """`home` holds everything. `replicas` says how many processes each service and the gateway have (default: one each of all);
+    a service that is not in it has neither process nor relay, one with 0 its relay only. `note` is told what is being done.
 
     A process is named as in `status`: "postgres", "rabbitmq", "relay-tickets", "tickets-0"; "tickets" means all replicas.
     """
@@ -46,15 +48,15 @@ class Stack:
         self, home: Path, replicas: dict[str, int] | None = None, note: Callable[[str], None] = lambda _: None
     ) -> None:
         self.home = home.absolute()
-        self.replicas = dict.fromkeys(SERVICES, 1) if replicas is None else dict(replicas)
+        self.replicas = dict.fromkeys((*SERVICES, *EDGES), 1) if replicas is None else dict(replicas)
         self._note = note
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     # -------------------------------------------------------------------------------------------------------- up and down
 
     def up(self, wait: bool = True) -> None:
-        """Brings up what does not run. Returns when every service takes calls and every relay leads, unless `wait` is
-        False. Raises `StackError` if that does not come about.
+        """Brings up what does not run. Returns when every service takes calls, every relay leads and every gateway answers,
+        unless `wait` is False. Raises `StackError` if that does not come about.
         """
         self._make_home()
         with self._lock():
@@ -63,6 +65,7 @@ class Stack:
             self._ensure_supervisor()
             amqp_url = self._start_servers()
             self._start_relays()
+            self._start_edges()
             if wait:
                 self._await_workers(amqp_url)
         self._note("the stack is up")
@@ -150,6 +153,8 @@ class Stack:
             "databases": written["databases"],
             "admin_url": written.get("admin_url"),
             "amqp_url": written["amqp_url"],
+            "smtp_url": written.get("smtp_url"),
+            "gateway": edges.view(self.home, [name for name in states if edges.is_edge(name)], ports.load(self.home)),
             "tiles": {service: str(self.home / "tiles" / service) for service in SERVICES},
             "verifiers": {path.stem: str(path) for path in sorted((self.home / "verifiers").glob("*.vkey"))},
         }
@@ -162,8 +167,9 @@ class Stack:
         for name in FOLDERS:
             (self.home / name).mkdir(mode=0o755 if name == "verifiers" else 0o700, exist_ok=True)
         root_keys.create(self.home, SERVICES)
-        for issuer in (*SERVICES, OPERATOR_ISSUER):
+        for issuer in (*SERVICES, *EDGES, OPERATOR_ISSUER):
             create_token_key(self.home / "root-keys", self.home / "verifiers", issuer)
+        certificate.create(self.home)
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -208,17 +214,18 @@ class Stack:
     def _start_servers(self) -> str:
         """Servers, databases, topology. Returns the broker's URL."""
         own_database, own_broker = "LETHE_DATABASE_URL" not in os.environ, "LETHE_AMQP_URL" not in os.environ
-        running = frozenset(name for name, state in self._states().items() if state["state"] == "running")
-        settled = ports.settle(self.home, running | ({"distribution"} if "rabbitmq" in running else frozenset()))
+        running, settled = self._running(), self._settle(edges.port_names(edges.FIRST))
         postgres, broker = Postgres(self.home, settled["postgres"]), RabbitMQ(self.home, settled)
         if own_broker:
             self._start_broker(broker, running)
         amqp_url = broker.url() if own_broker else os.environ["LETHE_AMQP_URL"]
+        smtp_url = os.environ.get("LETHE_SMTP_URL") or self._start_mailbox(settled["mailbox"])
         topology = self._begin_topology()
         try:
             if own_database:
                 self._start_postgres(postgres, running)
-            self._make_databases(postgres, own_database, amqp_url)
+            addresses = {"smtp_url": smtp_url, "public_url": edges.url_of(settled[edges.FIRST])}
+            self._make_databases(postgres, own_database, amqp_url, addresses)
             self._start_services()  # they import while RabbitMQ starts, and wait for it
             rabbitmq.await_broker(amqp_url, START_SECONDS, f"see {self.home / 'logs' / 'rabbitmq.log'}")
             self._end_topology(topology, amqp_url)
@@ -237,6 +244,12 @@ class Stack:
         broker.await_mapper(5)
         self._start(node)
 
+    def _start_mailbox(self, port: int) -> str:
+        """The private mailbox, where a service that sends mail runs; gives its URL in any case, so that one may be started."""
+        if any(self.replicas.get(service) for service in MAIL_SENDERS):
+            self._start(self._mailbox(port))
+        return f"smtp://127.0.0.1:{port}"
+
     def _start_postgres(self, postgres: Postgres, running: frozenset[str]) -> None:
         if "postgres" not in running:
             self._note("starting PostgreSQL")
@@ -244,7 +257,7 @@ class Stack:
         self._start(postgres.program())
         postgres.await_ready(START_SECONDS)
 
-    def _make_databases(self, postgres: Postgres, own: bool, amqp_url: str) -> None:
+    def _make_databases(self, postgres: Postgres, own: bool, amqp_url: str, addresses: dict[str, str]) -> None:
         from shared import migrations  # late, since Alembic takes long to import and `status` does without
 
         admin_url = postgres.admin_url() if own else os.environ["LETHE_DATABASE_URL"]
@@ -257,7 +270,8 @@ class Stack:
             return postgres.url(*who) if own else databases.url_for(admin_url, *who)
 
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
-        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url})
+        sender = {"smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
+        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **addresses, **sender})
         self._note("bringing the databases to their newest schema")
         for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)
@@ -279,15 +293,21 @@ class Stack:
     # ------------------------------------------------------------------------------------------------------- processes
 
     def _start_services(self) -> None:
-        for service, count in self.replicas.items():
-            for replica in range(count):
+        for service in (name for name in self.replicas if name in SERVICES):
+            for replica in range(self.replicas[service]):
                 self._start(self._replica(service, replica))
 
     def _start_relays(self) -> None:
         """Only after the queues are declared: an event published before would reach nobody."""
         self._note("starting relays")
-        for service in self.replicas:
+        for service in (name for name in self.replicas if name in SERVICES):
             self._start(self._relay(service))
+
+    def _start_edges(self) -> None:
+        for edge in (name for name in self.replicas if name in EDGES):
+            self._note(f"starting the {edge}")
+            for replica in range(self.replicas[edge]):
+                self._start(self._edge(f"{edge}-{replica}"))
 
     def _await_workers(self, amqp_url: str) -> None:
         what = f"the services' start; see {self.home / 'logs'}"
@@ -297,15 +317,22 @@ class Stack:
         states = {name: state for name, state in self._states().items() if state["state"] != "stopped"}
         services = sorted({name.rpartition("-")[0] for name in states if name.rpartition("-")[0] in SERVICES})
         relays = {name.removeprefix("relay-"): state["pid"] for name, state in states.items() if name.startswith("relay-")}
-        return readiness.not_ready(self.home, amqp_url, services, relays)
+        settled = ports.load(self.home)
+        outside = [name for name in states if edges.is_edge(name) and not edges.answers(self.home, settled[name])]
+        return readiness.not_ready(self.home, amqp_url, services, relays) + outside
 
     def _programs_of(self, name: str) -> list[Program]:
         if name in SERVERS:
             settled = ports.load(self.home)
-            own = [Postgres(self.home, settled["postgres"]).program(), *RabbitMQ(self.home, settled).programs()]
+            own = [
+                Postgres(self.home, settled["postgres"]).program(), *RabbitMQ(self.home, settled).programs(),
+                self._mailbox(settled["mailbox"]),
+            ]  # fmt: skip
             return [program for program in own if program.name == name]
         if name.startswith("relay-"):
             return [self._relay(name.removeprefix("relay-"))]
+        if name in EDGES or edges.is_edge(name):
+            return [self._edge(each) for each in self._expanded(name)]
         pairs = (each.rpartition("-") for each in self._expanded(name))
         return [self._replica(service, int(replica)) for service, _, replica in pairs]
 
@@ -315,13 +342,30 @@ class Stack:
     def _relay(self, service: str) -> Program:
         return self._worker(f"relay-{service}", ["shared.relay", service])
 
+    def _mailbox(self, port: int) -> Program:
+        """It stops after the services, whose last mails it takes."""
+        arguments = [sys.executable, "-m", "deploy.stack.mailbox", str(port)]
+        return Program("mailbox", arguments, base_environment(self.home), str(CHECKOUT), layer=SERVER)
+    def _edge(self, name: str) -> Program:
+        return edges.program(self.home, name, self._settle(edges.port_names(name)))
+
+    def _settle(self, also: Sequence[str] = ()) -> dict[str, int]:
+        """The ports of the servers and of what is named beside them. What runs keeps its own."""
+        running = self._running()
+        held = {"distribution"} if "rabbitmq" in running else set()
+        held |= {port for name in running if edges.is_edge(name) for port in edges.port_names(name)}
+        return ports.settle(self.home, running | held, also)
+
+    def _running(self) -> frozenset[str]:
+        return frozenset(name for name, state in self._states().items() if state["state"] == "running")
+
     def _worker(self, name: str, module: list[str]) -> Program:
         if not any(service in module for service in SERVICES):
             raise StackError(f"there is no process {name}")
         return Program(name, [sys.executable, "-m", *module], base_environment(self.home), str(CHECKOUT))
 
     def _expanded(self, name: str) -> list[str]:
-        if name not in SERVICES:
+        if name not in (*SERVICES, *EDGES):
             return [name]
         running = [each for each in self._states() if each.rpartition("-")[0] == name]
         return sorted(running) or [f"{name}-{replica}" for replica in range(max(1, self.replicas.get(name, 1)))]
@@ -350,12 +394,13 @@ class Stack:
         service, _, replica = name.rpartition("-")
         service = name.removeprefix("relay-") if name.startswith("relay-") else service
         kind = "server" if name in SERVERS else "relay" if name.startswith("relay-") else "service"
+        kind = "edge" if edges.is_edge(name) else kind
         waits = state["state"] == "running" and (name in missing or (kind == "service" and service in missing))
         return {
             "name": name,
             "kind": kind,
-            "service": None if kind == "server" else service,
-            "replica": int(replica) if kind == "service" else None,
+            "service": None if kind in ("server", "edge") else service,
+            "replica": int(replica) if kind in ("service", "edge") else None,
             "pid": state["pid"],
             "state": "starting" if waits else state["state"],
             "restarts": state["restarts"],

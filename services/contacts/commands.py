@@ -75,6 +75,20 @@ class FindSubjects(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     addresses: Annotated[list[Address], msgspec.Meta(max_length=100)] = []
 
 
+class PersonOfAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose an address is, for somebody who wants to sign in with it. As typed: it need not be one."""
+
+    address: Annotated[str, msgspec.Meta(max_length=998), InTransit(category="e-mail")]
+
+
+class PersonOfAddressAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The one person whose address it is, and the address as it is known here, which is the one to write to: what was typed
+    may only look like it. None of both where it is nobody's, or not one person's alone."""
+
+    person_id: Id | None
+    address: Address | None
+
+
 class SubjectsFound(msgspec.Struct, frozen=True, kw_only=True):
     """The persons, and every identifier that is theirs (also those that they share)."""
 

@@ -8,7 +8,9 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
 from shared.resolving import IdentifierKind, Owner
+from shared.staff_lookups import StaffLookedUp
 
 Origin = Literal["correspondent", "quoted", "user"]
 """How we know a person: took part in a correspondence, was only named in somebody's text, or works for the account."""
@@ -108,7 +110,9 @@ TYPES = EventTypes(
         "IdentifierShared": IdentifierShared,
         "IdentifierMarkedAsList": IdentifierMarkedAsList,
         "SpellingAdded": SpellingAdded,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
+        "StaffLookedUp": StaffLookedUp,
     },
 )

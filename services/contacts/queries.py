@@ -8,6 +8,8 @@ from typing import Any
 
 from services.contacts.commands import (
     ListPersons,
+    PersonOfAddress,
+    PersonOfAddressAnswer,
     PersonPage,
     PersonView,
     ShowPerson,
@@ -22,6 +24,9 @@ from shared.words import typed_beginnings
 from shared.work import SealedValue, Store, Work
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def known_identifiers(work: Work, index: BlindIndex, keys: Sequence[Key]) -> dict[Key, KnownIdentifier]:
@@ -155,6 +160,25 @@ def find_persons(work: Work, who: str) -> list[str]:
         keys.append(("phone", phone))
     known = known_identifiers(work, index, keys)
     return [person for one in known.values() if one.owner == "person" for person in one.person_ids]
+
+
+def person_of_address(store: Store, account_id: str, query: PersonOfAddress) -> PersonOfAddressAnswer:
+    """The person whose an address is, if it is one person's alone: who shares a mailbox could read a link that is meant for
+    another of them. Takes the same way for an address that nobody has."""
+    key: Key = ("address", normalise_address(query.address))
+    with store.work(account_id) as work:
+        known = known_identifiers(work, work.blind_index(), [key]).get(key)
+        persons = known.person_ids if known is not None and known.owner == "person" else []
+        rows = work.fetch(
+            "SELECT address, identifier_id, event_id FROM identifier WHERE account_id = %s AND identifier_id = %s",
+            (account_id, known.identifier_id if known is not None else NOBODY),
+        )
+        opened = work.open(
+            [SealedValue(row[0], f"identifier/{row[1]}", row[2], Names.IDENTIFIER_ADDED, "address") for row in rows]
+        )
+    if len(persons) != 1 or opened != [key[1]]:  # a token can collide, so the address is looked at once more
+        return PersonOfAddressAnswer(person_id=None, address=None)
+    return PersonOfAddressAnswer(person_id=persons[0], address=opened[0])
 
 
 def is_organisation(work: Work, who: str) -> bool:

@@ -12,6 +12,8 @@ from services.contacts.commands import (
     AddUserPerson,
     FindSubjects,
     ListPersons,
+    PersonOfAddress,
+    PersonOfAddressAnswer,
     PersonPage,
     PersonView,
     ShowPerson,
@@ -22,6 +24,8 @@ from services.contacts.holdings import HOLDINGS
 from services.contacts.person import Key, KnownIdentifier, Suppressed, parties
 from services.contacts.projections import project
 from shared.erasing import Holdings
+from shared.errors import NotFound
+from shared.read_records import Shown
 from shared.resolving import (
     CheckSuppressed,
     IdentifierToCheck,
@@ -34,12 +38,22 @@ from shared.resolving import (
     TextSeen,
 )
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Runtime, Service, account_of, actor_of
+from shared.service import (
+    CUSTOMERS,
+    OPERATORS,
+    READERS,
+    SERVICES_ONLY,
+    USERS,
+    RecordingService,
+    Runtime,
+    account_of,
+    actor_of,
+)
 
 ADMINS = frozenset({"owner", "admin"}) | OPERATORS
 
 
-class ContactsService(Service):
+class ContactsService(RecordingService):
     """Persons, organisations, and the identifiers by which they are known."""
 
     name = "contacts"
@@ -95,15 +109,33 @@ class ContactsService(Service):
         """The person behind a user of the account."""
         return handlers.add_user_person(self.store, account_of(call), actor_of(call), call.argument)
 
-    @rpc_method(argument=ListPersons, result=PersonPage, roles=USERS, scope="read")
+    @rpc_method(argument=ListPersons, result=PersonPage, roles=READERS, scope="read")
     def list_persons(self, call: Call) -> PersonPage:
         """A page of persons, by name or address if asked."""
-        return queries.list_persons(self.store, account_of(call), call.argument)
+        page = queries.list_persons(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_persons", Shown([one.person_id for one in page.persons], []))
+        return page
 
-    @rpc_method(argument=ShowPerson, result=PersonView, roles=USERS | SERVICES_ONLY, scope="read")
+    @rpc_method(argument=ShowPerson, result=PersonView, roles=READERS | SERVICES_ONLY, scope="read")
     def show_person(self, call: Call) -> PersonView:
         """One person, by id or address."""
-        return queries.show_person(self.store, account_of(call), call.argument)
+        try:
+            found = queries.show_person(self.store, account_of(call), call.argument)
+        except NotFound:
+            self.note_read(call, "show_person", Shown([], []))  # that an address is nobody's is an answer as well
+            raise
+        self.note_read(call, "show_person", Shown([found.person_id], []))
+        return found
+
+    @rpc_method(argument=PersonOfAddress, result=PersonOfAddressAnswer, roles=SERVICES_ONLY, scope="read")
+    def person_of_address(self, call: Call) -> PersonOfAddressAnswer:
+        """The one person whose an address is, for the portal's sign-in."""
+        return queries.person_of_address(self.store, account_of(call), call.argument)
+
+    @rpc_method(result=PersonView, roles=CUSTOMERS, scope="read")
+    def show_own_profile(self, call: Call) -> PersonView:
+        """The customer's own profile."""
+        return queries.show_person(self.store, account_of(call), ShowPerson(who=call.actor.id))
 
     @rpc_method(argument=AddMailbox, result=AddedThing, roles=ADMINS, scope="manage")
     def add_mailbox(self, call: Call) -> AddedThing:

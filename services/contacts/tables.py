@@ -8,7 +8,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
+from shared.read_records import declare_tables
+
 metadata = sa.MetaData(schema="lethe")
+declare_tables(metadata)
 _id = UUID(as_uuid=False)
 
 person = sa.Table(

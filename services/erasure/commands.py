@@ -26,6 +26,33 @@ class RequestErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     addresses: Annotated[list[Address], msgspec.Meta(max_length=100)] = []
 
 
+class RequestOwnErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A customer asks for their own erasure (mission E2). They need not say why."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=2_000), InTransit(category="content")] = ""
+
+
+class ListOwnErasures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A customer's own requests, as long as they have a session."""
+
+
+class ClaimErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of a request, for who has its claim code and nothing else any more."""
+
+    request_id: Id
+    claim_code: Annotated[str, msgspec.Meta(min_length=1, max_length=100), NotPersonal("a random code")]
+
+
+class ClaimedErasure(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the request stands, and the signed certificate once it is completed."""
+
+    request_id: Id
+    state: State
+    requested_at: datetime
+    completed_at: datetime | None
+    document: Annotated[bytes, NotPersonal("a certificate holds no personal data")] | None
+
+
 class RequestedErasure(msgspec.Struct, frozen=True, kw_only=True):
     """The claim code fetches the certificate when no session or address is left. It is shown once; only a hash is kept."""
 

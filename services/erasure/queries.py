@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +11,8 @@ import msgspec
 
 from services.erasure.commands import (
     CertificateDocument,
+    ClaimedErasure,
+    ClaimErasure,
     ErasureList,
     ErasureView,
     ListErasures,
@@ -21,6 +25,7 @@ from shared.erasing import Retained
 from shared.errors import Incomplete, NotFound
 from shared.work import SealedValue, Store, Work
 
+OWN_AT_MOST = 100
 _REQUEST = "SELECT request_id, state, requested_at, completed_at, person_ids, unanswered, traces FROM request"
 
 
@@ -57,6 +62,34 @@ def show_certificate(store: Store, account_id: str, query: ShowErasure) -> Certi
                 raise Incomplete("this erasure is not completed yet")
             raise NotFound()
         return CertificateDocument(document=bytes(row[0]))
+
+
+def list_own_erasures(store: Store, account_id: str, person_id: str) -> ErasureList:
+    """The requests about one person, the newest first. They are few."""
+    with store.work(account_id) as work:
+        rows = work.fetch(
+            f"{_REQUEST} WHERE account_id = %s AND request_id IN (SELECT request_id FROM request_person"
+            " WHERE account_id = %s AND person_id = %s) ORDER BY requested_at DESC, request_id DESC LIMIT %s",
+            (account_id, account_id, person_id, OWN_AT_MOST),
+        )
+        return ErasureList(requests=_views(work, rows), next_after=None)
+
+
+def claim_erasure(store: Store, account_id: str, query: ClaimErasure) -> ClaimedErasure:
+    """A request and its certificate by the claim code. A wrong code finds nothing, as a request that does not exist."""
+    given = hashlib.sha256(query.claim_code.encode("utf-8", "surrogatepass")).hexdigest()
+    with store.work(account_id) as work:
+        row = work.fetch_one(
+            "SELECT r.state, r.requested_at, r.completed_at, c.document, r.claim_hash FROM request r"
+            " LEFT JOIN certificate c USING (account_id, request_id) WHERE r.account_id = %s AND r.request_id = %s",
+            (account_id, query.request_id),
+        )
+    if row is None or not hmac.compare_digest(row[4], given):
+        raise NotFound()
+    document = bytes(row[3]) if row[3] is not None else None
+    return ClaimedErasure(
+        request_id=query.request_id, state=row[0], requested_at=row[1], completed_at=row[2], document=document
+    )
 
 
 def addresses_of_request(work: Work, request_id: str) -> list[str]:

@@ -10,15 +10,19 @@ from nameko.timer import timer
 from services.erasure import handlers, queries, suppression
 from services.erasure.commands import (
     CertificateDocument,
+    ClaimedErasure,
+    ClaimErasure,
     Done,
     ErasureList,
     ErasureView,
     ListErasures,
+    ListOwnErasures,
     PreviewedErasure,
     PreviewErasure,
     PreviewOfService,
     RequestedErasure,
     RequestErasure,
+    RequestOwnErasure,
     ShowErasure,
     Suppress,
 )
@@ -34,10 +38,12 @@ from shared.events import Envelope
 from shared.ids import Id, new_id
 from shared.resolving import CheckSuppressed, SuppressedAnswer
 from shared.rpc import Call, rpc_method
-from shared.service import SERVICES_ONLY, USERS, Preview, Runtime, Service, SubjectQuery, account_of, actor_of
+from shared.service import CUSTOMERS, SERVICES_ONLY, USERS, Preview, Runtime, Service, SubjectQuery, account_of, actor_of
 
 PROBE_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 2
+OWN_WISH = "asked for by the person"
+"""The reason that stands in a request of a customer who gave none."""
 
 
 class Subjects(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +72,22 @@ class ErasureService(Service):
     @rpc_method(argument=RequestErasure, result=RequestedErasure, roles=USERS, scope="write")
     def request_erasure(self, call: Call) -> RequestedErasure:
         """Erase a person everywhere. Returns at once; the progress is in `show_erasure`."""
-        command: RequestErasure = call.argument
-        who = (self.store, account_of(call), actor_of(call), call.idempotency_key, command)
-        done = handlers.requested_before(*who)
-        if done is not None:
-            return done
-        found = self._subjects(call, command.who, command.addresses)
-        self._check_may_erase(call, found)
-        return handlers.request_erasure(*who, found.person_ids, found.addresses)
+        return self._request(call, call.argument)
+
+    @rpc_method(argument=RequestOwnErasure, result=RequestedErasure, roles=CUSTOMERS)
+    def request_own_erasure(self, call: Call) -> RequestedErasure:
+        """Erase the customer who asks, everywhere. The same in effect as if the account had been asked to (mission E2)."""
+        return self._request(call, RequestErasure(who=call.actor.id, reason=call.argument.reason or OWN_WISH))
+
+    @rpc_method(argument=ListOwnErasures, result=ErasureList, roles=CUSTOMERS, scope="read")
+    def list_own_erasures(self, call: Call) -> ErasureList:
+        """The customer's own requests."""
+        return queries.list_own_erasures(self.store, account_of(call), call.actor.id)
+
+    @rpc_method(argument=ClaimErasure, result=ClaimedErasure, roles=SERVICES_ONLY, scope="read")
+    def claim_erasure(self, call: Call) -> ClaimedErasure:
+        """What became of a request, by its claim code: for the gateway, on behalf of whoever has the code."""
+        return queries.claim_erasure(self.store, account_of(call), call.argument)
 
     @rpc_method(argument=PreviewErasure, result=PreviewedErasure, roles=USERS, scope="read")
     def preview_erasure(self, call: Call) -> PreviewedErasure:
@@ -172,9 +186,19 @@ class ErasureService(Service):
         if handlers.complete(self.store, account, request, probe):
             prune(self.store, account)
 
+    def _request(self, call: Call, command: RequestErasure) -> RequestedErasure:
+        who = (self.store, account_of(call), actor_of(call), call.idempotency_key, command)
+        done = handlers.requested_before(*who)
+        if done is not None:
+            return done
+        found = self._subjects(call, command.who, command.addresses)
+        self._check_may_erase(call, found)
+        return handlers.request_erasure(*who, found.person_ids, found.addresses)
+
     def _check_may_erase(self, call: Call, found: Subjects) -> None:
-        """Anybody who works for the account may erase an end user (mission E1), owners and admins a user as well (E5)."""
-        if call.actor.role == "agent":
+        """Anybody who works for the account may erase an end user (mission E1), and end users themselves (E2); owners and
+        admins a user as well (E5). So who works for the account does not end that through the portal."""
+        if call.actor.role in ("agent", "customer"):
             users: UsersAmong = self.runtime.client.call(
                 "identity", "users_of_persons", {"person_ids": found.person_ids}, account=account_of(call), repeatable=True,
                 result_type=UsersAmong,

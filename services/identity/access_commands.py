@@ -48,9 +48,10 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     account_id: Id
     user_id: Id
-    role: Role
+    """Of a customer: their person's id."""
+    role: Role | Literal["customer"]
     scope: Scope
-    by: Literal["session", "api token", "password"]
+    by: Literal["session", "api token", "password", "portal session", "app"]
     session_id: Id | None = None
     api_token_id: Id | None = None
     comply_by: datetime | None = None

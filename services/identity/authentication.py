@@ -26,6 +26,7 @@ from services.identity.admission import (
 )
 from services.identity.api_token_handlers import midnight
 from services.identity.credentials import append_for_user, lock_access, normal_source
+from services.identity.customer_authentication import find_customer, is_customers
 from services.identity.events import ApiTokenUsedOnDay, PasswordUsedOnDay
 from services.identity.password_handlers import NOT_GOOD, Verified, forget_failures, still_stands, verify_login
 from services.identity.queries import login_token
@@ -44,6 +45,11 @@ _SESSION = (
     f"SELECT {ADMISSION}, c.session_id, c.used_at, c.expires_at FROM session c JOIN app_user u USING (account_id, user_id)"
     f" WHERE c.account_id = %s AND c.digest = %s AND {WORKS_HERE}"
 )
+_TOUCH = (
+    "UPDATE session SET used_at = %s WHERE account_id = %s AND session_id = (SELECT session_id FROM session"
+    " WHERE account_id = %s AND session_id = %s AND used_at < %s FOR UPDATE SKIP LOCKED)"
+)
+"""Waits for nobody: whoever holds the row notes a use too, or ends the session and may be waiting for us."""
 _API_TOKEN = (
     f"SELECT {ADMISSION}, c.api_token_id, c.scope, c.expires_at, c.used_on FROM api_token c"
     f" JOIN app_user u USING (account_id, user_id) WHERE c.account_id = %s AND c.digest = %s AND {WORKS_HERE}"
@@ -70,10 +76,12 @@ class Authenticator:
 
     def authenticate(self, request: Authenticate) -> Authenticated:
         """The user of a request. Raises `Unauthenticated` in the same words for everything that is wrong with a credential,
-        `AccountSuspended`, `SecondFactorRequired`, `PermissionRefused`
-        from outside of the account's IP ranges; and as `verify_login` does."""
+        `AccountSuspended`, `SecondFactorRequired`, `PermissionRefused` from outside of the account's IP ranges; and as
+        `verify_login` does."""
         source = normal_source(request.source)
         if request.token is not None and request.login is None and request.secret is None:
+            if is_customers(request.token):
+                return self._by_customers_token(request.token, request.account_id)
             if request.token.startswith(sessions.PREFIX):
                 return self._by_session(request.token, request.account_id, source)
             return self._by_api_token(request.token, request.account_id, None, source)
@@ -82,6 +90,21 @@ class Authenticator:
                 return self._by_api_token(request.secret, request.account_id, request.login, source)
             return self._by_password(request.login, request.secret, request.account_id, source)
         raise InvalidArgument(field="token", rule="either this, or login and secret")
+
+    def _by_customers_token(self, token: str, named: str | None) -> Authenticated:
+        account = account_of_credential(self._store, sessions.digest(token))
+        if account is None or named not in (None, account):
+            raise Unauthenticated(NOT_GOOD)
+        with self._store.work(account) as work:
+            found = find_customer(work, token)
+        if found is None:
+            raise Unauthenticated(NOT_GOOD)
+        actor = Actor(kind="customer", id=found.person_id, account_id=account, role="customer", scope=found.scope)
+        expires_at = clock.now() + ACTOR_TOKEN_LIFE
+        return Authenticated(
+            actor_token=self._issuer.mint(actor, ACTOR_TOKEN_LIFE), expires_at=expires_at, account_id=account,
+            user_id=found.person_id, role="customer", scope=found.scope, by=found.by, session_id=found.session_id,
+        )  # fmt: skip
 
     def _by_session(self, token: str, account_id: str | None, source: str) -> Authenticated:
         digest = sessions.digest(token)
@@ -99,10 +122,7 @@ class Authenticator:
             check_source(work, admission, source)
             if sessions.needs_touch(used_at, work.now):
                 work.mark_repeatable()
-                work.later(
-                    "UPDATE session SET used_at = %s WHERE account_id = %s AND session_id = %s AND used_at < %s",
-                    (work.now, work.account_id, session_id, work.now),
-                )
+                work.later(_TOUCH, (work.now, work.account_id, work.account_id, session_id, work.now))
             return self._vouch(work.account_id, _Found(admission, "manage", session_id=session_id), "session")
 
     def _by_api_token(self, token: str, account_id: str | None, login: str | None, source: str) -> Authenticated:

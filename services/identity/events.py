@@ -5,16 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
+from services.identity.portal_events import PORTAL_TYPES
+from services.identity.staff_events import STAFF_TYPES
 from shared.erasing import Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
 from shared.personal import Personal
+from shared.read_records import ReadsRecorded
+from shared.staff_lookups import StaffLookedUp
 
 Role = Literal["owner", "admin", "agent"]
 State = Literal["active", "deactivated", "removed"]
 RemovalReason = Literal["left", "not needed", "security"]
 """Why a user was removed. A fixed list: what somebody typed could tell of a person."""
-MailReason = Literal["refused", "too old"]
+MailFailure = Literal["rejected", "too old"]
 """Why a mail was given up: the mail server will never take it, or it took too long."""
 
 PasswordChange = Literal["first", "own", "reset"]
@@ -229,14 +233,15 @@ class MailGivenUp(Event, frozen=True, kw_only=True):
     mail_id: StoredId
     item_id: StoredId
     person_id: StoredId
-    reason: MailReason
+    failure: MailFailure
     attempts: int
     reply_code: int
     """The mail server's last answer (RFC 5321, section 4.2); 0 where there was none."""
 
 
 class ActorCutOff(Event, frozen=True, kw_only=True):
-    """Tokens of this user from before this moment are good for nothing any more, in any service: their rights changed."""
+    """Tokens of this user, or staff member, from before this moment are good for nothing any more, in any service: their
+    rights changed."""
 
     user_id: StoredId
     not_before: datetime
@@ -281,7 +286,11 @@ TYPES = EventTypes(
         "IpRangesSet": IpRangesSet,
         "MailGivenUp": MailGivenUp,
         "ActorCutOff": ActorCutOff,
+        "ReadsRecorded": ReadsRecorded,
+        **PORTAL_TYPES,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
+        "StaffLookedUp": StaffLookedUp,
+        **STAFF_TYPES,
     },
 )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from services.identity.access_commands import SetFirstPassword
 from services.identity.commands import AddFirstOwner, AddUser, MintedToken, MintToken, RemoveUser, ShowUser, UserView
 from services.identity.credentials import end_all_access, lock_access
-from services.identity.events import MailGivenUp, MailReason, UserAdded
+from services.identity.events import MailFailure, MailGivenUp, UserAdded
 from services.identity.password import check_new
 from services.identity.password_handlers import set_first_password
 from services.identity.queries import find_user, lock_owners, login_token, owners, role_held, show_user
@@ -158,10 +158,10 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
 
 
-def note_mail_given_up(work: Work, mail: ClaimedMail, reason: MailReason, reply_code: int) -> None:
+def note_mail_given_up(work: Work, mail: ClaimedMail, failure: MailFailure, reply_code: int) -> None:
     """Records, in the transaction that gives a mail up, that somebody was not told what they were to be told."""
     event = MailGivenUp(
-        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, reason=reason, attempts=mail.attempts,
+        mail_id=mail.mail_id, item_id=mail.item_id, person_id=mail.person_id, failure=failure, attempts=mail.attempts,
         reply_code=reply_code,
     )  # fmt: skip
     work.append(f"mail/{mail.mail_id}", 0, [event])

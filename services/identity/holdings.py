@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.identity import customer_holdings
 from services.identity.credentials import count_of_persons, remove_of_persons
 from services.identity.mailed_links import links_of_persons, remove_links_of_persons
 from services.identity.projections import removal
@@ -30,8 +31,8 @@ LAST_OWNER = Retained(
 
 
 class IdentityHoldings:
-    """Profiles of users with their credentials and tokens, the index and the routes of their logins; invitations, links and
-    mails on their way."""
+    """Profiles of users with their credentials and tokens, the index and the routes of their logins; what customers have in the
+    portal; invitations, links and mails on their way."""
 
     def count(self, work: Work, persons: Sequence[str]) -> dict[str, int]:
         values = (work.account_id, list(persons))
@@ -42,7 +43,7 @@ class IdentityHoldings:
         )
         counts = dict(zip(("user profiles", "logins"), rows[0], strict=True)) | count_of_persons(work, persons)
         (invitations,) = work.fetch(f"SELECT count(*) FROM invitation WHERE {_THEIRS}", values)[0]
-        return counts | {
+        return counts | customer_holdings.count(work, persons) | {
             "invitations": int(invitations), "mailed links": links_of_persons(work, persons),
             "outgoing mails": mails_of_persons(work, persons),
         }  # fmt: skip
@@ -55,7 +56,8 @@ class IdentityHoldings:
         return 0
 
     def inventory(self, work: Work, persons: Sequence[str]) -> list[str]:
-        return []
+        """The digests by which customers' credentials are found from outside of the account."""
+        return customer_holdings.inventory(work, persons)
 
     def kept(self, work: Work, persons: Sequence[str]) -> list[str]:
         """The owners among them: each of them, since which one is the last is not for us to choose."""
@@ -87,7 +89,7 @@ class IdentityHoldings:
         )
         mails = mails_of_persons(work, cut)
         remove_mails_of_persons(work, cut)
-        credentials = remove_of_persons(work, cut)
+        credentials = remove_of_persons(work, cut) + customer_holdings.remove(work, cut)
         remove_login_routes(work, users)
         work.later(
             f"DELETE FROM login_token WHERE account_id = %s AND user_id IN (SELECT user_id FROM app_user WHERE {_THEIRS})",
@@ -113,7 +115,8 @@ class IdentityHoldings:
             traces["logins found by blind index"] = found
         (invited,) = work.fetch(
             "SELECT count(*) FROM invitation_token t LEFT JOIN invitation u USING (account_id, invitation_id)"
-            " WHERE t.account_id = %s AND t.token = ANY (%s::bigint[]) AND (u.invitation_id IS NULL OR u.person_id = ANY (%s::uuid[]))",
+            " WHERE t.account_id = %s AND t.token = ANY (%s::bigint[])"
+            " AND (u.invitation_id IS NULL OR u.person_id = ANY (%s::uuid[]))",
             (work.account_id, tokens, list(persons)),
         )[0]
         if invited:
@@ -121,6 +124,9 @@ class IdentityHoldings:
         routed = sum(self._leads_to(work, address, persons) for address in addresses)
         if routed:
             traces["routes of logins"] = routed
+        left = customer_holdings.routes_left(work, inventory)
+        if left:
+            traces["routes of credentials"] = left
         return traces
 
     def _leads_to(self, work: Work, address: str, persons: Sequence[str]) -> int:

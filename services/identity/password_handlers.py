@@ -15,7 +15,7 @@ from services.identity.admission import Admission, look_up
 from services.identity.commands import Done
 from services.identity.credentials import append_for_user, end_sessions, lock_access, normal_source, open_for_row, seal_for_row
 from services.identity.events import LoginFailed, LoginFailure, PasswordChange, PasswordSet
-from services.identity.login_delay import FREE_FAILURES, FREE_FAILURES_OF_A_SOURCE, wait_seconds
+from services.identity.login_delay import wait_of_login, wait_of_source
 from services.identity.queries import find_user
 from services.identity.rights import cut_off
 from services.identity.routing import LoginRoute, login_route_token, routes_of_login, source_token
@@ -131,10 +131,10 @@ def still_stands(work: Work, verified: Verified) -> bool:
 def check_delay(work: Work, attempt: Attempt) -> None:
     """Raises `TooManyTries` while failures of the login from this source, or of any from it, delay the next try."""
     waits = [0]
-    for login, free in ((attempt.login, FREE_FAILURES), (_ANY_LOGIN, FREE_FAILURES_OF_A_SOURCE)):
+    for login, wait in ((attempt.login, wait_of_login), (_ANY_LOGIN, wait_of_source)):
         row = work.fetch_one("SELECT failures, failed_at FROM lethe.login_failures(%s, %s)", (login, attempt.source))
         if row is not None:
-            waits.append(wait_seconds(row[0], row[1], work.now, free))
+            waits.append(wait(row[0], row[1], work.now))
     if max(waits):
         raise TooManyTries(retry_after_seconds=max(waits))
 

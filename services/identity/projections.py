@@ -18,8 +18,11 @@ from services.identity.events import (
     UserReactivated,
     UserRemoved,
 )
+from services.identity.portal_projections import PERSONS_TABLES, project_portal
+from services.identity.staff_projections import project_staff
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
+from shared.read_records import ReadsRecorded, project_reads
 from shared.work import Statement
 
 
@@ -86,11 +89,16 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
+        case ReadsRecorded():
+            yield from project_reads(recorded, event)
         case _:
-            pass
+            yield from project_staff(recorded)
+            yield from project_portal(recorded)
 
 
 def removal(account: str, persons: Sequence[str]) -> Iterator[Statement]:
-    """Removes the profiles of persons, and the invitations to them."""
-    yield Statement("DELETE FROM app_user WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons)))
-    yield Statement("DELETE FROM invitation WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons)))
+    """Removes the profiles of persons, the invitations to them, and what they have as customers."""
+    for table in ("app_user", "invitation", *PERSONS_TABLES):
+        yield Statement(
+            f"DELETE FROM {table} WHERE account_id = %s AND person_id = ANY (%s::uuid[])", (account, list(persons))
+        )

@@ -122,6 +122,11 @@ def owners(work: Work, *, apart_from: Sequence[str] = ()) -> list[str]:
     return [row[1] for row in rows]
 
 
+def active_owners(work: Work) -> list[UserView]:
+    """The account's active owners, in the order in which they were added."""
+    return _views(work, _rows(work, "u.role = 'owner' AND u.state = 'active' ORDER BY u.added_at, u.user_id"))
+
+
 def lock_owners(work: Work) -> None:
     """Makes decisions about who owns the account wait for each other, until the commit. What is read after it is decided.
 

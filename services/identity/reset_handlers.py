@@ -25,7 +25,6 @@ from services.identity.mailed_links import (
 )
 from services.identity.password_handlers import set_password
 from services.identity.queries import find_user
-from services.identity.rights import cut_off
 from services.identity.routing import LoginRoute, login_route_token, routes_of_login
 from shared import account_states
 from shared.errors import Conflict, NotFound, PersonErased, Unauthenticated
@@ -112,7 +111,6 @@ def reset_password(store: Store, command: ResetPassword) -> Done:
             raise Conflict("The second factor was switched off at this moment.")
         remove_links(work, user_id)
         set_password(work, current, hashed, alone, "reset")
-        append_for_user(work, user_id, [cut_off(work, user_id)])
 
     try:
         store.run(account_id, decide, actor=user_id)

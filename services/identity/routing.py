@@ -2,7 +2,7 @@
 logins.
 
 The key lies outside of every database and backup, as lifecycle's does. The tables are reached by functions only, which answer
-for one digest or token at a time and change rows of the own account only (migration `0003_access.py`). Nothing can be read
+for one digest or token at a time and change rows of the own account only (`routes.sql`). Nothing can be read
 here, and nothing is decided: whether a credential is good, its account's own rows say.
 """
 

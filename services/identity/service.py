@@ -1,7 +1,11 @@
 """The identity service: who works for the account, and who is let in. RPC methods and reactions, nothing else; the work is in
-`handlers.py` and the `…_handlers.py` of each kind of credential."""
+`handlers.py` and the `…_handlers.py` of each kind of credential; what customers call is in `portal_service.py`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
 
 from services.identity import (
     api_token_handlers,
@@ -58,18 +62,38 @@ from services.identity.commands import (
     UserView,
 )
 from services.identity.events import TYPES
-from services.identity.handlers import note_mail_given_up
+from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
+from services.identity.portal_service import PortalMethods
 from services.identity.projections import project
-from services.identity.user_service import MANAGERS, UserMethods, caller_of
+from services.identity.staff_service import StaffMethods
+from services.identity.user_service import UserMethods
 from shared.erasing import Holdings
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, NotFound
+from shared.ids import Id
 from shared.mail_sender import MailSending
+from shared.read_records import Shown
 from shared.rpc import Call, rpc_method
-from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, account_of
+from shared.service import (
+    MANAGERS,
+    OPERATORS,
+    READERS,
+    SERVICES_ONLY,
+    USERS,
+    Resources,
+    Runtime,
+    account_of,
+    actor_of,
+)
 from shared.tokens import USER_ISSUER, TokenIssuer
 
 OWNERS = frozenset({"owner"})
+
+
+class PersonOfUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Contacts' answer to whose a login is."""
+
+    id: Id
 
 
 class IdentityResources:
@@ -78,12 +102,13 @@ class IdentityResources:
     def __init__(self, resources: Resources) -> None:
         self.store = resources.store
         self.client = resources.client
+        self.reads = resources.reads
         self.issuer = TokenIssuer(USER_ISSUER, resources.settings.path("root-keys", USER_ISSUER, "token.key"))
         self.authenticator = Authenticator(self.store, self.issuer)
 
 
-class IdentityService(UserMethods):
-    """Users of accounts: added, removed, vouched for."""
+class IdentityService(UserMethods, StaffMethods, PortalMethods):
+    """Users of accounts: added, removed, let in, vouched for. Customers of the portal, and the vendor's staff under a grant."""
 
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
@@ -98,24 +123,42 @@ class IdentityService(UserMethods):
         """Add a user. An operator adds the first owner; owners and admins add the others, nobody more than they hold."""
         account = account_of(call)
         return handlers.add_user(
-            self.store, account, caller_of(call), call.idempotency_key, call.argument, self.person_of(account)
+            self.store, account, _caller(call), call.idempotency_key, call.argument, self._person_of(account)
         )
 
     @rpc_method(argument=AddFirstOwner, result=UserView, roles=OPERATORS | SERVICES_ONLY, scope="manage")
     def add_first_owner(self, call: Call) -> UserView:
         """Add the first owner of an account, with a password."""
         account = account_of(call)
-        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self.person_of(account))
+        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self._person_of(account))
 
-    @rpc_method(argument=ListUsers, result=UserList, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
+    def _person_of(self, account: str) -> handlers.PersonOf:
+        def person_of(login: str, name: str) -> str:
+            person: PersonOfUser = self.runtime.client.call(
+                "contacts", "add_user_person", {"address": login, "name": name}, account=account, repeatable=True,
+                result_type=PersonOfUser,
+            )  # fmt: skip
+            return person.id
+
+        return person_of
+
+    @rpc_method(argument=ListUsers, result=UserList, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def list_users(self, call: Call) -> UserList:
         """A page of the account's users."""
-        return queries.list_users(self.store, account_of(call), call.argument)
+        page = queries.list_users(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_users", _others(call, page.users), "administration")
+        return page
 
-    @rpc_method(argument=ShowUser, result=UserView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read")
+    @rpc_method(argument=ShowUser, result=UserView, roles=READERS | OPERATORS | SERVICES_ONLY, scope="read")
     def show_user(self, call: Call) -> UserView:
         """One user, by id or login, or the first of the owners."""
-        return queries.show_user(self.store, account_of(call), call.argument)
+        try:
+            found = queries.show_user(self.store, account_of(call), call.argument)
+        except NotFound:
+            self.note_read(call, "show_user", Shown([], []), "administration")  # that a login is nobody's is an answer as well
+            raise
+        self.note_read(call, "show_user", _others(call, [found]), "administration")
+        return found
 
     @rpc_method(argument=UsersOfPersons, result=UsersOfPersonsAnswer, roles=SERVICES_ONLY, scope="read")
     def users_of_persons(self, call: Call) -> UsersOfPersonsAnswer:
@@ -125,7 +168,7 @@ class IdentityService(UserMethods):
     @rpc_method(argument=RemoveUser, result=UserView, roles=MANAGERS, scope="manage")
     def remove_user(self, call: Call) -> UserView:
         """Take a user's rights away. A last owner stays."""
-        return handlers.remove_user(self.store, account_of(call), caller_of(call), call.argument)
+        return handlers.remove_user(self.store, account_of(call), _caller(call), call.argument)
 
     @rpc_method(argument=MintToken, result=MintedToken, roles=OPERATORS, scope="manage")
     def mint_token(self, call: Call) -> MintedToken:
@@ -198,17 +241,17 @@ class IdentityService(UserMethods):
     @rpc_method(argument=BeginSecondFactor, result=SecondFactorBegun, roles=USERS | SERVICES_ONLY, scope="manage")
     def begin_second_factor(self, call: Call) -> SecondFactorBegun:
         """A new seed for the authenticator app, as text and as a QR code."""
-        challenge = call.argument.challenge
+        challenge = challenge_of(call)
         if challenge is not None:
             return second_factor_handlers.begin_in_login(self.store, challenge)
-        return second_factor_handlers.begin_second_factor(self.store, account_of(call), user_of(call))
+        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id)
 
     @rpc_method(argument=ConfirmSecondFactor, result=SecondFactorOn, roles=USERS | SERVICES_ONLY, scope="manage")
     def confirm_second_factor(self, call: Call) -> SecondFactorOn:
         """Switch the second factor on with a code of the new seed."""
-        if call.argument.challenge is not None:
+        if challenge_of(call) is not None:
             return second_factor_handlers.confirm_in_login(self.store, call.argument)
-        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), user_of(call), call.argument)
+        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
     @rpc_method(argument=DisableSecondFactor, result=Done, roles=USERS, scope="manage")
     def disable_second_factor(self, call: Call) -> Done:
@@ -226,8 +269,18 @@ class IdentityService(UserMethods):
         return second_factor_handlers.require_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
 
-def user_of(call: Call) -> str:
-    """The user who calls; a service has none, and names a challenge."""
-    if call.actor.kind != "user":
-        raise InvalidArgument(field="challenge", rule="is required")
-    return call.actor.id
+def challenge_of(call: Call) -> str | None:
+    """The challenge of a login for which the gateway calls; a user who is in calls without one, for themselves."""
+    challenge: str | None = call.argument.challenge
+    if (challenge is None) != (call.actor.kind == "user"):
+        raise InvalidArgument(field="challenge", rule="is there for a login that waits, and only then")
+    return challenge
+
+
+def _others(call: Call, users: Sequence[UserView]) -> Shown:
+    """The persons shown, without the one who looks: that somebody saw their own profile is no access to anybody's data."""
+    return Shown([one.person_id for one in users if one.user_id != call.actor.id], [])
+
+
+def _caller(call: Call) -> Caller:
+    return Caller(actor_of(call), is_operator=call.actor.kind == "operator")

@@ -3,7 +3,7 @@
 The table marked `index` is not projected from the log: it is made from opened values, and rebuilt with the keys. Those marked
 `outside_log` hold credentials, which are no events: hashes of tokens, and what is sealed under the user's item key, bound to
 its row. Those marked `by_function` lead from a credential to its account, over all accounts; they hold digests, keyed tokens
-and ids, and are reached by the functions of their revision only.
+and ids, and are reached by the functions in `routes.sql` only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
+from shared.read_records import declare_tables
+
 metadata = sa.MetaData(schema="lethe")
+declare_tables(metadata)
 _id = UUID(as_uuid=False)
 
 app_user = sa.Table(
@@ -43,15 +46,12 @@ login_token = sa.Table(
     info={"index": True},
 )
 
-_ACCESS = "identity_0003"
-
-
 def _credentials(name: str, *columns: sa.Column[Any], indices: Sequence[sa.Index] = ()) -> sa.Table:
     """A table of credentials. `person_id` is what an erasure finds the rows by."""
     return sa.Table(
         name, metadata, sa.Column("account_id", _id, primary_key=True), *columns,
         sa.Column("person_id", _id, nullable=False), sa.Index(f"{name}_of_person", "account_id", "person_id"), *indices,
-        info={"outside_log": True, "revision": _ACCESS},
+        info={"outside_log": True},
     )  # fmt: skip
 
 
@@ -123,14 +123,13 @@ access_policy = sa.Table(
     metadata,
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("second_factor_by", sa.DateTime(timezone=True)),  # from then on required; NULL where it is not
-    info={"revision": _ACCESS},
 )
 credential_route = sa.Table(
     "credential_route",
     metadata,
     sa.Column("digest", BYTEA, primary_key=True),
     sa.Column("account_id", _id, nullable=False),
-    info={"cell_wide": True, "by_function": True, "revision": _ACCESS},
+    info={"cell_wide": True, "by_function": True},
 )
 login_route = sa.Table(
     "login_route",
@@ -139,7 +138,7 @@ login_route = sa.Table(
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("user_id", _id, primary_key=True),
     sa.Index("login_route_of_user", "account_id", "user_id"),
-    info={"cell_wide": True, "by_function": True, "revision": _ACCESS},
+    info={"cell_wide": True, "by_function": True},
 )
 login_delay = sa.Table(  # failures of a login from a source, both as keyed tokens; of accounts that do not exist as well
     "login_delay",
@@ -149,11 +148,8 @@ login_delay = sa.Table(  # failures of a login from a source, both as keyed toke
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("login_delay_by_time", "failed_at"),
-    info={"cell_wide": True, "by_function": True, "revision": _ACCESS},
+    info={"cell_wide": True, "by_function": True},
 )
-
-_USERS = "identity_0004"
-
 invitation = sa.Table(  # those that are open; what they led to is a user
     "invitation",
     metadata,
@@ -167,7 +163,6 @@ invitation = sa.Table(  # those that are open; what they led to is a user
     sa.Column("event_id", _id, nullable=False),
     sa.Index("invitation_by_time", "account_id", "invited_at", "invitation_id"),
     sa.Index("invitation_of_person", "account_id", "person_id"),
-    info={"revision": _USERS},
 )
 invitation_token = sa.Table(
     "invitation_token",
@@ -176,7 +171,7 @@ invitation_token = sa.Table(
     sa.Column("token", sa.BigInteger, primary_key=True),
     sa.Column("invitation_id", _id, nullable=False),
     sa.Index("token_of_invitation", "account_id", "invitation_id"),
-    info={"index": True, "revision": _USERS},
+    info={"index": True},
 )
 link = sa.Table(  # one-time links that were mailed: of the token only its SHA-256
     "link",
@@ -190,7 +185,7 @@ link = sa.Table(  # one-time links that were mailed: of the token only its SHA-2
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("link_of_subject", "account_id", "subject_id"),
     sa.Index("link_of_person", "account_id", "person_id"),
-    info={"outside_log": True, "revision": _USERS},
+    info={"outside_log": True},
 )
 ip_ranges = sa.Table(
     "ip_ranges",
@@ -199,5 +194,137 @@ ip_ranges = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
     sa.Column("ranges", BYTEA),
     sa.Column("event_id", _id, nullable=False),
-    info={"revision": _USERS},
+)
+staff_grant = sa.Table(
+    "staff_grant",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("grant_id", _id, primary_key=True),
+    sa.Column("staff_id", _id, nullable=False),
+    sa.Column("basis", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("minutes", sa.Integer, nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("pending_until", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("decided_by", _id),
+    sa.Column("decided_at", sa.DateTime(timezone=True)),
+    sa.Column("expires_at", sa.DateTime(timezone=True)),
+    sa.Column("closed_at", sa.DateTime(timezone=True)),
+    sa.Column("sessions", sa.Integer, nullable=False),
+    sa.Column("reference", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("staff_grant_by_time", "account_id", "requested_at", "grant_id"),
+)
+open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; ids and times only
+    "open_staff_grant",
+    metadata,
+    sa.Column("grant_id", _id, primary_key=True),
+    sa.Column("account_id", _id, nullable=False),
+    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("open_staff_grant_by_time", "look_at"),
+    info={"index": True, "cell_wide": True},
+)
+customer = sa.Table(  # a person who has signed in to the portal
+    "customer",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("person_id", _id, primary_key=True),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("signed_in_at", sa.DateTime(timezone=True), nullable=False),
+)
+saved_search = sa.Table(
+    "saved_search",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("search_id", _id, primary_key=True),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("name", BYTEA),
+    sa.Column("words", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("saved_search_of_person", "account_id", "person_id", "added_at"),
+)
+app = sa.Table(  # what may ask customers to act for them
+    "app",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("app_id", _id, primary_key=True),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("name", BYTEA),
+    sa.Column("redirect_uris", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+)
+app_grant = sa.Table(
+    "app_grant",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("grant_id", _id, primary_key=True),
+    sa.Column("app_id", _id, nullable=False),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("app_grant_of_person", "account_id", "person_id"),
+    sa.Index("app_grant_of_app", "account_id", "app_id"),
+)
+
+
+def _customers(name: str, *columns: sa.Column[Any], indices: Sequence[sa.Index] = ()) -> sa.Table:
+    """A table of customers' credentials. `person_id` is whose they are, and what an erasure finds the rows by."""
+    return sa.Table(
+        name, metadata, sa.Column("account_id", _id, primary_key=True), *columns,
+        sa.Index(f"{name}_of_person", "account_id", "person_id"), *indices, info={"outside_log": True},
+    )  # fmt: skip
+
+
+sign_in_link = _customers(  # of nobody where the address that was typed is nobody's: so both take the same time
+    "sign_in_link",
+    sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
+    sa.Column("person_id", _id),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    indices=(sa.Index("sign_in_link_by_end", "account_id", "expires_at"),),
+)
+portal_password = _customers(
+    "portal_password",
+    sa.Column("person_id", _id, primary_key=True),
+    sa.Column("row_id", _id, nullable=False),  # new with each hash: what the hash is bound to
+    sa.Column("hash", BYTEA, nullable=False),  # argon2id, sealed
+    sa.Column("failures", sa.Integer, nullable=False),  # in a row
+    sa.Column("failed_at", sa.DateTime(timezone=True)),
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+)
+portal_session = _customers(
+    "portal_session",
+    sa.Column("session_id", _id, primary_key=True),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("digest", BYTEA, nullable=False),  # SHA-256
+    sa.Column("began_by", sa.Text, nullable=False),
+    sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("source", BYTEA, nullable=False),  # sealed
+    indices=(sa.Index("portal_session_by_digest", "account_id", "digest", unique=True),),
+)
+app_code = _customers(  # what an app exchanges for its first tokens
+    "app_code",
+    sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
+    sa.Column("app_id", _id, nullable=False),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("redirect_place", sa.Integer, nullable=False),  # which of the app's addresses
+    sa.Column("challenge", sa.Text, nullable=False),  # a SHA-256 of random text (RFC 7636)
+    sa.Column("grant_id", _id),  # NULL until it is used
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+)
+app_token = _customers(
+    "app_token",
+    sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
+    sa.Column("kind", sa.Text, nullable=False),  # access, refresh
+    sa.Column("grant_id", _id, nullable=False),
+    sa.Column("app_id", _id, nullable=False),
+    sa.Column("person_id", _id, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True)),  # of a refresh token that was exchanged: using it again ends the grant
+    indices=(sa.Index("app_token_of_grant", "account_id", "grant_id"),),
 )

@@ -48,7 +48,7 @@ class LifecycleService(Service):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS, scope="manage")
+    @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY, scope="write")
     def open_account(self, call: Call) -> AccountView:
         """A new account."""
         return handlers.open_account(self.store, self.runtime.routing, actor_of(call), call.argument, call.idempotency_key)

@@ -129,6 +129,36 @@ class TicketPage(msgspec.Struct, frozen=True, kw_only=True):
     next_after: Id | None
 
 
+class ListOwnTickets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of a customer's tickets: those that they requested, and those in which messages are theirs."""
+
+    after: Id | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+class OwnTicketView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket as its customer sees it. In one that somebody else requested they see their own messages, and so their number
+    and the subject of the first of them."""
+
+    ticket_id: Id
+    is_requester: bool
+    channel: Channel
+    opened_at: datetime
+    subject: Content
+    messages: int
+
+
+class OwnTicketWithMessages(msgspec.Struct, frozen=True, kw_only=True):
+    ticket: OwnTicketView
+    messages: list[MessageView]
+    next_after: Id | None
+
+
+class OwnTicketPage(msgspec.Struct, frozen=True, kw_only=True):
+    tickets: list[OwnTicketView]
+    next_after: Id | None
+
+
 class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
     ticket_id: Id
     message_id: Id

@@ -11,6 +11,8 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import InTransit, Personal
+from shared.read_records import ReadsRecorded
+from shared.staff_lookups import StaffLookedUp
 
 Channel = Literal["e-mail"]
 Direction = Literal["incoming", "outgoing"]
@@ -107,7 +109,9 @@ TYPES = EventTypes(
     {
         "TicketOpened": TicketOpened,
         "MessageAdded": MessageAdded,
+        "ReadsRecorded": ReadsRecorded,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
+        "StaffLookedUp": StaffLookedUp,
     },
 )

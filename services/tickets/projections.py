@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from services.tickets.events import MessageAdded, TicketOpened
 from shared.erasing import ErasureReceipted
 from shared.events import Recorded
+from shared.read_records import ReadsRecorded, project_reads
 from shared.work import Statement
 
 
@@ -47,6 +48,8 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             gone = [person for person in event.person_ids if person not in event.kept]
             if gone:
                 yield from removal(account, gone)
+        case ReadsRecorded():
+            yield from project_reads(recorded, event)
         case _:
             pass
 
@@ -55,8 +58,7 @@ def removal(account: str, persons: Sequence[str], only: Sequence[str] | None = N
     """Removes the rows of persons: their messages with attachments, the subjects of their tickets, and tickets left empty.
 
     A ticket in which other people wrote stays, with their messages, and without its subject. `only` names the messages of
-    one batch; without it all go. -1 marks the tickets that this very removal emptied: one that is just being opened has no
-    message yet either."""
+    one batch; without it all go. The tickets are locked before they are counted: somebody else may be writing in one."""
     theirs, values = "account_id = %s AND owner_id = ANY (%s::uuid[])", (account, list(persons))
     if only is not None:
         theirs, values = theirs + " AND message_id = ANY (%s::uuid[])", (*values, list(only))  # type: ignore[assignment]
@@ -65,13 +67,19 @@ def removal(account: str, persons: Sequence[str], only: Sequence[str] | None = N
         (account, *values),
     )
     yield Statement(
-        f"WITH gone AS (DELETE FROM message WHERE {theirs} RETURNING ticket_id)"
-        " UPDATE ticket SET messages = CASE WHEN messages > n THEN messages - n ELSE -1 END"
-        " FROM (SELECT ticket_id, count(*) AS n FROM gone GROUP BY 1) AS fewer"
-        " WHERE ticket.account_id = %s AND ticket.ticket_id = fewer.ticket_id",
-        (*values, account),
+        "SELECT 1 FROM ticket WHERE account_id = %s AND ticket_id IN"
+        f" (SELECT ticket_id FROM message WHERE {theirs}) ORDER BY ticket_id FOR UPDATE",
+        (account, *values),
     )
-    yield Statement("DELETE FROM ticket WHERE account_id = %s AND messages = -1", (account,))
+    yield Statement(
+        f"WITH gone AS (DELETE FROM message WHERE {theirs} RETURNING ticket_id),"
+        " fewer AS (SELECT ticket_id, count(*) AS n FROM gone GROUP BY 1),"
+        " emptied AS (DELETE FROM ticket USING fewer WHERE ticket.account_id = %s AND ticket.ticket_id = fewer.ticket_id"
+        " AND ticket.messages <= n)"
+        " UPDATE ticket SET messages = messages - n FROM fewer"
+        " WHERE ticket.account_id = %s AND ticket.ticket_id = fewer.ticket_id AND ticket.messages > n",
+        (*values, account, account),
+    )
     yield Statement(
         "UPDATE ticket SET subject = NULL, requester_id = NULL WHERE account_id = %s AND requester_id = ANY (%s::uuid[])",
         (account, list(persons)),

@@ -32,6 +32,7 @@ from services.tickets.intake import rendered
 from shared.blobs import BlobStore
 from shared.errors import NotFound
 from shared.personal import ERASED
+from shared.read_records import Shown
 from shared.resolving import RenderedSpellings, RenderSpellings
 from shared.words import typed_beginnings, words
 from shared.work import SealedValue, Store, Work
@@ -42,11 +43,9 @@ EXCERPT_CHARS = 160
 PAGE_BYTES = 16 << 20
 """Sealed bytes of messages after which a page ends: what is opened of them has to fit into one answer."""
 _MARKER = str(ERASED)
-_TICKET = "SELECT t.ticket_id, t.requester_id, t.channel, t.opened_at, t.messages, t.subject, t.event_id FROM ticket t"
-_MESSAGE = (
-    "SELECT m.message_id, m.ticket_id, m.author_id, m.direction, m.sent_at, m.added_at, m.content, m.event_id, m.place"
-    " FROM message m"
-)
+TICKET = "SELECT t.ticket_id, t.requester_id, t.channel, t.opened_at, t.messages, t.subject, t.event_id FROM ticket t"
+MESSAGE_COLUMNS = "m.message_id, m.ticket_id, m.author_id, m.direction, m.sent_at, m.added_at, m.content, m.event_id, m.place"
+_MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM message m"
 _LIVING_MESSAGE = (
     "NOT EXISTS (SELECT 1 FROM keys.person dead WHERE dead.account_id = m.account_id AND dead.person_id = m.owner_id"
     " AND dead.cut_at IS NOT NULL)"
@@ -86,9 +85,9 @@ def list_tickets(store: Store, account_id: str, query: ListTickets, ask: AskSpel
         values += [account_id, query.after]
     with store.work(account_id) as work:
         rows = work.fetch(
-            f"{_TICKET} WHERE {' AND '.join(clauses)} ORDER BY t.opened_at, t.ticket_id LIMIT %s", (*values, query.limit + 1)
+            f"{TICKET} WHERE {' AND '.join(clauses)} ORDER BY t.opened_at, t.ticket_id LIMIT %s", (*values, query.limit + 1)
         )
-        views = _tickets(work, rows[: query.limit], ask)
+        views = ticket_views(work, rows[: query.limit], ask)
     return TicketPage(tickets=views, next_after=views[-1].ticket_id if len(rows) > query.limit else None)
 
 
@@ -99,12 +98,12 @@ def show_ticket(store: Store, account_id: str, query: ShowTicket, ask: AskSpelli
         clauses.append("m.place > (SELECT place FROM message WHERE account_id = %s AND message_id = %s)")
         values += [account_id, query.after]
     with store.work(account_id) as work:
-        rows = work.fetch(f"{_TICKET} WHERE t.account_id = %s AND t.ticket_id = %s", (account_id, query.ticket_id))
+        rows = work.fetch(f"{TICKET} WHERE t.account_id = %s AND t.ticket_id = %s", (account_id, query.ticket_id))
         if not rows:
             raise NotFound()
-        (ticket,) = _tickets(work, rows, ask)
-        rows, next_after = _message_rows(work, clauses, values, ["place"], query.limit)
-        messages = _messages(work, rows, ask)
+        (ticket,) = ticket_views(work, rows, ask)
+        rows, next_after = message_rows(work, clauses, values, ["place"], query.limit)
+        messages = message_views(work, rows, ask)
     if not messages and query.after is None:
         raise NotFound()
     return TicketWithMessages(ticket=ticket, messages=messages, next_after=next_after)
@@ -116,8 +115,8 @@ def messages_of(store: Store, account_id: str, query: MessagesOf, ask: AskSpelli
     if query.after is not None:
         values += [account_id, query.after]
     with store.work(account_id) as work:
-        rows, next_after = _message_rows(work, clauses, values, ["added_at", "message_id"], query.limit)
-        return MessagePage(messages=_messages(work, rows, ask), next_after=next_after)
+        rows, next_after = message_rows(work, clauses, values, ["added_at", "message_id"], query.limit)
+        return MessagePage(messages=message_views(work, rows, ask), next_after=next_after)
 
 
 def _after(message_id: str | None) -> list[str]:
@@ -127,7 +126,7 @@ def _after(message_id: str | None) -> list[str]:
     return ["(m.added_at, m.message_id) > (SELECT added_at, message_id FROM message WHERE account_id = %s AND message_id = %s)"]
 
 
-def _message_rows(
+def message_rows(
     work: Work, clauses: Sequence[str], values: Sequence[Any], order: Sequence[str], limit: int
 ) -> tuple[list[tuple[Any, ...]], str | None]:
     """A page of living messages, and the last of them where more follow: at most `limit`, and what fits into one answer."""
@@ -143,20 +142,21 @@ def _message_rows(
     return shown, shown[-1][0] if shown and shown[0][-2] > len(shown) else None
 
 
-def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpellings) -> SearchHits:
-    """Messages with all the words. Found by token, and looked at again after opening: 64-bit tokens can collide."""
+def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpellings) -> tuple[SearchHits, Shown]:
+    """Messages with all the words, and whose they are. Found by token, and looked at again after opening: 64-bit tokens can
+    collide."""
     with store.work(account_id) as work:
         index = work.blind_index()
         found = words(query.words)
         if not found:
-            return SearchHits(hits=[], next_after=None)
+            return SearchHits(hits=[], next_after=None), Shown([], [])
         by_word = [index.token("word", word) for word in found]
         rows = _with_tokens(work, by_word, query.after, query.limit + 1)
         if not rows and (query.after is None or not _with_tokens(work, by_word, None, 1)):
             by_beginning = index.tokens("start", typed_beginnings(query.words))
             rows = _with_tokens(work, by_beginning, query.after, query.limit + 1) if by_beginning else []
         more, rows = len(rows) > query.limit, rows[: query.limit]
-        contents = _contents(work, rows)
+        contents = contents_of(work, rows)
         render = Rendering(ask, [text for content in contents if content for text in (content.subject, content.text)])
         hits = [
             SearchHit(
@@ -166,7 +166,9 @@ def search(store: Store, account_id: str, query: SearchTickets, ask: AskSpelling
             for row, content in zip(rows, contents, strict=True)
             if content is not None
         ]  # fmt: skip
-    return SearchHits(hits=hits, next_after=rows[-1][0] if more else None)
+    opened = [row for row, content in zip(rows, contents, strict=True) if content is not None]
+    found_hits = SearchHits(hits=hits, next_after=rows[-1][0] if more else None)
+    return found_hits, Shown([row[2] for row in opened], [row[1] for row in opened])
 
 
 def _with_tokens(work: Work, tokens: Sequence[int], after: str | None, limit: int) -> list[tuple[Any, ...]]:
@@ -191,19 +193,22 @@ def _excerpt(text: str, sought: str) -> str:
 
 
 def show_attachment(
-    store: Store, blobs: BlobStore, account_id: str, query: ShowAttachment, ask: AskSpellings
-) -> AttachmentContent:
-    """An attachment's name, type and bytes."""
+    store: Store, blobs: BlobStore, account_id: str, query: ShowAttachment, ask: AskSpellings, seen_by: str | None = None
+) -> tuple[AttachmentContent, Shown]:
+    """An attachment's name, type and bytes, and whose it is. With `seen_by`, a customer's person, only of messages that they
+    may see: those in tickets that they requested, and those that belong to them."""
     with store.work(account_id) as work:
         rows = work.fetch(
             "SELECT m.message_id, m.ticket_id, m.author_id, m.direction, m.sent_at, m.added_at, m.content, m.event_id,"
             " a.item_id, a.is_text FROM attachment a JOIN message m USING (account_id, message_id)"
-            f" WHERE a.account_id = %s AND a.blob_id = %s AND {_LIVING_MESSAGE}",
-            (account_id, query.blob_id),
+            f" WHERE a.account_id = %s AND a.blob_id = %s AND {_LIVING_MESSAGE}"
+            " AND (%s::uuid IS NULL OR m.owner_id = %s OR EXISTS (SELECT 1 FROM ticket t WHERE t.account_id = m.account_id"
+            " AND t.ticket_id = m.ticket_id AND t.requester_id = %s))",
+            (account_id, query.blob_id, seen_by, seen_by, seen_by),
         )
         if not rows:
             raise NotFound()
-        content = _contents(work, rows)[0]
+        content = contents_of(work, rows)[0]
         key = work.item_keys([rows[0][8]]).get(rows[0][8])
         if content is None or key is None:
             raise NotFound()
@@ -216,7 +221,8 @@ def show_attachment(
         raw = render.text(text).encode("utf-8", "surrogatepass")
     else:
         render = Rendering(ask, texts)
-    return AttachmentContent(name=render.text(named.name), media_type=named.media_type, content=raw)
+    answer = AttachmentContent(name=render.text(named.name), media_type=named.media_type, content=raw)
+    return answer, Shown([rows[0][2]], [rows[0][1]])
 
 
 def list_put_aside(store: Store, account_id: str, query: ListPutAside) -> PutAsideList:
@@ -248,7 +254,7 @@ def _put_aside(row: tuple[Any, ...]) -> PutAsideView:
     return PutAsideView(put_aside_id=row[0], reason=row[1], size=row[2], put_aside_at=row[3])
 
 
-def _tickets(work: Work, rows: Sequence[tuple[Any, ...]], ask: AskSpellings) -> list[TicketView]:
+def ticket_views(work: Work, rows: Sequence[tuple[Any, ...]], ask: AskSpellings) -> list[TicketView]:
     subjects = work.open(
         [SealedValue(row[5], f"ticket/{row[0]}", row[6], Names.TICKET_OPENED, "subject") for row in rows]
     )
@@ -262,13 +268,13 @@ def _tickets(work: Work, rows: Sequence[tuple[Any, ...]], ask: AskSpellings) -> 
     ]  # fmt: skip
 
 
-def _contents(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[MessageContent | None]:
+def contents_of(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[MessageContent | None]:
     opened = work.open([SealedValue(row[6], f"ticket/{row[1]}", row[7], Names.MESSAGE_ADDED, "content") for row in rows])
     return [content if isinstance(content, MessageContent) else None for content in opened]
 
 
-def _messages(work: Work, rows: Sequence[tuple[Any, ...]], ask: AskSpellings) -> list[MessageView]:
-    pairs = [(row, content) for row, content in zip(rows, _contents(work, rows), strict=True) if content is not None]
+def message_views(work: Work, rows: Sequence[tuple[Any, ...]], ask: AskSpellings) -> list[MessageView]:
+    pairs = [(row, content) for row, content in zip(rows, contents_of(work, rows), strict=True) if content is not None]
     texts = [text for _, one in pairs for text in (one.subject, one.text, *(name.name for name in one.attachments))]
     headers = [one.headers for _, one in pairs]
     mailboxes = [box for one in headers for box in (*one.senders, *one.reply_to, *one.to, *one.cc)]

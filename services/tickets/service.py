@@ -7,17 +7,20 @@ from typing import Annotated
 
 import msgspec
 
-from services.tickets import handlers, queries
+from services.tickets import handlers, own_tickets, queries
 from services.tickets.commands import (
     AttachmentContent,
     ImportedMails,
     ImportMails,
     KnownSources,
     KnownSourcesAnswer,
+    ListOwnTickets,
     ListPutAside,
     ListTickets,
     MessagePage,
     MessagesOf,
+    OwnTicketPage,
+    OwnTicketWithMessages,
     PutAsideList,
     PutAsideView,
     SearchHits,
@@ -32,12 +35,14 @@ from services.tickets.events import TYPES
 from services.tickets.holdings import TicketsHoldings
 from services.tickets.indexing import MailIndex
 from services.tickets.projections import project
+from services.tickets.shown import shown_in_page, shown_in_ticket, shown_of_person
 from shared.blobs import BlobStore
 from shared.erasing import Holdings
 from shared.ids import Id
+from shared.read_records import Shown
 from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, TakeIn, TakenIn
 from shared.rpc import Call, rpc_method
-from shared.service import USERS, Resources, Runtime, Service, account_of, actor_of
+from shared.service import CUSTOMERS, READERS, USERS, RecordingService, Resources, Runtime, account_of, actor_of
 
 IMPORT_SECONDS = 60.0
 
@@ -55,6 +60,7 @@ class TicketsResources:
     def __init__(self, resources: Resources) -> None:
         self.store = resources.store
         self.client = resources.client
+        self.reads = resources.reads
         self.blobs = BlobStore(str(resources.settings.path("blobs", "tickets")))
         self.holdings = TicketsHoldings(self.blobs, self._suppress)
 
@@ -64,7 +70,7 @@ class TicketsResources:
         )
 
 
-class TicketsService(Service):
+class TicketsService(RecordingService):
     """Tickets, messages, attachments and search."""
 
     name = "tickets"
@@ -95,42 +101,78 @@ class TicketsService(Service):
         with self.store.work(account_of(call)) as work:
             return KnownSourcesAnswer(known=MailIndex(work).known_sources(call.argument.digests))
 
-    @rpc_method(argument=ListTickets, result=TicketPage, roles=USERS, scope="read")
+    @rpc_method(argument=ListTickets, result=TicketPage, roles=READERS, scope="read")
     def list_tickets(self, call: Call) -> TicketPage:
         """A page of tickets."""
-        return queries.list_tickets(self.store, account_of(call), call.argument, self._spellings(call))
+        page = queries.list_tickets(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(call, "list_tickets", shown_in_page(page))
+        return page
 
-    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=USERS, scope="read")
+    @rpc_method(argument=ShowTicket, result=TicketWithMessages, roles=READERS, scope="read")
     def show_ticket(self, call: Call) -> TicketWithMessages:
         """A ticket with its messages."""
-        return queries.show_ticket(self.store, account_of(call), call.argument, self._spellings(call))
+        found = queries.show_ticket(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(call, "show_ticket", shown_in_ticket(found))
+        return found
 
-    @rpc_method(argument=SearchTickets, result=SearchHits, roles=USERS, scope="read")
+    @rpc_method(argument=SearchTickets, result=SearchHits, roles=READERS, scope="read")
     def search_tickets(self, call: Call) -> SearchHits:
         """Messages that hold all of the words."""
-        return queries.search(self.store, account_of(call), call.argument, self._spellings(call))
+        hits, shown = queries.search(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(call, "search_tickets", shown)
+        return hits
 
-    @rpc_method(argument=MessagesOf, result=MessagePage, roles=USERS, scope="read")
+    @rpc_method(argument=MessagesOf, result=MessagePage, roles=READERS, scope="read")
     def messages_of(self, call: Call) -> MessagePage:
         """All messages that belong to a person."""
-        return queries.messages_of(self.store, account_of(call), call.argument, self._spellings(call))
+        page = queries.messages_of(self.store, account_of(call), call.argument, self._spellings(call))
+        self.note_read(call, "messages_of", shown_of_person(call.argument.person_id, page), "data access")
+        return page
 
-    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=USERS, scope="read")
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=READERS, scope="read")
     def show_attachment(self, call: Call) -> AttachmentContent:
         """An attachment's name, type and bytes."""
-        return queries.show_attachment(
+        content, shown = queries.show_attachment(
             self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call)
         )
+        self.note_read(call, "show_attachment", shown)
+        return content
 
-    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=USERS, scope="read")
+    @rpc_method(argument=ListPutAside, result=PutAsideList, roles=READERS, scope="read")
     def list_put_aside(self, call: Call) -> PutAsideList:
         """The mails that could not be parsed at all, with the reason."""
-        return queries.list_put_aside(self.store, account_of(call), call.argument)
+        page = queries.list_put_aside(self.store, account_of(call), call.argument)
+        self.note_read(call, "list_put_aside", Shown([], []))
+        return page
 
-    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=USERS, scope="read")
+    @rpc_method(argument=ShowPutAside, result=PutAsideView, roles=READERS, scope="read")
     def show_put_aside(self, call: Call) -> PutAsideView:
         """One mail that could not be parsed at all."""
-        return queries.show_put_aside(self.store, account_of(call), call.argument)
+        shown = queries.show_put_aside(self.store, account_of(call), call.argument)
+        self.note_read(call, "show_put_aside", Shown([], []))
+        return shown
+
+    @rpc_method(argument=ListOwnTickets, result=OwnTicketPage, roles=CUSTOMERS, scope="read")
+    def list_own_tickets(self, call: Call) -> OwnTicketPage:
+        """A page of the customer's own tickets."""
+        return own_tickets.list_own_tickets(
+            self.store, account_of(call), call.actor.id, call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ShowTicket, result=OwnTicketWithMessages, roles=CUSTOMERS, scope="read")
+    def show_own_ticket(self, call: Call) -> OwnTicketWithMessages:
+        """A ticket of the customer's own, with the messages that they may see."""
+        return own_tickets.show_own_ticket(
+            self.store, account_of(call), call.actor.id, call.argument, self._spellings(call)
+        )
+
+    @rpc_method(argument=ShowAttachment, result=AttachmentContent, roles=CUSTOMERS, scope="read")
+    def show_own_attachment(self, call: Call) -> AttachmentContent:
+        """An attachment of a message that the customer may see."""
+        content, _ = queries.show_attachment(
+            self.store, self.runtime.blobs, account_of(call), call.argument, self._spellings(call), call.actor.id
+        )
+        return content
 
     def _spellings(self, call: Call) -> Callable[[RenderSpellings], RenderedSpellings]:
         account = account_of(call)

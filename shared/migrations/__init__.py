@@ -1,7 +1,8 @@
 """Brings a service's database to its newest schema (Alembic), as the owner of the database.
 
 Each service keeps its own revisions in `services/<name>/migrations/`; the environment they run in is here, once. The first
-revision of each runs `shared/schema.sql` and creates the service's tables; `Rows` says who may do what to those.
+revision of each runs what every service has (`shared/*.sql`) and creates the service's own tables. Until the first release it
+is the only one, and is changed in place (decision 13).
 """
 
 from __future__ import annotations
@@ -40,35 +41,34 @@ def roles_of(connection: Connection) -> dict[str, str]:
 
 
 def create_base(connection: Connection) -> None:
-    """Runs `shared/schema.sql`: log, relay, inbox, keys, roles and row-level security."""
-    run_script(connection, "schema.sql")
+    """What every service's database has: log, relay, inbox, keys, roles and row-level security, and what is known of actors."""
+    run_script(connection, "shared/schema.sql")
+    run_script(connection, "shared/actor_cutoffs.sql")
 
 
 def run_script(connection: Connection, name: str) -> None:
-    """Runs a file of `shared/`, what every service's database has, with the names of the database's roles in it."""
-    script = (Path(__file__).parents[1] / name).read_text()
+    """Runs a file of SQL, named by its path in the project, with the names of the database's roles in it."""
+    script = (_ROOT / name).read_text()
     for role, role_name in roles_of(connection).items():
         script = script.replace("{" + role + "}", f'"{role_name}"')
     connection.connection.cursor().execute(script)
 
 
 def create_outgoing_mail(connection: Connection) -> None:
-    """Runs `shared/outgoing_mail.sql`: the queue of a service that sends mail. For a revision of that service."""
-    run_script(connection, "outgoing_mail.sql")
+    """The queue of a service that sends mail."""
+    run_script(connection, "shared/outgoing_mail.sql")
     _plan_without_accounts(connection.connection.cursor())
 
 
-def create_tables(connection: Connection, service: str, revision: str | None = None) -> None:
-    """Creates the tables of `services/<service>/tables.py` that came with a revision (`info={"revision": …}`; without one, with
-    the first), with row-level security and the grants of a read model.
+def create_tables(connection: Connection, service: str) -> None:
+    """Creates the tables of `services/<service>/tables.py` with row-level security and the grants of a read model.
 
-    A table marked `by_function` is reached by functions only, which its revision makes: nobody is granted anything."""
-    metadata = importlib.import_module(f"services.{service}.tables").metadata
-    tables = [table for table in metadata.sorted_tables if table.info.get("revision") == revision]
-    metadata.create_all(connection, tables=tables)
+    A table marked `by_function` is reached by functions only, which the revision makes: nobody is granted anything."""
+    metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
+    metadata.create_all(connection)
     names = roles_of(connection)
     cursor = connection.connection.cursor()
-    for table in tables:
+    for table in metadata.sorted_tables:
         if table.info.get("by_function"):
             continue
         where = f'"{table.schema}"."{table.name}"'

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cli.exit_status import DONE, INCOMPLETE
+from cli.main import invoke
 from deploy.stack import Stack
 from shared.errors import AccountSuspended, Incomplete
 from shared.settings import SERVICES
@@ -64,19 +66,24 @@ def test_the_next_call_is_refused_by_every_replica(desk: Desk) -> None:
         resume(desk)
 
 
-def test_a_service_that_is_away_is_named_and_closed_when_it_is_back(own_stack: Stack, desk: Desk) -> None:
-    """While a service is stopped, suspending is incomplete and names it; the others are closed; it is closed itself once it
-    is back, without anybody's doing, and suspending again then is complete."""
+def test_a_service_that_is_away_is_named_and_closed_when_it_is_back(
+    own_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a service is stopped, suspending is incomplete and names it, on the command line by exit status 4 as well; the
+    others are closed; it is closed itself once it is back, without anybody's doing, and suspending again then is complete."""
+    monkeypatch.setenv("LETHE_HOME", str(own_stack.home))
     assert is_open(desk, *QUERIES[1])
     own_stack.stop("contacts")
     with pytest.raises(Incomplete) as incomplete:
         suspend(desk)
     assert ["contacts"] == incomplete.value.details["services"]
+    assert INCOMPLETE == invoke(["account", "suspend", desk.account, "--yes"])
+    assert "contacts" in capfd.readouterr().err
     assert not any(is_open(desk, *one) for one in QUERIES if one[0] != "contacts")
     own_stack.start("contacts")
     own_stack.await_ready()
     await_it(lambda: not is_open(desk, *QUERIES[1]), 30)
-    assert "suspended" == suspend(desk)
+    assert DONE == invoke(["account", "suspend", desk.account, "--yes"])
     resume(desk)
 
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from deploy.stack import Stack
-from tests.benchmarks import appending, checkpoints, erasing, importing, replaying
+from tests.benchmarks import appending, checkpoints, erasing, importing, recording, replaying
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
 
-FIGURES = ("import", "erasure", "append", "checkpoint", "replay")
+FIGURES = ("import", "erasure", "append", "checkpoint", "replay", "reads")
 
 
 def main() -> None:
@@ -49,6 +49,9 @@ def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> l
     if "replay" in wanted:
         _say("replay")
         figures += replaying.measure(stack, rounds=1 if quick else 5, most=5_000 if quick else 50_000, notes=notes)
+    if "reads" in wanted:
+        _say("reads")
+        figures += recording.measure(stack, rounds=1 if quick else 7, notes=notes)
     return figures
 
 

@@ -329,7 +329,8 @@ def test_no_token_while_the_account_is_suspended(desk: Desk) -> None:
 
 
 def test_a_users_profile_goes_with_its_person(desk: Desk) -> None:
-    """After the erasure of an agent's person nothing of them is left, removed users included; the login is free."""
+    """After the erasure of an agent's person nothing of them is left, removed users included, but that there was an agent; the
+    login is free."""
     owner = desk.owner()
     agent = desk.add(caller(owner), "agent", "aaron@kettles.example")
     assert desk.erase(agent.person_id) == "erased"

@@ -240,6 +240,39 @@ def test_a_mail_waits_for_contacts_to_hear_of_an_erasure_that_tickets_knows_of(s
     assert alice != persons_of(cell, account)[ALICE]
 
 
+def test_a_message_that_joins_a_ticket_while_others_leave_it_is_counted(settings: Settings, turnstile: Gate) -> None:
+    """Bob's message is about to be committed while Alice's, which are all others, are removed: the ticket stays, and counts
+    one. When Bob goes as well, the ticket goes with him."""
+    cell, account = Cell(settings), new_id()
+
+    def said(sender: str, number: int) -> bytes:
+        threading_header = "".join(f"<{earlier}@mail.example> " for earlier in range(number))
+        return (
+            f"From: {sender}\nDate: Tue, 5 Mar 2024 10:00:00 +0100\nMessage-ID: <{number}@mail.example>\n"
+            f"References: {threading_header}\n\nmessage {number}\n"
+        ).encode()
+
+    (ticket,) = {one.ticket_id for one in import_mails(cell, account, [said(ALICE, 0), said(ALICE, 1)]).mails}
+    import_mails(cell, account, [mail(BOB, "desk@example.net", "elsewhere", OLD)])
+    persons = persons_of(cell, account)
+    writer = turnstile.hold(lambda: import_mails(Cell(settings), account, [said(BOB, 2)]), service="tickets")
+
+    def erase(address: str) -> None:
+        replica = Cell(settings)
+        asked = replica.call(account, "erasure", "request_erasure", {"who": persons[address], "reason": "asked"})
+        replica.service("tickets").on_subject_erased(subject_erased(account, [persons[address]], asked.request_id))
+
+    removal = Running(lambda: erase(ALICE)).start()
+    await_lock_wait(cell, "tickets", removal)
+    writer.release()
+    removal.result()
+    counted = "SELECT coalesce(sum(messages), -1) FROM lethe.ticket WHERE ticket_id = %s"
+    living = "SELECT count(*) FROM lethe.message WHERE ticket_id = %s"
+    assert (1, 1) == (count(cell, "tickets", counted, ticket), count(cell, "tickets", living, ticket))
+    erase(BOB)
+    assert (-1, 0) == (count(cell, "tickets", counted, ticket), count(cell, "tickets", living, ticket))
+
+
 @pytest.mark.parametrize("age", [OLD, NEW], ids=["old mails", "new mails"])
 @pytest.mark.parametrize("attempt", range(4))
 def test_mails_that_name_two_who_are_being_erased_neither_deadlock_nor_outlive_them(

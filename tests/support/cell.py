@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
-from shared import clock
+from shared import clock, rpc
 from shared.bus import Reaction
 from shared.events import Envelope, decode_envelope
 from shared.ids import new_id
@@ -24,6 +24,7 @@ from shared.log_signer import LogSigner
 from shared.relay import publish_verifier
 from shared.relay_database import RelayDatabase
 from shared.rpc import Call, RpcMethod
+from shared.rpc_wire import WireCall, error_in, request_body
 from shared.sequencer import Sequencer
 from shared.service import Resources
 from shared.settings import Settings
@@ -81,6 +82,24 @@ class Cell:
                 deadline=clock.now() + timedelta(seconds=60), argument=checked,
             )
         )  # fmt: skip
+
+    def ask(
+        self, token: str, account: str | None, service: str, method: str, argument: Any = None, key: str | None = None
+    ) -> Any:
+        """Calls a method with a token, through all that a service checks of a call; gives its result as plain data, or raises
+        its error. The keys of tokens are those of this home, whichever home was there before."""
+        rpc.verifier.cache_clear()
+        name = f"{service}.{method}"
+        call = WireCall(
+            token=token, account=account, idempotency_key=key, deadline=clock.now() + timedelta(seconds=60), argument=argument,
+            method=name,
+        )  # fmt: skip
+        incoming = rpc.IncomingCall(name, None, _over_the_wire(request_body(call), dict[str, Any]))
+        answer = _over_the_wire(getattr(self.service(service), method)(incoming), dict[str, Any])
+        error = error_in(answer)
+        if error is not None:
+            raise error
+        return answer["result"]
 
     # -- events
 

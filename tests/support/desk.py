@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from shared.ids import new_id
 from shared.mail.archive import MailSource, walk
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
-from shared.tokens import Actor, TokenIssuer, service_actor
+from shared.tokens import Actor, Scope, TokenIssuer, service_actor
 from shared.transport import Transport
 
 T = TypeVar("T")
@@ -34,18 +35,24 @@ class Callers:
     def __init__(self, home: Path) -> None:
         self.settings = Settings.load(home)
         self.client = RpcClient(self.settings.amqp_url, lambda: "", sealing=Transport(home / "root-keys"))
-        self.operator = self._issuer("operator").mint(
-            Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4)
+        self.operator, self.second_operator = (
+            self._issuer("operator").mint(Actor(kind="operator", id=new_id(), role="operator"), timedelta(hours=4))
+            for _ in range(2)
         )
 
     def service(self, name: str) -> str:
         """A token of a service."""
         return self._issuer(name).mint(service_actor(name), timedelta(hours=1))
 
-    def user(self, account: str, role: str = "owner", user: str | None = None) -> str:
+    def user(self, account: str, role: str = "owner", user: str | None = None, scope: Scope = "manage") -> str:
         """A token of a user, who need not exist."""
-        actor = Actor(kind="user", id=user or new_id(), account_id=account, role=role)  # type: ignore[arg-type]
+        actor = Actor(kind="user", id=user or new_id(), account_id=account, role=role, scope=scope)  # type: ignore[arg-type]
         return self._issuer("identity").mint(actor, timedelta(hours=4))
+
+    def customer(self, account: str, person: str, scope: Scope = "manage") -> str:
+        """A token of a customer, good for a minute."""
+        actor = Actor(kind="customer", id=person, account_id=account, role="customer", scope=scope)
+        return self._issuer("identity").mint(actor, timedelta(seconds=60))
 
     def _issuer(self, name: str) -> TokenIssuer:
         return TokenIssuer(name, self.settings.path("root-keys", name, "token.key"))
@@ -166,6 +173,19 @@ class Desk:
             after = page["next_after"]
             if after is None:
                 return rows
+
+    def await_reads(self) -> None:
+        """Returns when all reads so far are recorded: each service (one replica of it) writes them in their order, so a read
+        by a user of this call's own is the last. There has to be a person and a ticket to be read."""
+        last = new_id()
+        token = self.callers.user(self.account, "owner", last)
+
+        def recorded(service: str) -> bool:
+            return bool(self.call(service, "list_reads", {"actor_id": last})["reads"])
+
+        for service, method in (("contacts", "list_persons"), ("tickets", "list_tickets"), ("identity", "list_users")):
+            self.call(service, method, {}, token=token)
+            await_it(partial(recorded, service), 30)
 
     # -- erasing
 

@@ -11,3 +11,4 @@ down_revision = None
 def upgrade() -> None:
     create_base(op.get_bind())
     create_tables(op.get_bind(), "tickets")
+    op.execute("ALTER TABLE lethe.ticket SET (fillfactor = 85)")

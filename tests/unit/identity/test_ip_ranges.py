@@ -66,7 +66,7 @@ def test_a_source_is_an_address(text: str) -> None:
 
 
 def test_who_sets_ranges_is_inside() -> None:
-    """Nobody locks themselves out, by no spelling of their address; taking all ranges away is always allowed."""
+    """Nobody locks themselves out, nor by the mapped spelling of their address; taking all ranges away is always allowed."""
     assert choose(["203.0.113.0/24"], HERE) == ["203.0.113.0/24"]
     assert choose(["203.0.113.0/24"], f"::ffff:{HERE}") == ["203.0.113.0/24"]
     assert choose([], HERE) == []

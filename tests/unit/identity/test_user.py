@@ -30,7 +30,6 @@ from services.identity.user import (
     role_change,
 )
 from shared.errors import NotFound, PermissionRefused, Refused
-from shared.events import Event
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "agent")
 
@@ -45,8 +44,8 @@ def test_a_user_is_what_their_events_say() -> None:
     assert fold([]) is None
     assert fold([added]) == User("user", "admin", "active", 1, "person")
     assert fold([added, UserRemoved(user_id="user", reason="left")]) == User("user", "admin", "removed", 2, "person")
-    changed: list[Event] = [added, UserDeactivated(user_id="user"), UserReactivated(user_id="user")]
-    changed.append(RoleChanged(user_id="user", role="agent"))
+    back = [UserDeactivated(user_id="user"), UserReactivated(user_id="user")]
+    changed = [added, *back, RoleChanged(user_id="user", role="agent")]
     assert [one.state for one in map(fold, (changed[:2], changed[:3])) if one] == ["deactivated", "active"]
     assert fold(changed) == User("user", "agent", "active", 4, "person")
     assert fold([*changed, UserDeleted(user_id="user", keys=[])]) == User("user", "agent", "removed", 5, "person", True)

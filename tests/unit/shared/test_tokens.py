@@ -92,17 +92,20 @@ def test_a_token_without_a_scope_is_refused(home: Path) -> None:
 
 
 def test_who_may_mint_what() -> None:
-    """Identity vouches for users with an account, a service for itself, the operator's key for operators:
-    nothing else.
+    """Identity vouches for users with an account, and for staff who read an account under a grant for its purpose; a
+    service for itself, the operator's key for operators: nothing else.
     """
     account = new_id()
     actors = [
-        Actor(kind=kind, id=name, account_id=of, role=role)  # type: ignore[arg-type]
-        for kind, name, of, role in itertools.product(
-            ("user", "service", "operator"),
+        Actor(kind=kind, id=name, account_id=of, role=role, scope=scope, grant_id=grant, purpose=purpose)  # type: ignore[arg-type]
+        for kind, name, of, role, scope, grant, purpose in itertools.product(
+            ("user", "customer", "service", "operator", "staff"),
             ("tickets", "operator"),
             (account, None),
-            ("owner", "admin", "agent", "service", "operator"),
+            ("owner", "admin", "agent", "customer", "service", "operator", "staff"),
+            SCOPES,
+            (new_id(), None),
+            ("legal", None),
         )
     ]
     allowed = {
@@ -112,18 +115,35 @@ def test_who_may_mint_what() -> None:
             actor.id if actor.kind == "service" else "*",
             actor.account_id is not None,
             actor.role,
+            actor.scope if actor.kind not in ("user", "customer") else "*",
+            (actor.grant_id is not None, actor.purpose is not None),
         )
         for issuer_name in ("identity", "tickets", "operator")
         for actor in actors
         if may_mint(issuer_name, actor)
     }
     assert {
-        ("identity", "user", "*", True, "owner"),
-        ("identity", "user", "*", True, "admin"),
-        ("identity", "user", "*", True, "agent"),
-        ("tickets", "service", "tickets", False, "service"),
-        ("operator", "operator", "*", False, "operator"),
+        ("identity", "user", "*", True, "owner", "*", (False, False)),
+        ("identity", "user", "*", True, "admin", "*", (False, False)),
+        ("identity", "user", "*", True, "agent", "*", (False, False)),
+        ("identity", "customer", "*", True, "customer", "*", (False, False)),
+        ("tickets", "service", "tickets", False, "service", "manage", (False, False)),
+        ("operator", "operator", "*", False, "operator", "manage", (False, False)),
+        ("identity", "staff", "*", True, "staff", "read", (True, True)),
     } == allowed
+
+
+def test_a_staff_token_keeps_its_grant_and_is_never_good_past_its_end(home: Path) -> None:
+    """It comes back with grant and purpose; it is good for a minute at most, and ends with what it must not outlive."""
+    staff = Actor(
+        kind="staff", id=new_id(), account_id=new_id(), role="staff", scope="read", grant_id=new_id(), purpose="incident"
+    )
+    soon = clock.now() + timedelta(seconds=7)
+    actor = TokenVerifier(home / "verifiers").verify(issuer(home).mint(staff, MINUTE, not_after=soon), clock.now())
+    assert (staff.grant_id, "incident", "read", soon) == (actor.grant_id, actor.purpose, actor.scope, actor.expires_at)
+    for too_long, not_after in ((MINUTE + timedelta(seconds=1), None), (MINUTE, clock.now())):
+        with pytest.raises(ValueError):
+            issuer(home).mint(staff, too_long, not_after=not_after)
 
 
 def test_the_verifier_holds_issuers_to_it(home: Path) -> None:

@@ -1,0 +1,167 @@
+"""The part of the identity service that customers and their apps meet. RPC methods, nothing else; `service.py` is made of it.
+
+Customers are called by who they are: no method takes a person, the actor is the person. What nobody has signed in for yet is
+for the gateway, as a service. An app acts with the scope that it was granted; what is about credentials, consent and erasure
+needs the customer's own session ("manage").
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.identity import app_handlers, customer_queries, saved_search_handlers, sign_in_handlers
+from services.identity.commands import Done
+from services.identity.portal_commands import (
+    AddSavedSearch,
+    AnswerApp,
+    AppAnswered,
+    AppConsent,
+    AppList,
+    AppRequest,
+    AppView,
+    AskSignInLink,
+    EndOwnGrant,
+    EndOwnSession,
+    EndOwnSessions,
+    GrantList,
+    IssueAppTokens,
+    OAuthAnswer,
+    PortalSessionList,
+    PortalSignIn,
+    RegisterApp,
+    RemoveApp,
+    RemoveSavedSearch,
+    RevokeAppToken,
+    SavedSearchList,
+    SavedSearchView,
+    SetPortalPassword,
+    SignInByLink,
+    SignInByPassword,
+    TypedAddress,
+)
+from services.identity.sign_in_handlers import FindPerson, PersonOfAddress
+from shared.ids import Id
+from shared.rpc import Call, rpc_method
+from shared.service import CUSTOMERS, SERVICES_ONLY, Service, account_of, actor_of
+
+_MANAGERS = frozenset({"owner", "admin"})
+
+
+class WhoseAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Contacts' answer to whose an address is."""
+
+    person_id: Id | None
+    address: TypedAddress | None
+
+
+class PortalMethods(Service):
+    """Signing in, sessions, saved searches, and apps that act for customers."""
+
+    @rpc_method(argument=AskSignInLink, result=Done, roles=SERVICES_ONLY, scope="write")
+    def ask_sign_in_link(self, call: Call) -> Done:
+        """Mail a one-time link to whose address it is. The answer is the same where it is nobody's."""
+        account = account_of(call)
+        return sign_in_handlers.ask_sign_in_link(self.store, account, call.argument, self._find_person(account))
+
+    @rpc_method(argument=SignInByLink, result=PortalSignIn, roles=SERVICES_ONLY, scope="write")
+    def sign_in_by_link(self, call: Call) -> PortalSignIn:
+        """A customer's session for the token of a link, once."""
+        return sign_in_handlers.sign_in_by_link(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=SignInByPassword, result=PortalSignIn, roles=SERVICES_ONLY, scope="write")
+    def sign_in_by_password(self, call: Call) -> PortalSignIn:
+        """A customer's session for address and password."""
+        account = account_of(call)
+        return sign_in_handlers.sign_in_by_password(self.store, account, call.argument, self._find_person(account))
+
+    @rpc_method(argument=SetPortalPassword, result=Done, roles=CUSTOMERS, scope="manage")
+    def set_portal_password(self, call: Call) -> Done:
+        """A password of one's own. All one's sessions end."""
+        return sign_in_handlers.set_portal_password(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(result=PortalSessionList, roles=CUSTOMERS, scope="read")
+    def list_own_sessions(self, call: Call) -> PortalSessionList:
+        """One's own sessions that are good."""
+        return customer_queries.list_own_sessions(self.store, account_of(call), call.actor.id)
+
+    @rpc_method(argument=EndOwnSession, result=Done, roles=CUSTOMERS, scope="manage")
+    def end_own_session(self, call: Call) -> Done:
+        """Sign out."""
+        return sign_in_handlers.end_own_session(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=EndOwnSessions, result=Done, roles=CUSTOMERS, scope="manage")
+    def end_own_sessions(self, call: Call) -> Done:
+        """Sign out everywhere, or everywhere else."""
+        return sign_in_handlers.end_own_sessions(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=AddSavedSearch, result=SavedSearchView, roles=CUSTOMERS, scope="write")
+    def add_saved_search(self, call: Call) -> SavedSearchView:
+        """Keep a search."""
+        return saved_search_handlers.add_saved_search(
+            self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
+        )
+
+    @rpc_method(result=SavedSearchList, roles=CUSTOMERS, scope="read")
+    def list_saved_searches(self, call: Call) -> SavedSearchList:
+        """One's own saved searches."""
+        return saved_search_handlers.list_saved_searches(self.store, account_of(call), call.actor.id)
+
+    @rpc_method(argument=RemoveSavedSearch, result=Done, roles=CUSTOMERS, scope="write")
+    def remove_saved_search(self, call: Call) -> Done:
+        """Forget a saved search for good."""
+        return saved_search_handlers.remove_saved_search(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=RegisterApp, result=AppView, roles=_MANAGERS, scope="manage")
+    def register_app(self, call: Call) -> AppView:
+        """Let a program ask customers to act for them: a public client of OAuth 2."""
+        return app_handlers.register_app(self.store, account_of(call), actor_of(call), call.argument, call.idempotency_key)
+
+    @rpc_method(result=AppList, roles=_MANAGERS, scope="read")
+    def list_apps(self, call: Call) -> AppList:
+        """The account's apps."""
+        return app_handlers.list_apps(self.store, account_of(call))
+
+    @rpc_method(argument=RemoveApp, result=Done, roles=_MANAGERS, scope="manage")
+    def remove_app(self, call: Call) -> Done:
+        """Take an app away, with all that customers granted it."""
+        return app_handlers.remove_app(self.store, account_of(call), actor_of(call), call.argument)
+
+    @rpc_method(argument=AppRequest, result=AppConsent, roles=CUSTOMERS, scope="read")
+    def show_app_request(self, call: Call) -> AppConsent:
+        """What an app asks the customer for. Nothing happens."""
+        return app_handlers.show_app_request(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=AnswerApp, result=AppAnswered, roles=CUSTOMERS, scope="manage")
+    def answer_app(self, call: Call) -> AppAnswered:
+        """Let an app act for the customer, or not: where to send the browser."""
+        return app_handlers.answer_app(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=IssueAppTokens, result=OAuthAnswer, roles=SERVICES_ONLY, scope="write")
+    def issue_app_tokens(self, call: Call) -> OAuthAnswer:
+        """The token endpoint of OAuth 2."""
+        return app_handlers.issue_app_tokens(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=RevokeAppToken, result=OAuthAnswer, roles=SERVICES_ONLY, scope="write")
+    def revoke_app_token(self, call: Call) -> OAuthAnswer:
+        """The revocation endpoint of OAuth 2."""
+        return app_handlers.revoke_app_token(self.store, account_of(call), call.argument)
+
+    @rpc_method(result=GrantList, roles=CUSTOMERS, scope="read")
+    def list_own_grants(self, call: Call) -> GrantList:
+        """What one lets which app do."""
+        return app_handlers.list_own_grants(self.store, account_of(call), call.actor.id)
+
+    @rpc_method(argument=EndOwnGrant, result=Done, roles=CUSTOMERS, scope="manage")
+    def end_own_grant(self, call: Call) -> Done:
+        """Let an app act for one no longer."""
+        return app_handlers.end_own_grant(self.store, account_of(call), call.actor.id, call.argument)
+
+    def _find_person(self, account: str) -> FindPerson:
+        def find_person(address: str) -> PersonOfAddress:
+            whose: WhoseAddress = self.runtime.client.call(
+                "contacts", "person_of_address", {"address": address}, account=account, repeatable=True,
+                result_type=WhoseAddress,
+            )  # fmt: skip
+            return PersonOfAddress(whose.person_id, whose.address)
+
+        return find_person
