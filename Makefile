@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kills test-corpus bench fmt lint types lock clean
+.PHONY: help setup demo demo-access test test-kills test-corpus bench fmt lint types lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ setup: ## Install what is missing: virtual environment, RabbitMQ, PostgreSQL
 
 demo: setup ## Run the main job on a generated mail archive, or on MAIL=PATH
 	@.venv/bin/lethe demo $(if $(MAIL),--mail "$(MAIL)")
+
+demo-access: setup ## Show in short who gets in over HTTPS and who does not
+	@.venv/bin/lethe demo-access
 
 test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not corpus and not kills" $(PYTEST_ARGS)

@@ -55,7 +55,7 @@ def demo(
     home = Path(os.environ.setdefault("LETHE_HOME", str(Path(".lethe").absolute())))
     stack = Stack(home, note=note)
     was_up = bool(stack.status()["up"])
-    steps = Steps()
+    steps = Steps("The main job", "The person is forgotten, everywhere, and that can be proved.")
     try:
         steps.begin("Start the local stack: PostgreSQL, RabbitMQ, five services, their relays")
         stack.up()
@@ -75,7 +75,9 @@ def demo(
 class Steps:
     """The headings, the commands and the times."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str, verdict: str) -> None:
+        self._title = title
+        self._verdict = verdict
         self.times: list[tuple[str, float]] = []
         self.failed: list[str] = []
         self._begun = self._first = monotonic()
@@ -115,12 +117,12 @@ class Steps:
         """All steps with their times, and the verdict."""
         rows = [(title, f"{seconds:.1f} s") for title, seconds in self.times]
         show(
-            table("The main job", ("step", "time"), [*rows, ("in all", f"{monotonic() - self._first:.1f} s")])
+            table(self._title, ("step", "time"), [*rows, ("in all", f"{monotonic() - self._first:.1f} s")])
         )
         for problem in self.failed:
             show(Text(f"FAILED: {problem}", style="bold red"))
         if not self.failed:
-            show(Text("The person is forgotten, everywhere, and that can be proved.", style="bold green"))
+            show(Text(self._verdict, style="bold green"))
 
 
 def _generated(steps: Steps, folder: Path, mails: int) -> Path:

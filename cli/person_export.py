@@ -10,6 +10,7 @@ import msgspec
 
 from cli.session import Session, pages
 from services.contacts.commands import PersonView, ShowPerson
+from services.identity.portal_commands import CustomerView, ShowCustomer
 from services.tickets.commands import (
     AttachmentContent,
     AttachmentView,
@@ -66,6 +67,7 @@ class PersonExport(msgspec.Struct, frozen=True, kw_only=True):
     profile: PersonView
     tickets: list[TicketView]
     messages: list[ExportedMessage]
+    portal: CustomerView
 
 
 def export_person(session: Session, who: str, with_contents: bool) -> PersonExport:
@@ -76,6 +78,7 @@ def export_person(session: Session, who: str, with_contents: bool) -> PersonExpo
         profile=profile,
         tickets=tickets_of(session, profile.person_id),
         messages=[_message(session, one, with_contents) for one in messages_of(session, profile.person_id)],
+        portal=session.query("identity", "show_customer", ShowCustomer(person_id=profile.person_id), CustomerView),
     )
 
 

@@ -13,12 +13,12 @@ from services.identity.portal_commands import (
     AnswerApp,
     AppAnswered,
     AppConsent,
+    AppGrantList,
+    AppGrantView,
     AppList,
     AppRequest,
     AppView,
-    EndOwnGrant,
-    GrantList,
-    GrantView,
+    EndOwnAppGrant,
     IssueAppTokens,
     OAuthAnswer,
     RegisterApp,
@@ -141,14 +141,14 @@ def _endpoint(store: Store, account_id: str, answer: Callable[[OAuthServer], OAu
         return OAuthServer.refusal("invalid_grant")
 
 
-def list_own_grants(store: Store, account_id: str, person_id: str) -> GrantList:
+def list_own_app_grants(store: Store, account_id: str, person_id: str) -> AppGrantList:
     """What a customer lets which app do."""
     with store.work(account_id) as work:
         grants = AppGrants(work)
         names = {app.app_id: app.name for app, _ in grants.apps()}
-        return GrantList(
+        return AppGrantList(
             grants=[
-                GrantView(
+                AppGrantView(
                     grant_id=one.grant_id, app_id=one.app_id, app_name=names.get(one.app_id, ERASED), scope=one.scope,
                     granted_at=granted_at,
                 )
@@ -157,7 +157,7 @@ def list_own_grants(store: Store, account_id: str, person_id: str) -> GrantList:
         )  # fmt: skip
 
 
-def end_own_grant(store: Store, account_id: str, person_id: str, command: EndOwnGrant) -> Done:
+def end_own_app_grant(store: Store, account_id: str, person_id: str, command: EndOwnAppGrant) -> Done:
     """The app may not act for the customer any more. Raises `NotFound`."""
     if not store.run(
         account_id,

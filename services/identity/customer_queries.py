@@ -1,10 +1,12 @@
-"""Rows → answers about a customer's own sessions. Opens what is sealed under living keys."""
+"""Rows → answers about customers: their sessions, and all that they have. Opens what is sealed under living keys."""
 
 from __future__ import annotations
 
 from services.identity import session
+from services.identity.app_handlers import list_own_app_grants
 from services.identity.customer_credentials import open_for_customer
-from services.identity.portal_commands import PortalSessionList, PortalSessionView
+from services.identity.portal_commands import CustomerView, PortalSessionList, PortalSessionView, ShowCustomer
+from services.identity.saved_search_handlers import list_saved_searches
 from shared.personal import ERASED
 from shared.work import Store
 
@@ -27,4 +29,20 @@ def list_own_sessions(store: Store, account_id: str, person_id: str) -> PortalSe
             )
             for row, source in zip(rows, sources, strict=True)
         ]
+    )  # fmt: skip
+
+
+def show_customer(store: Store, account_id: str, query: ShowCustomer) -> CustomerView:
+    """What a person has in the portal."""
+    person_id = query.person_id
+    with store.work(account_id) as work:
+        row = work.fetch_one(
+            "SELECT since, signed_in_at FROM customer WHERE account_id = %s AND person_id = %s", (account_id, person_id)
+        )
+    since, signed_in_at = row or (None, None)
+    return CustomerView(
+        person_id=person_id, since=since, signed_in_at=signed_in_at,
+        sessions=list_own_sessions(store, account_id, person_id).sessions,
+        saved_searches=list_saved_searches(store, account_id, person_id).searches,
+        app_grants=list_own_app_grants(store, account_id, person_id).grants,
     )  # fmt: skip

@@ -194,7 +194,7 @@ class OAuthAnswer(msgspec.Struct, frozen=True, kw_only=True):
     document: Annotated[str, InTransit(category="credential")]
 
 
-class GrantView(msgspec.Struct, frozen=True, kw_only=True):
+class AppGrantView(msgspec.Struct, frozen=True, kw_only=True):
     grant_id: Id
     app_id: Id
     app_name: AppName | Erased
@@ -202,11 +202,26 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     granted_at: datetime
 
 
-class GrantList(msgspec.Struct, frozen=True, kw_only=True):
-    grants: list[GrantView]
+class AppGrantList(msgspec.Struct, frozen=True, kw_only=True):
+    grants: list[AppGrantView]
 
 
-class EndOwnGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EndOwnAppGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     grant_id: Id
 
 
+class ShowCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person has in the portal, for their right of access (GDPR Art. 15, 20)."""
+
+    person_id: Id
+
+
+class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it, but for credentials, which nobody can show. Empty for a person who never signed in."""
+
+    person_id: Id
+    since: datetime | None
+    signed_in_at: datetime | None
+    sessions: list[PortalSessionView]
+    saved_searches: list[SavedSearchView]
+    app_grants: list[AppGrantView]

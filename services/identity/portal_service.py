@@ -16,14 +16,15 @@ from services.identity.portal_commands import (
     AnswerApp,
     AppAnswered,
     AppConsent,
+    AppGrantList,
     AppList,
     AppRequest,
     AppView,
     AskSignInLink,
-    EndOwnGrant,
+    CustomerView,
+    EndOwnAppGrant,
     EndOwnSession,
     EndOwnSessions,
-    GrantList,
     IssueAppTokens,
     OAuthAnswer,
     PortalSessionList,
@@ -35,14 +36,16 @@ from services.identity.portal_commands import (
     SavedSearchList,
     SavedSearchView,
     SetPortalPassword,
+    ShowCustomer,
     SignInByLink,
     SignInByPassword,
     TypedAddress,
 )
 from services.identity.sign_in_handlers import FindPerson, PersonOfAddress
 from shared.ids import Id
+from shared.read_records import Shown
 from shared.rpc import Call, rpc_method
-from shared.service import CUSTOMERS, SERVICES_ONLY, Service, account_of, actor_of
+from shared.service import CUSTOMERS, SERVICES_ONLY, USERS, RecordingService, account_of, actor_of
 
 _MANAGERS = frozenset({"owner", "admin"})
 
@@ -54,7 +57,7 @@ class WhoseAddress(msgspec.Struct, frozen=True, kw_only=True):
     address: TypedAddress | None
 
 
-class PortalMethods(Service):
+class PortalMethods(RecordingService):
     """Signing in, sessions, saved searches, and apps that act for customers."""
 
     @rpc_method(argument=AskSignInLink, result=Done, roles=SERVICES_ONLY, scope="write")
@@ -146,15 +149,22 @@ class PortalMethods(Service):
         """The revocation endpoint of OAuth 2."""
         return app_handlers.revoke_app_token(self.store, account_of(call), call.argument)
 
-    @rpc_method(result=GrantList, roles=CUSTOMERS, scope="read")
-    def list_own_grants(self, call: Call) -> GrantList:
+    @rpc_method(result=AppGrantList, roles=CUSTOMERS, scope="read")
+    def list_own_app_grants(self, call: Call) -> AppGrantList:
         """What one lets which app do."""
-        return app_handlers.list_own_grants(self.store, account_of(call), call.actor.id)
+        return app_handlers.list_own_app_grants(self.store, account_of(call), call.actor.id)
 
-    @rpc_method(argument=EndOwnGrant, result=Done, roles=CUSTOMERS, scope="manage")
-    def end_own_grant(self, call: Call) -> Done:
+    @rpc_method(argument=EndOwnAppGrant, result=Done, roles=CUSTOMERS, scope="manage")
+    def end_own_app_grant(self, call: Call) -> Done:
         """Let an app act for one no longer."""
-        return app_handlers.end_own_grant(self.store, account_of(call), call.actor.id, call.argument)
+        return app_handlers.end_own_app_grant(self.store, account_of(call), call.actor.id, call.argument)
+
+    @rpc_method(argument=ShowCustomer, result=CustomerView, roles=USERS, scope="read")
+    def show_customer(self, call: Call) -> CustomerView:
+        """What a person has in the portal, for their right of access."""
+        found = customer_queries.show_customer(self.store, account_of(call), call.argument)
+        self.note_read(call, "show_customer", Shown([found.person_id], []), "data access")
+        return found
 
     def _find_person(self, account: str) -> FindPerson:
         def find_person(address: str) -> PersonOfAddress:

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from deploy.stack import Stack
-from tests.benchmarks import appending, checkpoints, erasing, importing, recording, replaying
+from tests.benchmarks import appending, checkpoints, edge, erasing, importing, recording, replaying
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
 
-FIGURES = ("import", "erasure", "append", "checkpoint", "replay", "reads")
+FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "reads")
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     where = Path(os.environ.get("LETHE_HOME", ".lethe")).absolute() / "bench.json"
     notes = [f"the machine: {os.cpu_count()} cores, load {_load()} at the start"]
+    os.environ.update({f"LETHE_GATEWAY_{name}": value for name, value in edge.LIMITS.items()})
     with running_stack() as stack:
         os.environ["LETHE_HOME"] = str(stack.home)
         figures = _measure(stack, set(options.only), options.quick, notes)
@@ -32,10 +33,14 @@ def main() -> None:
 
 def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> list[Figure]:
     figures: list[Figure] = []
-    if wanted & {"import", "erasure"}:
+    if wanted & {"import", "edge", "erasure"}:
         _say("import")
         found, session = importing.measure(stack, mails=100 if quick else 1_000, notes=notes)
         figures += found
+        if "edge" in wanted:
+            _say("edge")
+            rounds, seconds = (2, 1.0) if quick else (20, 10.0)
+            figures += edge.measure(stack, session, rounds=rounds, seconds=seconds, notes=notes)
         if "erasure" in wanted:
             _say("erasure")
             figures += erasing.measure(stack, session, people=5 if quick else 100, times=10, notes=notes)

@@ -61,7 +61,7 @@ def test_an_app_acts_for_a_customer_within_its_scope(portal: Portal, app: AnApp)
         assert tokens["access_token"].startswith("lethe_oauth_")
         found = portal.authenticate(tokens["access_token"])
         assert (portal.alice, "customer", granted, "app") == (found.user_id, found.role, found.scope, found.by)
-    listed = portal.call("identity", "list_own_grants", None, portal.customer(portal.alice)).grants
+    listed = portal.call("identity", "list_own_app_grants", None, portal.customer(portal.alice)).grants
     assert ["write", "write", "read", "read"] == [one.scope for one in listed]
     assert {("The Kettle App", app.app_id)} == {(one.app_name, one.app_id) for one in listed}
 
@@ -244,15 +244,15 @@ def test_an_app_gives_back_what_it_was_granted(portal: Portal, app: AnApp, which
 def test_a_customer_ends_a_grant(portal: Portal, app: AnApp) -> None:
     """By whose it is: at once. By somebody else: there is no such grant."""
     tokens = app.tokens(portal.alice)
-    (grant,) = portal.call("identity", "list_own_grants", None, portal.customer(portal.alice)).grants
+    (grant,) = portal.call("identity", "list_own_app_grants", None, portal.customer(portal.alice)).grants
     for person in (portal.bob, new_id()):
         with pytest.raises(NotFound):
-            portal.call("identity", "end_own_grant", {"grant_id": grant.grant_id}, portal.customer(person))
+            portal.call("identity", "end_own_app_grant", {"grant_id": grant.grant_id}, portal.customer(person))
     portal.authenticate(tokens["access_token"])
-    portal.call("identity", "end_own_grant", {"grant_id": grant.grant_id}, portal.customer(portal.alice))
+    portal.call("identity", "end_own_app_grant", {"grant_id": grant.grant_id}, portal.customer(portal.alice))
     with pytest.raises(Unauthenticated):
         portal.authenticate(tokens["access_token"])
-    assert [] == portal.call("identity", "list_own_grants", None, portal.customer(portal.alice)).grants
+    assert [] == portal.call("identity", "list_own_app_grants", None, portal.customer(portal.alice)).grants
 
 
 def test_an_app_is_the_accounts(portal: Portal, app: AnApp, cell: Cell) -> None:

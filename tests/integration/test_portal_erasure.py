@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from audit.replay import replay
+from audit.verify import verify
 from services.identity.holdings import HOLDINGS
 from shared.errors import LetheError, PersonErased, Unauthenticated
+from shared.ids import new_id
 from shared.settings import SERVICES
+from shared.tokens import Actor
 from tests.support.cell import Cell
 from tests.support.cell_session import canonical
 from tests.support.portal import ALICE, BOB, PASSWORD, SOURCE, AnApp, Portal
@@ -51,7 +55,7 @@ class Customer:
                 "sign_in_by_password", address=self.address, password=PASSWORD, source=SOURCE
             ),
             "search": lambda: found(portal.call("identity", "list_saved_searches", None, actor).searches),
-            "grants": lambda: found(portal.call("identity", "list_own_grants", None, actor).grants),
+            "grants": lambda: found(portal.call("identity", "list_own_app_grants", None, actor).grants),
             "code": lambda: served(self.app.exchange(*self.code)),
             "refresh token": lambda: served(self.app.refresh(self.tokens["refresh_token"])),
             "link": lambda: portal.gateway("sign_in_by_link", link_token=self.link, source=SOURCE),
@@ -137,9 +141,43 @@ def test_the_receipt_counts_and_the_probe_finds_each_kind(portal: Portal, app: A
         work.change("SELECT lethe.remove_credential_routes(ARRAY[decode(%s, 'hex')])", (inventory[0],))
 
 
+def test_the_rows_are_what_the_log_says_and_the_log_explains_itself(portal: Portal, app: AnApp) -> None:
+    """Customers, searches, apps and grants, some of them ended, and a customer erased: a replay of identity's log makes the
+    same rows, and nothing of what is pruned in it is without an event that says which key was cut."""
+    Customer(portal, app, portal.alice, ALICE)
+    bob = Customer(portal, app, portal.bob, BOB)
+    actor = portal.customer(portal.bob)
+    kept = portal.call("identity", "add_saved_search", {"name": "Not for long", "words": "toaster"}, actor)
+    portal.call("identity", "remove_saved_search", {"search_id": kept.search_id}, actor)
+    bob.app.refresh("made-up")
+    (grant,) = portal.call("identity", "list_own_app_grants", None, actor).grants
+    portal.call("identity", "end_own_app_grant", {"grant_id": grant.grant_id}, actor)
+    portal.call("identity", "remove_app", {"app_id": AnApp.registered(portal).app_id})
+    portal.call("erasure", "request_own_erasure", {}, portal.customer(portal.alice))
+    portal.settle()
+    assert portal.count("customer") and portal.count("saved_search") and portal.call("identity", "list_apps").apps
+    result = replay(portal.cell.settings, "identity")
+    assert result.equal, [table for table in result.tables if table.differing]
+    assert [] == verify(portal.cell.settings, "identity").findings
+
+
+def test_the_right_of_access_shows_what_is_there(portal: Portal, app: AnApp) -> None:
+    """An agent is shown when a customer came, their sessions and searches, and which app acts for them; of somebody who never
+    signed in, nothing; and the look is on record."""
+    Customer(portal, app, portal.alice, ALICE)
+    agent = Actor(kind="user", id=new_id(), account_id=portal.account, role="agent")
+    shown = portal.call("identity", "show_customer", {"person_id": portal.alice}, agent)
+    assert shown.since is not None and {SOURCE} == {one.source for one in shown.sessions}
+    assert [f"kettle {ALICE}"] == [one.words for one in shown.saved_searches]
+    assert ["The Kettle App"] == [one.app_name for one in shown.app_grants]
+    nothing = portal.call("identity", "show_customer", {"person_id": portal.bob}, agent)
+    assert (None, [], [], []) == (nothing.since, nothing.sessions, nothing.saved_searches, nothing.app_grants)
+
+
 def test_no_table_of_customers_is_forgotten(portal: Portal) -> None:
     """Each table of identity with a person is one that these tests, or those of users, look into."""
     of_users = {"app_user", "password", "session", "challenge", "api_token", "second_factor", "recovery_code"}
+    of_users |= {"invitation", "link"}
     with portal.cell.store("identity").work(portal.account) as work:
         rows = work.fetch(
             "SELECT table_name FROM information_schema.columns WHERE table_schema = 'lethe' AND column_name = 'person_id'"

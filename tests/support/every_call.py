@@ -405,6 +405,9 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"name": side.word, "words": side.word}, _has("words", lambda side: side.word), "customer"
         ),
         "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
+        "show_customer": How(
+            lambda side: {"person_id": side.person}, _lists("saved_searches", "search_id", lambda side: side.search)
+        ),
         "list_apps": How(lambda _: {}, _lists("apps", "app_id", lambda side: side.app)),
         "register_app": How(
             lambda side: {"name": side.word, "redirect_uris": ["https://app.example/"]}, _has("name", lambda side: side.word)
@@ -414,8 +417,8 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"request": app_request(side.app), "approve": True},
             lambda _, answer: "code=" in answer["redirect_to"], "customer",
         ),
-        "list_own_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.app_grant), "customer"),
-        "end_own_grant": How(lambda side: {"grant_id": side.app_grant}, lambda _, answer: answer == {}, "customer"),
+        "list_own_app_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.app_grant), "customer"),
+        "end_own_app_grant": How(lambda side: {"grant_id": side.app_grant}, lambda _, answer: answer == {}, "customer"),
         "issue_app_tokens": How(
             lambda side: {"grant_type": "refresh_token", "client_id": side.app, "refresh_token": side.refresh_token},
             lambda _, answer: answer["status"] == 200 and "access_token" in answer["document"], "service",

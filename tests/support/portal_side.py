@@ -48,7 +48,7 @@ def make_portal(desk: Desk, word: str, person: str) -> dict[str, str]:
         for _ in range(2)
     )
     _grant(desk, app, customer)
-    grant = desk.call("identity", "list_own_grants", {}, token=customer)["grants"][0]["grant_id"]
+    grant = desk.call("identity", "list_own_app_grants", {}, token=customer)["grants"][0]["grant_id"]
     made = {"refresh_token": _grant(desk, app, customer), "sign_in_token": _mailed_link(desk, person)}
     gone, leaver = (_person(desk, f"{name}@{word}.example") for name in ("left", "leaver"))
     asked = desk.call("erasure", "request_own_erasure", {}, token=desk.callers.customer(desk.account, gone))

@@ -20,11 +20,11 @@ from services.identity.portal_commands import (
     AnswerApp,
     AppAnswered,
     AppConsent,
+    AppGrantList,
     AppList,
     AppRequest,
     AppView,
-    EndOwnGrant,
-    GrantList,
+    EndOwnAppGrant,
     IssueAppTokens,
     OAuthAnswer,
     RegisterApp,
@@ -117,18 +117,18 @@ def answer_app(
     return answered(caller.change("identity", "answer_app", command, AppAnswered, key))
 
 
-@router.get("/portal/grants", **operation(answer=GrantList))
-def list_own_grants(caller: CallerOf) -> Response:
+@router.get("/portal/app-grants", **operation(answer=AppGrantList))
+def list_own_app_grants(caller: CallerOf) -> Response:
     """What the customer lets which app do."""
-    return answered(caller.query("identity", "list_own_grants", None, GrantList))
+    return answered(caller.query("identity", "list_own_app_grants", None, AppGrantList))
 
 
-@router.delete("/portal/grants/{grant_id}", **operation(status=NO_CONTENT, changes=True))
-def end_own_grant(
+@router.delete("/portal/app-grants/{grant_id}", **operation(status=NO_CONTENT, changes=True))
+def end_own_app_grant(
     caller: CallerOf, grant_id: Annotated[str, id_in_path("the grant")], key: IdempotencyKey = None
 ) -> Response:
     """Lets an app act for the customer no longer."""
-    caller.change("identity", "end_own_grant", EndOwnGrant(grant_id=grant_id), Done, key)
+    caller.change("identity", "end_own_app_grant", EndOwnAppGrant(grant_id=grant_id), Done, key)
     return nothing_to_say()
 
 
