@@ -163,7 +163,7 @@ def test_an_invitation_goes_with_its_person(team: Team) -> None:
 
 
 def test_a_password_is_reset_by_a_link(team: Team) -> None:
-    """The new password counts, the old one no more; all sessions end, and the link is used up. Another link of the user's too."""
+    """The new password counts, the old one no more; all sessions end, and the link is used up, with the user's other ones."""
     session = team.session("olga@kettles.example")
     ask_for_reset(team, "Olga@kettles.example")
     ask_for_reset(team, "olga@kettles.example")
@@ -188,7 +188,7 @@ def test_a_reset_is_done_once(team: Team) -> None:
 
 
 def test_who_asks_for_a_reset_learns_nothing(team: Team) -> None:
-    """The answer is the same for a login that there is and one that there is not, and nobody is flooded: three mails an hour."""
+    """The answer is the same for a login that there is and one that there is not; nobody is flooded: three mails an hour."""
     assert ask_for_reset(team, "nobody@kettles.example") == ask_for_reset(team, "olga@kettles.example") == Done()
     for _ in range(4):
         ask_for_reset(team, "olga@kettles.example")

@@ -1,4 +1,4 @@
-"""The people of one account, on real databases: called as the gateway and as users would, and reading the mail that they get."""
+"""The people of one account, on real databases: called as the gateway and users would, and reading the mail that they get."""
 
 from __future__ import annotations
 
