@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from audit.replay import replay
 from services.identity.commands import UserView
 from shared.errors import (
     Conflict,
@@ -286,3 +287,23 @@ def test_no_login_and_no_link_is_readable_at_rest(team: Team) -> None:
             for secret in secrets:
                 assert secret not in text and secret.hex().encode() not in text, table
     connection.close()
+
+
+def test_a_replay_builds_the_same_users_invitations_and_ranges(team: Team) -> None:
+    """From the log alone, without a key: after changes of role, profile and state, a deletion, and invitations that were sent,
+    withdrawn and accepted, the rebuilt rows are those that are there (A1)."""
+    adam, eve = team.add("agent", "adam@kettles.example"), team.add("agent", "eve@kettles.example")
+    team.call("change_profile", {"user": adam.user_id, "name": "Adam Aardvark"})
+    team.call("change_role", {"user": adam.user_id, "role": "admin"})
+    team.call("deactivate_user", {"user": adam.user_id})
+    team.call("delete_user", {"user": eve.user_id})
+    team.invite("agent", "nina@kettles.example")
+    team.accept(team.link_in_mail())
+    withdrawn = team.invite("agent", "otto@kettles.example")
+    team.call("withdraw_invitation", {"invitation_id": withdrawn.invitation_id})
+    team.invite("admin", "otto@kettles.example")
+    team.call("set_ip_ranges", {"ranges": ["203.0.113.0/24"], "source": "203.0.113.7"})
+    react(team, "UserDeleted", "InvitationAccepted", "InvitationWithdrawn")
+    result = replay(team.cell.settings, "identity")
+    assert result.equal is True, result.tables
+    assert {"app_user", "invitation", "ip_ranges"} <= {table.table for table in result.tables if table.rebuilt}
