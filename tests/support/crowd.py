@@ -118,10 +118,10 @@ def outcomes(answers: Sequence[Answered]) -> Counter[str]:
     return Counter(one.outcome for one in answers)
 
 
-def until_not_busy(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """Sends a request again as long as the desk has too much to do."""
+def until_taken(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Sends a request again as long as the desk has too much to do, or does not answer in time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (response := send()).status_code == 503:
+    while (response := send()).status_code in (503, 504):
         assert time.monotonic() < deadline, "the desk is busy for ever"
         time.sleep(0.05)
     return response
