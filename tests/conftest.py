@@ -58,9 +58,12 @@ def fresh_databases(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A whole stack: every service and relay is up. For tests that break nothing."""
-    with running_stack() as made:
-        yield made
+    """A whole stack: every service, relay and gateway is up. For tests that break nothing, and meet no limit of the edge."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "SIGN_UPS_PER_HOUR"):
+            patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
+        with running_stack() as made:
+            yield made
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ error of the right kind. The expectations are `tests/support/access_table.py`, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,17 +14,26 @@ from shared.errors import LetheError
 from shared.ids import new_id
 from shared.rpc import describe
 from shared.settings import SERVICES
+from tests.support.access_side import SOURCE, code_of
 from tests.support.access_table import ALLOWED
 from tests.support.cell import service_class
 from tests.support.desk import Callers, Desk
 from tests.support.every_call import CALLS, How, Side, make_side
+from tests.support.fresh import EFFECTS, MADE
 
 METHODS = [(service, method) for service, of_service in ALLOWED.items() for method in of_service]
-USED_UP = {
-    ("erasure", "request_erasure"), ("erasure", "request_own_erasure"), ("identity", "remove_app"),
-    ("identity", "remove_saved_search"), ("identity", "remove_user"), ("lifecycle", "suspend_account"),
-}  # fmt: skip
-"""Methods after which an account has not what they ask for any more: each call gets an account of its own."""
+OF_AN_ACCOUNT = {"owner", "admin", "agent", "read", "write", "stranger", "staff", "customer", "app_read", "app_write"}
+"""Who belongs to one account, and may name that one only."""
+ANOTHER_WAY: dict[tuple[str, str], How] = {
+    ("begin_second_factor", "service"): How(
+        lambda side: {"challenge": side.enrolling}, lambda _, answer: answer["qr_png"].startswith(b"\x89PNG"), about="the cell"
+    ),
+    ("confirm_second_factor", "user"): How(
+        lambda side: {"code": code_of(side.first), "source": SOURCE}, lambda _, answer: len(answer["recovery_codes"]) == 10
+    ),
+    ("disable_second_factor", "user"): How(lambda side: {"code": side.recovery}, lambda _, answer: answer == {}),
+}
+"""Calls that a service makes for a login that waits, and users for themselves."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Stage:
             "write": callers.user(account, "owner", self.side.owner, scope="write"),
             "operator": callers.operator,
             "service": callers.service("tickets"),
+            "gateway": callers.service("gateway"),
             "staff": self.staff_token(),
             "customer": callers.customer(account, self.side.person),
             "app_read": callers.customer(account, self.side.person, "read"),
@@ -96,10 +106,14 @@ def expected_refusal(how: How, who: str) -> str:
     """The code that somebody who is not in a method's row is told."""
     if who == "nobody":
         return "unauthenticated"
-    is_user = who in ("owner", "admin", "agent", "read", "write", "stranger", "staff", "customer", "app_read", "app_write")
-    if who == "stranger" or (is_user and how.about == "the cell"):
+    if who == "stranger" or (who in OF_AN_ACCOUNT and how.about in ("the cell", "a new account")):
         return "not_found"  # a user may name their own account only, and is told nothing of any other
     return "permission_refused"
+
+
+def account_for(how: How, desk: Desk) -> str | None:
+    """The account that a call names."""
+    return {"the cell": None, "a new account": new_id()}.get(how.about, desk.account)
 
 
 def test_every_method_has_a_row() -> None:
@@ -109,51 +123,50 @@ def test_every_method_has_a_row() -> None:
 
 
 @pytest.mark.parametrize(("service", "method"), METHODS)
-def test_who_may_gets_the_answer_and_nobody_else(stage: Stage, callers: Callers, service: str, method: str) -> None:
-    """Owner, admin, agent, each scope, operator, service, no token, another account's owner: one call each."""
-    how, allowed = CALLS[service][method], set(ALLOWED[service][method].split()) - {"suspended"}
-    account = None if how.about == "the cell" else stage.desk.account
+def test_who_may_gets_the_answer_and_nobody_else(stage: Stage, service: str, method: str) -> None:
+    """Owner, admin, agent, each scope, operator, service, gateway, staff, customer, app, no token, another account's owner: one
+    call each. Who is refused goes first, so that what they would have changed is still there for who may."""
+    allowed = set(ALLOWED[service][method].split()) - {"suspended"}
     wrong = {}
     for who, token in stage.tokens().items():
-        if who in allowed:
-            continue
-        told = outcome(lambda: stage.desk.call(service, method, how.argument(stage.side), account=account, token=token))  # noqa: B023
-        if told != expected_refusal(how, who):
-            wrong[who] = told
+        if who not in allowed:
+            how = how_of(service, method, who)
+            told = outcome(lambda: call(stage.desk, service, method, how, stage.side, token))  # noqa: B023
+            if told != expected_refusal(how, who):
+                wrong[who] = told
     for who in sorted(allowed):
-        desk, side, token = own_of(stage, callers, (service, method), who)
-        told = outcome(lambda: call_as(desk, service, method, how, side, token))  # noqa: B023
+        how, token = how_of(service, method, who), stage.tokens()[who]
+        if method in MADE:
+            side, own = MADE[method](stage.desk, stage.side, who)
+            token = own or stage.tokens()[who]
+        else:
+            side = stage.side
+        told = outcome(lambda: call(stage.desk, service, method, how, side, token))  # noqa: B023
         if isinstance(told, str) or not how.is_answered(side, told):
             wrong[who] = told
+        elif method in EFFECTS and not EFFECTS[method](stage.desk, side, token):
+            wrong[who] = "answered, and without effect"
+        if method == "suspend_account":
+            stage.desk.call("lifecycle", "resume_account", {}, token=stage.desk.callers.operator)
     assert not wrong
 
 
-def own_of(stage: Stage, callers: Callers, which: tuple[str, str], who: str) -> tuple[Desk, Side, str]:
-    """The account in which somebody makes a call that is to succeed: a new one, or one with what the call adds still to be
-    added."""
-    if which in USED_UP:
-        own = Stage.open(callers)
-        return own.desk, own.side, own.tokens()[who]
-    side = stage.side
-    if which in {("identity", "add_user"), ("lifecycle", "open_account")}:
-        # what is added once and not twice gets a name of its own
-        word = f"w{new_id()[:8]}{who}"
-        side = replace(side, word=word, name=f"{side.name} {word}")
-    return stage.desk, side, stage.tokens()[who]
+def how_of(service: str, method: str, who: str) -> How:
+    """How somebody makes a call."""
+    kind = "service" if who in ("service", "gateway") else "user"
+    return ANOTHER_WAY.get((method, kind), CALLS[service][method])
 
 
-def call_as(desk: Desk, service: str, method: str, how: How, side: Side, token: str) -> Any:
-    """One call, in the account or of the cell."""
-    account = None if how.about == "the cell" else desk.account
-    return desk.call(service, method, how.argument(side), account=account, token=token)
+def call(desk: Desk, service: str, method: str, how: How, side: Side, token: str) -> Any:
+    """One call."""
+    return desk.call(service, method, how.argument(side), account=account_for(how, desk), token=token)
 
 
 @pytest.mark.parametrize(("service", "method"), METHODS)
 def test_a_suspended_account_is_closed_to_its_users(stage: Stage, service: str, method: str) -> None:
     """To its owner, whatever the method, but for those that the table names."""
-    how, side, shut = CALLS[service][method], stage.suspended_side, stage.suspended
-    account = None if how.about == "the cell" else shut.account
-    told = outcome(lambda: shut.call(service, method, how.argument(side), account=account, token=shut.token))
+    how, side, shut = how_of(service, method, "owner"), stage.suspended_side, stage.suspended
+    told = outcome(lambda: call(shut, service, method, how, side, shut.token))
     allowed = ALLOWED[service][method].split()
     if "suspended" in allowed:
         assert how.is_answered(side, told), told

@@ -4,7 +4,8 @@ A row names those who get the answer; all others must be refused. The columns:
 
 owner, admin, agent   users of the account, with all that their role may
 read, write           the owner again, with a token of that scope
-operator, service     the vendor's operator, who is a staff member here, and another service
+operator              the vendor's operator, who is a staff member here
+service, gateway      another service, and the gateway for those who are not known yet
 staff                 the staff member again, with a token under a grant of the account
 customer              a customer of the account, in the portal
 app_read, app_write   the customer again, by an app with that scope
@@ -15,26 +16,29 @@ from __future__ import annotations
 
 USERS = "owner admin agent"
 CUSTOMERS = "customer app_read app_write"
+SERVICES = "service gateway"
 
 ALLOWED: dict[str, dict[str, str]] = {
     "contacts": {
+        "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
         "list_reads": "owner admin read write",
         "add_mailbox": "owner admin operator",
         "add_organisation": f"{USERS} write",
-        "add_user_person": "service",
-        "find_subjects": "service",
+        "add_user_person": SERVICES,
+        "find_subjects": SERVICES,
         "list_staff_lookups": "owner admin read write",
         "list_persons": f"{USERS} read write staff",
-        "preview_subject": "service",
-        "probe_subject": "service",
-        "person_of_address": "service",
-        "render_spellings": "service",
+        "preview_subject": SERVICES,
+        "probe_subject": SERVICES,
+        "person_of_address": SERVICES,
+        "render_spellings": SERVICES,
         "show_own_profile": CUSTOMERS,
-        "show_person": f"{USERS} read write service staff",
-        "take_in": "service",
+        "show_person": f"{USERS} read write {SERVICES} staff",
+        "take_in": SERVICES,
     },
     "tickets": {
+        "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
         "list_reads": "owner admin read write",
         "import_mails": f"{USERS} write",
@@ -46,14 +50,15 @@ ALLOWED: dict[str, dict[str, str]] = {
         "list_staff_lookups": "owner admin read write",
         "list_tickets": f"{USERS} read write staff",
         "messages_of": f"{USERS} read write staff",
-        "preview_subject": "service",
-        "probe_subject": "service",
+        "preview_subject": SERVICES,
+        "probe_subject": SERVICES,
         "search_tickets": f"{USERS} read write staff",
         "show_attachment": f"{USERS} read write staff",
         "show_put_aside": f"{USERS} read write staff",
         "show_ticket": f"{USERS} read write staff",
     },
     "identity": {
+        "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
         "list_reads": "owner admin read write",
         "approve_staff_access": "owner",
@@ -67,9 +72,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "request_staff_access": "operator",
         "revoke_staff_access": "owner",
         "show_staff_grant": "owner admin read write operator",
-        "ask_sign_in_link": "service",
-        "sign_in_by_link": "service",
-        "sign_in_by_password": "service",
+        "ask_sign_in_link": SERVICES,
+        "sign_in_by_link": SERVICES,
+        "sign_in_by_password": SERVICES,
         "list_own_sessions": CUSTOMERS,
         "end_own_session": "customer",
         "end_own_sessions": "customer",
@@ -83,44 +88,77 @@ ALLOWED: dict[str, dict[str, str]] = {
         "answer_app": "customer",
         "list_own_app_grants": CUSTOMERS,
         "end_own_app_grant": "customer",
-        "issue_app_tokens": "service",
-        "revoke_app_token": "service",
+        "issue_app_tokens": SERVICES,
+        "revoke_app_token": SERVICES,
         "remove_app": "owner admin",
         "set_portal_password": "customer",
+        "authenticate": SERVICES,
+        "log_in": SERVICES,
+        "complete_login": SERVICES,
+        "change_password": USERS,
+        "set_first_password": "operator",
+        "list_sessions": f"{USERS} read write",
+        "end_session": USERS,
+        "end_sessions": USERS,
+        "list_api_tokens": f"{USERS} read write",
+        "create_api_token": USERS,
+        "revoke_api_token": USERS,
+        "show_second_factor": f"{USERS} read write",
+        "begin_second_factor": f"{USERS} {SERVICES}",  # for a login that waits for it, the gateway
+        "confirm_second_factor": f"{USERS} {SERVICES}",
+        "disable_second_factor": USERS,
+        "renew_recovery_codes": USERS,
+        "require_second_factor": "owner",
+        "list_invitations": "owner admin read write",
+        "invite_user": "owner admin",  # the operator and the gateway: the first owner of an account only
+        "withdraw_invitation": "owner admin",
+        "accept_invitation": SERVICES,
+        "request_password_reset": SERVICES,
+        "reset_password": SERVICES,
+        "show_ip_ranges": "owner admin read write",
+        "set_ip_ranges": "owner admin",
+        "add_first_owner": f"operator {SERVICES}",
+        "change_role": "owner admin",
+        "change_profile": USERS,  # their own; owners and admins also that of others
+        "deactivate_user": "owner admin",
+        "reactivate_user": "owner admin",
+        "delete_user": "owner admin",
         "add_user": "owner admin",  # the operator adds the first owner of an account only
-        "list_users": f"{USERS} read write operator service staff",
+        "list_users": f"{USERS} read write operator {SERVICES} staff",
         "mint_token": "operator",
-        "preview_subject": "service",
-        "probe_subject": "service",
+        "preview_subject": SERVICES,
+        "probe_subject": SERVICES,
         "remove_user": "owner admin",
-        "show_user": f"{USERS} read write operator service staff",
-        "users_of_persons": "service",
+        "show_user": f"{USERS} read write operator {SERVICES} staff",
+        "users_of_persons": SERVICES,
     },
     "erasure": {
+        "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
-        "check_suppressed": "service",
-        "claim_erasure": "service",
+        "check_suppressed": SERVICES,
+        "claim_erasure": SERVICES,
         "list_own_erasures": CUSTOMERS,
         "request_own_erasure": "customer",
         "list_erasures": f"{USERS} read write",
         "preview_erasure": f"{USERS} read write",
-        "preview_subject": "service",
-        "probe_subject": "service",
+        "preview_subject": SERVICES,
+        "probe_subject": SERVICES,
         "request_erasure": f"{USERS} write",
         "retry_erasure": f"{USERS} write",
         "show_certificate": f"{USERS} read write",
         "show_erasure": f"{USERS} read write",
-        "suppress": "service",
+        "suppress": SERVICES,
     },
     "lifecycle": {
+        "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
-        "find_account": "operator service",
+        "find_account": f"operator {SERVICES}",
         "list_accounts": "operator",
-        "open_account": "operator",
-        "preview_subject": "service",
-        "probe_subject": "service",
+        "open_account": f"operator {SERVICES}",  # the gateway, for who signs up
+        "preview_subject": SERVICES,
+        "probe_subject": SERVICES,
         "resume_account": "operator",
-        "show_account": f"{USERS} read write operator service suspended",
+        "show_account": f"{USERS} read write operator {SERVICES} suspended",
         "suspend_account": "operator",
     },
 }  # fmt: skip

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 from shared.ids import new_id
 from shared.settings import SERVICES
-from tests.support import portal_side
+from tests.support import portal_side, team_side
 from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk, Row, await_it
 from tests.support.portal_side import PORTAL_PASSWORD, app_request, make_portal
 from tests.support.stores import closing
+from tests.support.team_side import make_team
 
 Actor = Literal["user", "customer", "operator", "service", "lifecycle"]
 
@@ -73,6 +74,13 @@ class Side:
     leaver: str
     left_request: str
     claim_code: str
+    member: str
+    dispensable: str
+    forgetful: str
+    invitation: str
+    spare_invitation: str
+    invitation_token: str
+    reset_token: str
     mails: list[bytes]
 
     @property
@@ -85,7 +93,7 @@ def nobody() -> Side:
     """What no account has."""
     ids = {name: new_id() for name in Side.__dataclass_fields__}
     word = f"w{secrets.token_hex(5)}"
-    others = addresses(word) | nobodys() | portal_side.nobodys()
+    others = addresses(word) | nobodys() | portal_side.nobodys() | team_side.nobodys()
     return Side(**ids | {"word": word, "name": f"desk {word}", "mails": mails_of_side(word)} | others)  # type: ignore[arg-type]
 
 
@@ -134,7 +142,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
         put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known, **credentials,
-        **make_portal(desk, word, person),
+        **make_portal(desk, word, person), **make_team(desk, word),
         **staff_grants(desk, {
             "contacts": ("show_person", {"who": known["address"]}), "identity": ("show_user", {"user": known["login"]}),
             "tickets": ("show_ticket", {"ticket_id": imported[0]["ticket_id"]}),
@@ -261,7 +269,7 @@ def _decided(of: Callable[[Side], str], state: str, caller: Actor = "user") -> H
 
 ADDING = {
     "add_mailbox", "add_organisation", "add_user_person", "take_in", "import_mails", "add_user", "open_account",
-    "request_staff_access", "break_glass", "add_saved_search", "register_app",
+    "request_staff_access", "break_glass", "add_saved_search", "register_app", "invite_user", "set_ip_ranges",
 }  # fmt: skip
 """Methods after which an account has what it was called with. They are tried after the others."""
 
@@ -436,6 +444,38 @@ CALLS: dict[str, dict[str, How]] = {
         "add_user": How(
             lambda side: {"role": "agent", "name": "Ada", "login": f"ada@{side.word}.example"},
             lambda _, answer: answer["role"] == "agent",
+        ),
+        "change_role": How(
+            lambda side: {"user": side.member, "role": "admin"}, lambda _, answer: answer["role"] == "admin"
+        ),
+        "change_profile": How(
+            lambda side: {"user": side.agent, "name": f"Abel {side.word}"}, _has("name", lambda side: f"Abel {side.word}")
+        ),
+        "deactivate_user": How(lambda side: {"user": side.member}, lambda _, answer: answer["state"] == "deactivated"),
+        "reactivate_user": How(lambda side: {"user": side.member}, lambda _, answer: answer["state"] == "active"),
+        "delete_user": How(lambda side: {"user": side.dispensable}, lambda _, answer: answer == {}),
+        "list_invitations": How(lambda _: {}, _lists("invitations", "invitation_id", lambda side: side.invitation)),
+        "invite_user": How(
+            lambda side: {"role": "agent", "login": f"new@{side.word}.example"},
+            _has("login", lambda side: f"new@{side.word}.example"),
+        ),
+        "withdraw_invitation": How(
+            lambda side: {"invitation_id": side.spare_invitation}, lambda _, answer: answer == {}
+        ),
+        "accept_invitation": How(
+            lambda side: {"link_token": side.invitation_token, "name": "Ira", "password": a_password(), "source": SOURCE},
+            lambda _, answer: answer["status"] == "in", "service", "the cell",
+        ),
+        "request_password_reset": How(
+            lambda side: {"login": side.bare_login, "source": SOURCE}, lambda _, answer: answer == {}, "service", "the cell"
+        ),
+        "reset_password": How(
+            lambda side: {"link_token": side.reset_token, "password": a_password(), "source": SOURCE},
+            lambda _, answer: answer == {}, "service", "the cell",
+        ),
+        "show_ip_ranges": How(lambda _: None, lambda _, answer: isinstance(answer["ranges"], list)),
+        "set_ip_ranges": How(
+            lambda _: {"ranges": ["192.0.2.0/24"], "source": SOURCE}, lambda _, answer: answer["ranges"] == ["192.0.2.0/24"]
         ),
         "remove_user": How(lambda side: {"user": side.agent}, lambda _, answer: answer["state"] == "removed"),
     },

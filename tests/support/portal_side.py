@@ -40,17 +40,17 @@ def make_portal(desk: Desk, word: str, person: str) -> dict[str, str]:
     """One of everything for a person, and two others who leave: one is gone, with a claim code, and one is still there."""
     customer = desk.callers.customer(desk.account, person)
     desk.call("identity", "set_portal_password", {"new_password": PORTAL_PASSWORD}, token=customer)
-    _gateway(desk, "sign_in_by_link", {"link_token": _mailed_link(desk, person), "source": SOURCE})
+    _gateway(desk, "sign_in_by_link", {"link_token": mailed_link(desk, person), "source": SOURCE})
     session = desk.call("identity", "list_own_sessions", {}, token=customer)["sessions"][0]["session_id"]
     search = desk.call("identity", "add_saved_search", {"name": word, "words": word}, token=customer)["search_id"]
     app, spare = (
         desk.call("identity", "register_app", {"name": f"App {word}", "redirect_uris": [REDIRECT_URI]})["app_id"]
         for _ in range(2)
     )
-    _grant(desk, app, customer)
+    grant_app(desk, app, customer)
     grant = desk.call("identity", "list_own_app_grants", {}, token=customer)["grants"][0]["grant_id"]
-    made = {"refresh_token": _grant(desk, app, customer), "sign_in_token": _mailed_link(desk, person)}
-    gone, leaver = (_person(desk, f"{name}@{word}.example") for name in ("left", "leaver"))
+    made = {"refresh_token": grant_app(desk, app, customer), "sign_in_token": mailed_link(desk, person)}
+    gone, leaver = (person_of(desk, f"{name}@{word}.example") for name in ("left", "leaver"))
     asked = desk.call("erasure", "request_own_erasure", {}, token=desk.callers.customer(desk.account, gone))
     desk.await_erasure(asked["request_id"])
     return made | {
@@ -59,7 +59,7 @@ def make_portal(desk: Desk, word: str, person: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _mailed_link(desk: Desk, person: str) -> str:
+def mailed_link(desk: Desk, person: str) -> str:
     """A link as if it had been mailed: its row, and its token, which is nowhere else."""
     token = f"lethe_link_{secrets.token_urlsafe(24)}"
     with closing(superuser(desk.callers.settings, "identity")) as connection, connection.cursor() as cursor:
@@ -71,7 +71,7 @@ def _mailed_link(desk: Desk, person: str) -> str:
     return token
 
 
-def _grant(desk: Desk, app: str, customer: str) -> str:
+def grant_app(desk: Desk, app: str, customer: str) -> str:
     """The refresh token of a new grant."""
     answered = desk.call("identity", "answer_app", {"request": app_request(app), "approve": True}, token=customer)
     code = parse_qs(urlsplit(answered["redirect_to"]).query)["code"][0]
@@ -84,7 +84,8 @@ def _grant(desk: Desk, app: str, customer: str) -> str:
     return str(msgspec.json.decode(answer["document"])["refresh_token"])
 
 
-def _person(desk: Desk, address: str) -> str:
+def person_of(desk: Desk, address: str) -> str:
+    """The person of an address, who is made if there is none."""
     asked = {"address": address, "name": f"Lea {new_id()[:4]}"}
     return str(desk.call("contacts", "add_user_person", asked, token=desk.callers.service("identity"))["id"])
 
