@@ -271,7 +271,8 @@ class Stack:
 
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
         sender = {"smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
-        self._write({"cell": LOCAL_CELL, "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **addresses, **sender})
+        servers = {"amqp_url": amqp_url, "databases": urls, "admin_url": admin_url}
+        self._write({"cell": LOCAL_CELL, **servers, **addresses, **sender})
         self._note("bringing the databases to their newest schema")
         for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)
