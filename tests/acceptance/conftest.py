@@ -12,7 +12,7 @@ from tests.support.api_ground import Ground
 from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk
 from tests.support.erased_person import ErasedPerson, erase_somebody
-from tests.support.stacks import running_stack
+from tests.support.stacks import LIMITS, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def fresh_desk(callers: Callers) -> Desk:
 def doors() -> Iterator[Doors]:
     """A stack with two gateways and three replicas of identity, with limits of the gateways that nobody meets."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "SIGN_UPS_PER_HOUR"):
+        for name in LIMITS:
             patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
         with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "gateway": 2}) as made:
             yield Doors(made)

@@ -25,7 +25,7 @@ from services.tickets.commands import ListTickets, SearchTickets, ShowTicket, Ti
 from tests.benchmarks.figures import Figure, percentile
 
 LIMITS: Final = dict.fromkeys(
-    ("SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST"), "1000000"
+    ("SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "DOOR_RATE", "DOOR_BURST"), "1000000"
 )
 PASSWORD: Final = "seventeen kettles on a quiet shelf"
 LOGIN: Final = "olga@bench.example"
