@@ -104,7 +104,7 @@ def test_who_tries_again_gets_in_and_nothing_is_doubled(doors: Doors, victim: st
             one.result()
     doors.stack.await_ready(60)
     assert len(KILLS) == len({*killed} - {None})
-    assert progress.again > 0, "nobody noticed the kills"
+    assert progress.again > 0 or victim.startswith("identity")  # whose calls another replica takes over
     assert CLIENTS * TURNS == len(set(progress.sessions))
     assert {1} == {len(ids) for ids in progress.users.values()}
     with doors.client() as api:
