@@ -154,7 +154,7 @@ class Stack:
             "admin_url": written.get("admin_url"),
             "amqp_url": written["amqp_url"],
             "smtp_url": written.get("smtp_url"),
-            "gateway": edges.view(self.home, [name for name in states if edges.is_edge(name)], ports.load(self.home)),
+            "gateway": edges.view(self.home, _edges_in(states), ports.load(self.home)),
             "tiles": {service: str(self.home / "tiles" / service) for service in SERVICES},
             "verifiers": {path.stem: str(path) for path in sorted((self.home / "verifiers").glob("*.vkey"))},
         }
@@ -418,3 +418,8 @@ class Stack:
                 lacks = f" (not up: {', '.join(missing())})" if missing() else ""
                 raise StackError(f"not within {seconds:g} s: {what}{lacks}")
             time.sleep(0.05)
+
+
+def _edges_in(states: dict[str, dict[str, Any]]) -> list[str]:
+    """The edges that are not stopped."""
+    return [name for name, state in states.items() if edges.is_edge(name) and state["state"] != "stopped"]
