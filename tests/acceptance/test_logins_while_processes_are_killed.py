@@ -22,6 +22,7 @@ from tests.support.desk import await_it
 from tests.support.gateway import PASSWORD, Api, Plain
 from tests.support.second_factor import AppUser
 
+pytestmark = pytest.mark.kills
 CLIENTS = 6
 TURNS = 5
 KILLS = (6, 14, 22)
