@@ -222,4 +222,4 @@ class _Demonstration:
                 return found
             if time.monotonic() > until:
                 raise TimeoutError(f"{what} did not come")
-            time.sleep(0.1)
+            time.sleep(0.5)  # what asks for no credential is not to be asked too often

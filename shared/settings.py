@@ -15,6 +15,8 @@ from pathlib import Path
 
 SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
 EDGES = ("gateway",)
+LOCAL_CELL = "local"
+"""The cell of a stack on somebody's own machine, whose operator may act as any user. In every other cell nobody may."""
 """What speaks with the world outside: processes with a key of their own, without database, log and relay."""
 ROLES = ("owner", "service", "relay", "eraser", "auditor")
 PUBLIC_URL = "https://127.0.0.1:8443"
@@ -43,7 +45,7 @@ class Settings:
         data = json.loads((folder / "stack.json").read_text())
         return cls(
             home=folder,
-            cell=data.get("cell", "local"),
+            cell=data.get("cell", LOCAL_CELL),
             amqp_url=os.environ.get("LETHE_AMQP_URL") or data["amqp_url"],
             databases=data["databases"],
             smtp_url=os.environ.get("LETHE_SMTP_URL") or data.get("smtp_url"),

@@ -18,7 +18,7 @@ from deploy.stack import Stack
 from shared.settings import Settings
 from tests.support.databases import fresh_home
 from tests.support.servers import Servers
-from tests.support.stacks import running_stack
+from tests.support.stacks import LIMITS, running_stack
 
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
 
@@ -60,7 +60,7 @@ def fresh_databases(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
 def stack() -> Iterator[Stack]:
     """A whole stack: every service, relay and gateway is up. For tests that break nothing, and meet no limit of the edge."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "SIGN_UPS_PER_HOUR"):
+        for name in LIMITS:
             patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
         with running_stack() as made:
             yield made

@@ -25,7 +25,7 @@ from deploy.stack.postgres import Postgres
 from deploy.stack.processes import CHECKOUT, SERVER, Program, base_environment
 from deploy.stack.rabbitmq import RabbitMQ
 from shared import root_keys
-from shared.settings import EDGES, ROLES, SERVICES, SMTP_FROM
+from shared.settings import EDGES, LOCAL_CELL, ROLES, SERVICES, SMTP_FROM
 from shared.tokens import OPERATOR_ISSUER, create_token_key
 
 SERVERS = ("postgres", "epmd", "rabbitmq", "mailbox")
@@ -154,7 +154,7 @@ class Stack:
             "admin_url": written.get("admin_url"),
             "amqp_url": written["amqp_url"],
             "smtp_url": written.get("smtp_url"),
-            "gateway": edges.view(self.home, [name for name in states if edges.is_edge(name)], ports.load(self.home)),
+            "gateway": edges.view(self.home, _edges_in(states), ports.load(self.home)),
             "tiles": {service: str(self.home / "tiles" / service) for service in SERVICES},
             "verifiers": {path.stem: str(path) for path in sorted((self.home / "verifiers").glob("*.vkey"))},
         }
@@ -271,7 +271,8 @@ class Stack:
 
         urls = {service: {role: url(service, role) for role in ROLES} for service in SERVICES}
         sender = {"smtp_from": os.environ.get("LETHE_SMTP_FROM") or SMTP_FROM}
-        self._write({"cell": "local", "amqp_url": amqp_url, "databases": urls, "admin_url": admin_url, **addresses, **sender})
+        servers = {"amqp_url": amqp_url, "databases": urls, "admin_url": admin_url}
+        self._write({"cell": LOCAL_CELL, **servers, **addresses, **sender})
         self._note("bringing the databases to their newest schema")
         for service in SERVICES:
             migrations.upgrade(urls[service]["owner"], service)
@@ -417,3 +418,8 @@ class Stack:
                 lacks = f" (not up: {', '.join(missing())})" if missing() else ""
                 raise StackError(f"not within {seconds:g} s: {what}{lacks}")
             time.sleep(0.05)
+
+
+def _edges_in(states: dict[str, dict[str, Any]]) -> list[str]:
+    """The edges that are not stopped."""
+    return [name for name, state in states.items() if edges.is_edge(name) and state["state"] != "stopped"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 from nameko.timer import timer
@@ -42,6 +43,8 @@ from shared.service import CUSTOMERS, SERVICES_ONLY, USERS, Preview, Runtime, Se
 
 PROBE_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 2
+_BELOW = {"owner": frozenset({"owner", "admin", "agent"}), "admin": frozenset({"agent"})}
+"""Whose erasure a role may ask for, among those who work for the account."""
 OWN_WISH = "asked for by the person"
 """The reason that stands in a request of a customer who gave none."""
 
@@ -53,10 +56,17 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True):
     addresses: list[str]
 
 
-class UsersAmong(msgspec.Struct, frozen=True, kw_only=True):
-    """Identity's answer to which persons are users."""
+class UserAmong(msgspec.Struct, frozen=True, kw_only=True):
+    """A user among the persons of a request."""
 
-    person_ids: list[Id]
+    person_id: Id
+    role: Literal["owner", "admin", "agent"]
+
+
+class UsersAmong(msgspec.Struct, frozen=True, kw_only=True):
+    """Identity's answer to which persons are users, or were."""
+
+    users: list[UserAmong]
 
 
 class ErasureService(Service):
@@ -196,15 +206,20 @@ class ErasureService(Service):
         return handlers.request_erasure(*who, found.person_ids, found.addresses)
 
     def _check_may_erase(self, call: Call, found: Subjects) -> None:
-        """Anybody who works for the account may erase an end user (mission E1), and end users themselves (E2); owners and
-        admins a user as well (E5). So who works for the account does not end that through the portal."""
-        if call.actor.role in ("agent", "customer"):
-            users: UsersAmong = self.runtime.client.call(
-                "identity", "users_of_persons", {"person_ids": found.person_ids}, account=account_of(call), repeatable=True,
-                result_type=UsersAmong,
-            )  # fmt: skip
-            if users.person_ids:
-                raise PermissionRefused("only owners and admins can erase somebody who works for the account")
+        """Anybody who works for the account may erase an end user (mission E1), and end users themselves (E2). Somebody who
+        works or worked for the account is erased by those above them, an owner by an owner (E5), and with a token that may
+        manage users; so nobody ends that through the portal."""
+        answer: UsersAmong = self.runtime.client.call(
+            "identity", "users_of_persons", {"person_ids": found.person_ids}, account=account_of(call), repeatable=True,
+            result_type=UsersAmong,
+        )  # fmt: skip
+        if not answer.users:
+            return
+        below = _BELOW.get(call.actor.role, frozenset())
+        if not {one.role for one in answer.users} <= below:
+            raise PermissionRefused("Somebody who works or worked for the account is erased by those above them only.")
+        if call.actor.scope != "manage":
+            raise PermissionRefused("Erasing a user needs a token of the scope manage.", scope="manage")
 
     def _subjects(self, call: Call, who: str, addresses: Sequence[str]) -> Subjects:
         found: Subjects = self.runtime.client.call(

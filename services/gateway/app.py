@@ -79,6 +79,7 @@ def build(settings: GatewaySettings, client: RpcClient, etag_secret: bytes) -> E
         settings=settings,
         client=client,
         etag_key=hashlib.blake2b(b"etag", key=etag_secret, digest_size=32).digest(),
+        doors=TokenBuckets(settings.door_rate, settings.door_burst),
         sign_ups=TokenBuckets(settings.sign_ups_per_hour / 3600, settings.sign_ups_per_hour),
         readiness=Readiness(client),
     )

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request
 
 from services.gateway.bodies import FORM, FORM_BYTES, JSON, JSON_BYTES, MAIL, decoded, decoded_form, read_body
 from services.gateway.calling import ACCOUNT_HEADER, Caller, authenticate
+from services.gateway.client_address import source_of
 from services.gateway.limits import TokenBuckets
 from services.gateway.openapi import methods_at
-from services.gateway.problems import MethodNotAllowed
+from services.gateway.problems import MethodNotAllowed, RateLimited
 from services.gateway.readiness import Readiness
 from services.gateway.settings import GatewaySettings
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, PermissionRefused
 from shared.rpc_client import RpcClient
 
 UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -34,6 +36,8 @@ class Gateway:
     settings: GatewaySettings = field(repr=False)
     client: RpcClient = field(repr=False)
     etag_key: bytes = field(repr=False)
+    doors: TokenBuckets = field(repr=False)
+    """Per source, for what asks for no credential."""
     sign_ups: TokenBuckets = field(repr=False)
     readiness: Readiness = field(repr=False)
 
@@ -98,22 +102,35 @@ def public_json_body(kind: Any) -> Any:
     """A body in JSON, as a struct of this type; of anybody."""
 
     async def read(request: Request) -> Any:
+        _knock(request)
         return await _json(request, kind)
 
     return Depends(_named(read, kind))
+
+
+def _knock(request: Request) -> None:
+    """Raises `RateLimited` where a source knocks too often at what asks for no credential. Runs in the event loop, as the
+    buckets want it."""
+    wait_seconds = gateway_of(request).doors.take(source_of(ip_address(source_address(request))))
+    if wait_seconds:
+        raise RateLimited(retry_after_seconds=int(wait_seconds) + 1)
 
 
 def public_form_body(kind: Any) -> Any:
     """A form, as a struct of this type; of anybody."""
 
     async def read(request: Request) -> Any:
+        _knock(request)
         seconds = gateway_of(request).settings.body_seconds
         return decoded_form(await read_body(request, FORM, FORM_BYTES, seconds), kind)
 
     return Depends(_named(read, kind))
 
 
-async def _mail(request: Request, _caller: CallerOf) -> bytes:
+async def _mail(request: Request, caller: CallerOf) -> bytes:
+    # Tickets decides who may; but who surely may not shall not have the gateway hold so much for nothing
+    if caller.who.role not in ("owner", "admin", "agent") or caller.who.scope == "read":
+        raise PermissionRefused()
     settings = gateway_of(request).settings
     return await read_body(request, MAIL, settings.mail_bytes, settings.body_seconds)
 

@@ -19,8 +19,8 @@ PREFIX: Final = "LETHE_GATEWAY_"
 NAMES: Final = frozenset(
     (
         "HOST", "HTTPS_PORT", "HTTP_PORT", "TLS_CERTIFICATE", "TLS_KEY", "TRUSTED_PROXIES", "CORS_ORIGINS", "SIGN_UP",
-        "SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "SIGN_UPS_PER_HOUR", "MAIL_BYTES", "BODY_SECONDS",
-        "HEAD_SECONDS",
+        "SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "DOOR_RATE", "DOOR_BURST", "SIGN_UPS_PER_HOUR",
+        "MAIL_BYTES", "BODY_SECONDS",        "HEAD_SECONDS",
     )
 )  # fmt: skip
 """Every setting there is: a misspelt one is an error."""
@@ -46,6 +46,10 @@ class GatewaySettings:
     source_burst: float
     credential_rate: float
     credential_burst: float
+    door_rate: float
+    """Requests a second that one source may send to what asks for no credential: logins, resets, links. Each of them costs a
+    service far more than it costs the sender."""
+    door_burst: float
     sign_ups_per_hour: float
     """Accounts that one source may open."""
     mail_bytes: int
@@ -79,6 +83,8 @@ class GatewaySettings:
             source_burst=_positive(given.get("SOURCE_BURST", "400")),
             credential_rate=_positive(given.get("CREDENTIAL_RATE", "50")),
             credential_burst=_positive(given.get("CREDENTIAL_BURST", "200")),
+            door_rate=_positive(given.get("DOOR_RATE", "2")),
+            door_burst=_positive(given.get("DOOR_BURST", "40")),
             sign_ups_per_hour=_positive(given.get("SIGN_UPS_PER_HOUR", "20")),
             mail_bytes=int(_positive(given.get("MAIL_BYTES", str(60 << 20)))),
             body_seconds=_positive(given.get("BODY_SECONDS", "60")),

@@ -33,7 +33,7 @@ def give_challenge(work: Work, admission: Admission, purpose: Purpose, attempt: 
     )
 
 
-def take_challenge(work: Work, digest: bytes, purpose: Purpose, source: str) -> tuple[Admission, Attempt]:
+def take_challenge(work: Work, digest: bytes, purpose: Purpose, source: str | None) -> tuple[Admission, Attempt]:
     """Whose challenge this is, under `lock_access`; it stays until `end_challenge`. Raises `Unauthenticated`,
     `TooManyTries`."""
     row = _row(work, digest, purpose)

@@ -62,10 +62,17 @@ class UsersOfPersons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     person_ids: Annotated[list[Id], msgspec.Meta(max_length=1_000)]
 
 
-class UsersOfPersonsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The persons among them who are active users."""
+class UserOfPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who works, or worked, for the account, in the role that they have or had last."""
 
-    person_ids: list[Id]
+    person_id: Id
+    role: Role
+
+
+class UsersOfPersonsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The users among them, those who may do nothing any more as well."""
+
+    users: list[UserOfPerson]
 
 
 class ShowUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

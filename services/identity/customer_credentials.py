@@ -89,12 +89,14 @@ def begin_session(work: Work, person_id: str, by: SignInBy, source: str) -> Begu
 
 
 def _make_room(work: Work, person_id: str) -> None:
+    """Removes what is over: where somebody came from is kept for no longer than it shows an open session."""
     rows = work.change(
-        "DELETE FROM portal_session WHERE account_id = %s AND session_id IN (SELECT session_id FROM portal_session"
-        " WHERE account_id = %s AND person_id = %s ORDER BY (expires_at > %s AND used_at > %s) DESC, used_at DESC OFFSET %s)"
-        " RETURNING digest",
+        "DELETE FROM portal_session WHERE account_id = %s AND person_id = %s AND (expires_at <= %s OR used_at <= %s"
+        " OR session_id IN (SELECT session_id FROM portal_session WHERE account_id = %s AND person_id = %s"
+        " ORDER BY used_at DESC, session_id OFFSET %s)) RETURNING digest",
         (
-            work.account_id, work.account_id, person_id, work.now, work.now - session.IDLE, session.SESSIONS_AT_MOST - 1,
+            work.account_id, person_id, work.now, work.now - session.IDLE, work.account_id, person_id,
+            session.SESSIONS_AT_MOST - 1,
         ),
     )  # fmt: skip
     remove_credential_routes(work, [digest for (digest,) in rows])

@@ -24,6 +24,7 @@ from services.identity.invitation import Invitation, check_accepts, check_invite
 from services.identity.item_cuts import cut_item
 from services.identity.mailed_links import NOT_GOOD, account_of_link, add_link, look_at_link, remove_links, take_link
 from services.identity.password_handlers import set_password
+from services.identity.permissions import may
 from services.identity.queries import (
     ALIVE,
     INVITATION_COLUMNS,
@@ -40,7 +41,7 @@ from shared.errors import PersonErased, Refused, Unauthenticated
 from shared.idempotency import done_before, once
 from shared.ids import new_id
 from shared.outgoing_mail import queue_mail
-from shared.work import Store, Work
+from shared.work import SYSTEM_ACTOR, Store, Work
 
 SUBJECT = "An invitation"
 TEXT = """You are invited to work in a customer-support desk, as {role}. Follow this link and choose a name and a password:
@@ -171,7 +172,7 @@ def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
     def look(work: Work) -> str:
         """The login of an invitation that can be accepted."""
         opened = look_at_link(work, command.link_token, "invitation")
-        check_accepts(_fold(work, opened.subject_id), work.now)
+        _open_for_acceptance(work, opened.subject_id)
         return login_of(work, opened.subject_id)
 
     with store.work(account_id) as work:
@@ -182,7 +183,7 @@ def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
 
     def decide(work: Work) -> LoginAnswer:
         opened = take_link(work, command.link_token, "invitation")
-        invitation = check_accepts(_fold(work, opened.subject_id), work.now)
+        invitation = _open_for_acceptance(work, opened.subject_id)
         login = login_of(work, opened.subject_id)
         check_free(work, login)
         if invitation.role == "owner":
@@ -204,6 +205,17 @@ def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
         return store.run(account_id, decide)
     except PersonErased:
         raise Unauthenticated(NOT_GOOD) from None
+
+
+def _open_for_acceptance(work: Work, invitation_id: str) -> Invitation:
+    """The invitation, while it is good and who sent it may still send it: nobody comes back by a link that they had mailed to
+    themselves before they lost their rights. Raises `Unauthenticated`."""
+    recorded = work.load(stream_of(invitation_id))
+    invitation = check_accepts(fold(one.event for one in recorded), work.now)
+    inviter = recorded[0].envelope.actor
+    if inviter != SYSTEM_ACTOR and not may(role_held(work, inviter), "invite a user", to=invitation.role):
+        raise Unauthenticated("This link is not good any more.")
+    return invitation
 
 
 def login_of(work: Work, invitation_id: str) -> str:

@@ -18,7 +18,7 @@ from services.identity.events import LoginFailed, LoginFailure, PasswordChange, 
 from services.identity.login_delay import wait_of_login, wait_of_source
 from services.identity.queries import find_user
 from services.identity.rights import cut_off
-from services.identity.routing import LoginRoute, login_route_token, routes_of_login, source_token
+from services.identity.routing import NO_SOURCE, LoginRoute, login_route_token, routes_of_login, source_token
 from shared.errors import Conflict, NotFound, PersonErased, TooManyTries, Unauthenticated
 from shared.ids import new_id
 from shared.work import SYSTEM_ACTOR, Store, Work
@@ -39,7 +39,8 @@ class Attempt(NamedTuple):
     source: int
 
     @classmethod
-    def of(cls, store: Store, login: str, source: str) -> Attempt:
+    def of(cls, store: Store, login: str, source: str | None) -> Attempt:
+        """`source` is None for who is in already: then the login alone counts."""
         return cls(login_route_token(store.settings, login), source_token(store.settings, source))
 
 
@@ -132,6 +133,8 @@ def check_delay(work: Work, attempt: Attempt) -> None:
     """Raises `TooManyTries` while failures of the login from this source, or of any from it, delay the next try."""
     waits = [0]
     for login, wait in ((attempt.login, wait_of_login), (_ANY_LOGIN, wait_of_source)):
+        if login == _ANY_LOGIN and attempt.source == NO_SOURCE:
+            continue  # it would be one for all who are in
         row = work.fetch_one("SELECT failures, failed_at FROM lethe.login_failures(%s, %s)", (login, attempt.source))
         if row is not None:
             waits.append(wait(row[0], row[1], work.now))
@@ -141,7 +144,7 @@ def check_delay(work: Work, attempt: Attempt) -> None:
 
 def count_failure(work: Work, attempt: Attempt) -> None:
     """One failure more of the login from this source, known or not, and of the source."""
-    for login in (attempt.login, _ANY_LOGIN):
+    for login in (attempt.login, _ANY_LOGIN) if attempt.source != NO_SOURCE else (attempt.login,):
         work.later("SELECT lethe.note_login_failure(%s, %s, %s)", (login, attempt.source, work.now))
 
 

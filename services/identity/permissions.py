@@ -34,8 +34,9 @@ PERMISSIONS: Final[Mapping[Action, Mapping[Role, frozenset[Whom]]]] = MappingPro
         "withdraw an invitation": {"owner": frozenset({"not higher"}), "admin": frozenset({"not higher"})},
         # both the role that the user has and the one that they get
         "change a role": {"owner": frozenset({"not higher"}), "admin": frozenset({"not higher"})},
+        # not their equals': whose login is changed can be let in by a mail to the new one
         "change a profile": {
-            "owner": frozenset({"not higher", "themselves"}), "admin": frozenset({"not higher", "themselves"}),
+            "owner": frozenset({"lower", "themselves"}), "admin": frozenset({"lower", "themselves"}),
             "agent": frozenset({"themselves"}),
         },
         "deactivate": {"owner": frozenset({"not higher"}), "admin": frozenset({"not higher"})},
@@ -49,7 +50,7 @@ PERMISSIONS: Final[Mapping[Action, Mapping[Role, frozenset[Whom]]]] = MappingPro
             "agent": frozenset({"themselves"}),
         },
         "see IP ranges": {"owner": frozenset({"the account"}), "admin": frozenset({"the account"})},
-        "set IP ranges": {"owner": frozenset({"the account"}), "admin": frozenset({"the account"})},
+        "set IP ranges": {"owner": frozenset({"the account"})},  # who sets them can keep all others out
         "require the second factor": {"owner": frozenset({"the account"})},
     }
 )  # fmt: skip

@@ -41,7 +41,9 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 ),
             )  # fmt: skip
         case UserRemoved() | UserDeactivated() | UserReactivated():
-            state = {UserRemoved: "removed", UserDeactivated: "deactivated", UserReactivated: "active"}[type(event)]
+            # a replay gives subclasses of the events
+            left = "removed" if isinstance(event, UserRemoved) else "deactivated"
+            state = "active" if isinstance(event, UserReactivated) else left
             yield Statement(
                 "UPDATE app_user SET state = %s WHERE account_id = %s AND user_id = %s", (state, account, event.user_id)
             )

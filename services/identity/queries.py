@@ -15,6 +15,7 @@ from services.identity.commands import (
     ListUsers,
     ShowUser,
     UserList,
+    UserOfPerson,
     UsersOfPersons,
     UsersOfPersonsAnswer,
     UserView,
@@ -158,14 +159,14 @@ def _views(work: Work, rows: Sequence[Sequence[Any]]) -> list[UserView]:
 
 
 def users_of_persons(store: Store, account_id: str, query: UsersOfPersons) -> UsersOfPersonsAnswer:
-    """The persons among these who are active users."""
+    """The users among these persons, whatever their state."""
     with store.work(account_id) as work:
         rows = work.fetch(
-            "SELECT DISTINCT person_id FROM app_user WHERE account_id = %s AND person_id = ANY (%s::uuid[])"
-            " AND state = 'active' ORDER BY 1",
+            f"SELECT DISTINCT u.person_id, u.role FROM app_user u WHERE u.account_id = %s AND u.person_id = ANY (%s::uuid[])"
+            f" AND {ALIVE} ORDER BY 1, 2",
             (account_id, query.person_ids),
         )
-    return UsersOfPersonsAnswer(person_ids=[person for (person,) in rows])
+    return UsersOfPersonsAnswer(users=[UserOfPerson(person_id=person, role=role) for person, role in rows])
 
 
 # -- invitations

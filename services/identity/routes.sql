@@ -24,12 +24,14 @@ SET search_path = pg_catalog AS
 $$ INSERT INTO lethe.login_route (token, account_id, user_id) VALUES (p_token, lethe.current_account(), p_user)
    ON CONFLICT DO NOTHING $$;
 
--- the delays of a login go with its route: they are the only other trace of it
+-- the delays of a login go with its last route: they are the only other trace of it
 CREATE FUNCTION lethe.remove_login_routes(p_users uuid[]) RETURNS void LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
     WITH gone AS (
         DELETE FROM lethe.login_route WHERE account_id = lethe.current_account() AND user_id = ANY (p_users) RETURNING token)
-    DELETE FROM lethe.login_delay WHERE login IN (SELECT token FROM gone)
+    DELETE FROM lethe.login_delay WHERE login IN (SELECT token FROM gone) AND NOT EXISTS (
+        SELECT 1 FROM lethe.login_route other WHERE other.token = login_delay.login
+            AND NOT (other.account_id = lethe.current_account() AND other.user_id = ANY (p_users)))
 $$;
 
 CREATE FUNCTION lethe.login_routes_of(p_users uuid[]) RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +33,18 @@ def login_route_token(settings: Settings, login: str) -> int:
     return _index(settings.path("root-keys", "cell", "routing.key")).token("login", normalise_address(login))
 
 
-def source_token(settings: Settings, source: str) -> int:
-    """The keyed token of a source address. The caller has it in its normal form."""
+NO_SOURCE = 0
+"""In the place of a source, for who is in already and gives another code: their login alone counts."""
+
+
+def source_token(settings: Settings, source: str | None) -> int:
+    """The keyed token of what counts as one source: an IPv4 address, or the /64 that an IPv6 customer is given. The caller has
+    the address in its normal form, or has none."""
+    if source is None:
+        return NO_SOURCE
+    address = ip_address(source)
+    if isinstance(address, IPv6Address):
+        source = str(ip_network((int(address) >> 64 << 64, 64)))
     return _index(settings.path("root-keys", "cell", "routing.key")).token("source", source)
 
 

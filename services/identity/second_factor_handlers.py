@@ -43,7 +43,6 @@ from shared.work import Store, Work
 
 ISSUER = "Lethe"
 """What an authenticator app shows beside the login."""
-_NO_SOURCE = ""
 """Of what somebody does who is in already: it is delayed for itself."""
 _MINE = "account_id = %s AND user_id = %s"
 
@@ -114,7 +113,7 @@ def begin_in_login(store: Store, challenge: str) -> SecondFactorBegun:
     account_id, digest = _challenged(store, challenge)
 
     def decide(work: Work) -> SecondFactorBegun:
-        admission, _ = take_challenge(work, digest, "enrolment", _NO_SOURCE)
+        admission, _ = take_challenge(work, digest, "enrolment", None)
         check_account(admission)
         return _begin(work, admission)
 
@@ -273,7 +272,7 @@ def require_second_factor(store: Store, account_id: str, actor_id: str, command:
 
 def _spend(work: Work, user_id: str, code: str) -> bool:
     """A code for a change, by somebody who is in already: failures are counted as in a login."""
-    attempt = Attempt.of(work.store, str(find_user(work, user_id).login), _NO_SOURCE)
+    attempt = Attempt.of(work.store, str(find_user(work, user_id).login), None)
     check_delay(work, attempt)
     if accept_code(work, user_id, code):
         forget_failures(work, attempt)

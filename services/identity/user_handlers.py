@@ -124,9 +124,10 @@ def change_profile(
         if (changed.name, changed.login) == (view.name, view.login):
             return view.user_id
         stream = stream_of(view.user_id)
-        work.append(stream, work.versions_of([stream])[stream], [changed])
         if changed.login != view.login:
             _move_login(work, view.user_id, str(changed.login))
+            remove_links(work, view.user_id)  # what was mailed to the old address gets nobody in
+        work.append(stream, work.versions_of([stream])[stream], [changed])
         return view.user_id
 
     return _shown(store, account_id, caller, decide)

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.stack import Stack
+from shared.settings import SERVICES
 from tests.support.api_ground import Ground
+from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk
 from tests.support.erased_person import ErasedPerson, erase_somebody
+from tests.support.stacks import LIMITS, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,21 @@ def ground(callers: Callers) -> Ground:
 def fresh_desk(callers: Callers) -> Desk:
     """An account of the test's own."""
     return Desk.open(callers)
+
+
+@pytest.fixture(scope="session")
+def doors() -> Iterator[Doors]:
+    """A stack with two gateways and three replicas of identity, with limits of the gateways that nobody meets."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in LIMITS:
+            patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
+        with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "gateway": 2}) as made:
+            yield Doors(made)
+
+
+@pytest.fixture(scope="session")
+def doors_callers(doors: Doors) -> Iterator[Callers]:
+    """Everybody who may call the services behind those doors by RPC."""
+    made = Callers(doors.stack.home)
+    yield made
+    made.client.close()

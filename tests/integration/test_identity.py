@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -39,9 +40,10 @@ from shared.errors import (
 from shared.events import Envelope
 from shared.ids import new_id
 from shared.personal import ERASED
-from shared.settings import Settings
-from shared.tokens import TokenIssuer, TokenVerifier
+from shared.settings import LOCAL_CELL, Settings
+from shared.tokens import Actor, TokenIssuer, TokenVerifier
 from shared.work import SYSTEM_ACTOR, Store
+from tests.support.cell import Cell
 from tests.support.databases import fresh_home, server, superuser
 from tests.support.desk import await_it
 from tests.support.gate import Gate, Running
@@ -375,3 +377,25 @@ def test_erasure_and_removal_at_once_leave_an_owner(desk: Desk) -> None:
             ]
         )
         assert len([one for one in desk.users() if one.role == "owner"]) >= 1
+
+
+def test_outside_of_a_local_stack_no_operator_looks_at_users_or_acts_as_one(settings: Settings) -> None:
+    """The vendor's people need a grant there; the account's own are let in as ever."""
+    account, operator = new_id(), Actor(kind="operator", id=new_id(), role="operator")
+    owner = {"role": "owner", "name": "Olga", "login": "olga@kettles.example"}
+    Cell(settings).call(account, "identity", "add_user", owner, operator)
+    for home, is_refused in ((replace(settings, cell=LOCAL_CELL), False), (replace(settings, cell="de1"), True)):
+        cell = Cell(home)
+        cell.service("identity").runtime.store.settings = home
+        for method, argument in (("list_users", {}), ("show_user", {"user": "owner"}), ("mint_token", {"user": "owner"})):
+            assert is_refused == refuses(lambda: cell.call(account, "identity", method, argument, operator))  # noqa: B023
+        assert not refuses(lambda: cell.call(account, "identity", "list_users", {}))  # noqa: B023
+
+
+def refuses(call: Callable[[], object]) -> bool:
+    """Whether a call is refused for who makes it."""
+    try:
+        call()
+    except PermissionRefused:
+        return True
+    return False

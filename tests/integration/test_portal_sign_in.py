@@ -17,7 +17,6 @@ from services.identity.customer import LINK_LIFE, LINKS_AT_ONCE
 from services.identity.portal_commands import PortalSignIn
 from services.identity.portal_events import PORTAL_TYPES
 from shared import account_states, clock
-from shared.clock import now as real_now
 from shared.errors import AccountSuspended, InvalidArgument, NotFound, PersonErased, Unauthenticated
 from shared.tokens import TokenVerifier
 from tests.support.cell import Cell
@@ -33,14 +32,14 @@ def portal(cell: Cell) -> Portal:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
-    """Moves the clock of all services on, or back."""
-    moved = timedelta()
+    """Stops the clock of all services, so that a slow machine lets no delay pass, and moves it on, or back."""
+    at = clock.now()
 
     def move(by: timedelta) -> None:
-        nonlocal moved
-        moved += by
-        monkeypatch.setattr(clock, "now", lambda: real_now() + moved)
+        nonlocal at
+        at += by
 
+    monkeypatch.setattr(clock, "now", lambda: at)
     return move
 
 
@@ -228,6 +227,25 @@ def test_a_session_ends_when_it_is_idle_and_in_the_end(portal: Portal, later: Ca
     later(-session.ABSOLUTE)
     with pytest.raises(Unauthenticated):
         portal.authenticate(used)
+
+
+def test_sessions_that_are_over_make_room_for_a_new_one(portal: Portal, later: Callable[[timedelta], None]) -> None:
+    """With the next sign-in nothing is left of a session that is over, and of very many open ones the idlest goes."""
+    portal.sign_in()
+    later(session.IDLE + timedelta(seconds=1))
+    oldest = portal.sign_in()
+    assert 1 == portal.count("portal_session")
+    with portal.cell.store("identity").work(portal.account) as work:
+        work.later(
+            "INSERT INTO portal_session (account_id, session_id, person_id, digest, began_by, began_at, used_at, expires_at,"
+            " source) SELECT account_id, gen_random_uuid(), person_id, sha256(gen_random_uuid()::text::bytea), began_by,"
+            " began_at, %s, expires_at, source FROM portal_session, generate_series(1, %s) WHERE account_id = %s",
+            (clock.now() + timedelta(seconds=1), session.SESSIONS_AT_MOST - 1, portal.account),
+        )
+    assert session.SESSIONS_AT_MOST == portal.count("portal_session")
+    newest = portal.sign_in()
+    assert session.SESSIONS_AT_MOST == portal.count("portal_session")
+    assert [False, True] == [is_good(portal, token) for token in (oldest, newest)]
 
 
 def test_sessions_are_listed_and_ended_by_whose_they_are(portal: Portal) -> None:

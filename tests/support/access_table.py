@@ -116,7 +116,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "request_password_reset": SERVICES,
         "reset_password": SERVICES,
         "show_ip_ranges": "owner admin read write",
-        "set_ip_ranges": "owner admin",
+        "set_ip_ranges": "owner",
         "add_first_owner": f"operator {SERVICES}",
         "change_role": "owner admin",
         "change_profile": USERS,  # their own; owners and admins also that of others

@@ -128,7 +128,7 @@ TABLE: dict[str, Row] = {
         SEERS, "GET /v1/account/ip-ranges", lambda _, answer, __: answer.json()["ranges"] == [], stranger="own"
     ),
     "set_ip_ranges": Row(
-        MANAGERS, "PUT /v1/account/ip-ranges",
+        "owner manage", "PUT /v1/account/ip-ranges",
         lambda _, answer, get: answer.json() == get("/v1/account/ip-ranges") == {"ranges": ["127.0.0.0/8", "192.0.2.0/24"]},
         lambda _: {"ranges": ["192.0.2.0/24", "127.0.0.0/8"]}, stranger="own",
     ),

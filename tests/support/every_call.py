@@ -349,7 +349,7 @@ CALLS: dict[str, dict[str, How]] = {
         "show_user": How(lambda side: {"user": side.login}, _has("user_id", lambda side: side.agent)),
         "users_of_persons": How(
             lambda side: {"person_ids": [side.agent_person, side.person]},
-            lambda side, answer: answer["person_ids"] == [side.agent_person], "service",
+            lambda side, answer: answer["users"] == [{"person_id": side.agent_person, "role": "agent"}], "service",
         ),
         "authenticate": How(
             lambda side: {"login": side.login, "secret": side.password, "source": SOURCE},

@@ -25,6 +25,7 @@ class AppUser:
     app: pyotp.TOTP
     recovery_codes: list[str]
     accepted_step: int
+    uri: str
     qr_png: bytes
 
     @classmethod
@@ -42,7 +43,7 @@ class AppUser:
         on = api.call("POST", "/v1/second-factor/confirmation", {"code": app.at(confirmed)}, token=token)
         assert 200 == on.status_code, on.text
         picture = base64.b64decode(begun.json()["qr_png"])
-        return cls(opened["owner"]["login"], app, on.json()["recovery_codes"], step_at(confirmed), picture)
+        return cls(opened["owner"]["login"], app, on.json()["recovery_codes"], step_at(confirmed), begun.json()["uri"], picture)
 
     def asks(self, **more: Any) -> dict[str, Any]:
         """What a log-in sends."""

@@ -14,6 +14,11 @@ import pytest
 
 from deploy.stack import Stack
 
+LIMITS = (
+    "SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "DOOR_RATE", "DOOR_BURST", "SIGN_UPS_PER_HOUR",
+)  # fmt: skip
+"""The gateway's limits on who sends how much: out of the way of tests that are not about them."""
+
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:

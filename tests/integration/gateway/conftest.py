@@ -10,14 +10,14 @@ import pytest
 from deploy.stack import Stack
 from shared.settings import SERVICES
 from tests.support.gateway import Api, api
-from tests.support.stacks import running_stack
+from tests.support.stacks import LIMITS, running_stack
 
 
 @pytest.fixture(scope="session")
 def desk_stack() -> Iterator[Stack]:
     """Every service, and two gateways side by side, with limits that these tests do not meet."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "SIGN_UPS_PER_HOUR"):
+        for name in LIMITS:
             patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
         patch.setenv("LETHE_GATEWAY_HEAD_SECONDS", "2")
         with running_stack(dict.fromkeys(SERVICES, 1) | {"gateway": 2}) as made:

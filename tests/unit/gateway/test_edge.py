@@ -159,6 +159,14 @@ def test_signing_up_has_a_rate_of_its_own_and_can_be_closed() -> None:
     assert (403, "permission_refused") == (closed.status_code, closed.json()["code"])
 
 
+def test_what_asks_for_no_credential_has_a_rate_of_its_own() -> None:
+    """Logins, resets and links of one source are counted together and apart from all else; the bodies are not even read."""
+    app = application(door_rate=0.01, door_burst=2)
+    doors = ("/v1/sessions", "/v1/password/reset-requests", "/v1/sessions/completion")
+    assert [415, 415, 429] == [ask(app, "POST", path).status_code for path in doors]
+    assert 401 == ask(app, "GET", "/v1/account").status_code
+
+
 def test_foreign_pages_are_kept_out_unless_they_are_named() -> None:
     """Without an origin in the settings nothing is allowed; with one, that one alone."""
     asked = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from services.identity.events import Role
 from services.identity.permissions import PERMISSIONS, RANK, Action, check, check_grants, may
 from shared.errors import PermissionRefused
+from tests.support.permissions_page import page
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "agent")
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -72,3 +74,8 @@ def test_what_concerns_the_account_is_for_those_who_manage_it() -> None:
     assert {role for role in ROLES if may(role, "set IP ranges")} == {"owner", "admin"}
     assert {role for role in ROLES if may(role, "require the second factor")} == {"owner"}
     assert not may("owner", "delete"), "an action on users is not one on the account"
+
+
+def test_the_page_shows_the_table() -> None:
+    """`docs/permissions.md` is what `tests/support/permissions_page.py` makes of the table."""
+    assert page() == Path("docs/permissions.md").read_text()

@@ -1,0 +1,104 @@
+"""From where an account's users are let in (mission I4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import InvalidArgument, PermissionRefused, Refused, Unauthenticated
+from tests.support.cell import Cell
+from tests.support.team import GATEWAY, HERE, PASSWORD, Team
+
+ELSEWHERE = "198.51.100.9"
+OLGA = "olga@kettles.example"
+
+
+@pytest.fixture
+def team(cell: Cell) -> Team:
+    return Team(cell)
+
+
+def set_ranges(team: Team, *ranges: str, source: str = HERE) -> list[str]:
+    chosen: list[str] = team.call("set_ip_ranges", {"ranges": list(ranges), "source": source}).ranges
+    return chosen
+
+
+def test_ranges_hold_for_sessions_tokens_and_passwords(team: Team) -> None:
+    """A session and an API token from before are refused from outside at the next request, a login too, and all are let in from
+    inside, IPv4-mapped too. With the ranges taken away everybody is let in again."""
+    session = team.session(OLGA)
+    api = team.call("create_api_token", {"name": "nightly", "scope": "read"}).token
+    assert set_ranges(team, "203.0.113.0/24") == ["203.0.113.0/24"]
+    for token in (session, api):
+        assert team.authenticate(token, f"::ffff:{HERE}").user_id == team.owner.user_id
+        for outside in (ELSEWHERE, "::ffff:198.51.100.9", "2001:db8::1"):
+            with pytest.raises(PermissionRefused):
+                team.authenticate(token, outside)
+    basic = {"login": OLGA, "secret": PASSWORD, "account_id": team.account}
+    with pytest.raises(Unauthenticated):
+        team.call("authenticate", {**basic, "source": ELSEWHERE}, actor=GATEWAY)
+    assert team.call("authenticate", {**basic, "source": HERE}, actor=GATEWAY).by == "password"
+    with pytest.raises(Unauthenticated):
+        team.call("authenticate", {**basic, "source": "2001:db8::2"}, actor=GATEWAY)
+    with pytest.raises(Unauthenticated):
+        team.log_in(OLGA, source="198.51.100.10")
+    assert set_ranges(team) == []
+    assert team.authenticate(session, ELSEWHERE).user_id == team.owner.user_id
+
+
+def test_links_are_followed_from_inside_only(team: Team) -> None:
+    """An invitation and a reset are refused from outside, and stay good for inside."""
+    set_ranges(team, "203.0.113.0/24")
+    team.invite("agent", "nina@kettles.example")
+    token = team.link_in_mail()
+    with pytest.raises(PermissionRefused):
+        team.accept(token, source=ELSEWHERE)
+    assert team.accept(token).status == "in"
+    asked = {"login": OLGA, "account_id": team.account, "source": ELSEWHERE}
+    team.call("request_password_reset", asked, actor=GATEWAY)
+    resetting = {"link_token": team.link_in_mail(), "password": "walrus teapot gravel seven"}
+    with pytest.raises(PermissionRefused):
+        team.call("reset_password", {**resetting, "source": ELSEWHERE}, actor=GATEWAY)
+    team.call("reset_password", {**resetting, "source": HERE}, actor=GATEWAY)
+
+
+def test_who_sets_ranges_does_not_lock_themselves_out(team: Team) -> None:
+    """Ranges without the setter's own address are refused, what is no CIDR names its place, and what was set stays."""
+    set_ranges(team, "203.0.113.0/24", "2001:db8::/32")
+    for ranges, source in (("198.51.100.0/24", HERE), ("203.0.113.0/24", ELSEWHERE)):
+        with pytest.raises(Refused):
+            set_ranges(team, ranges, source=source)
+    with pytest.raises(InvalidArgument) as invalid:
+        set_ranges(team, "203.0.113.0/24", "203.0.113.7/24")
+    assert invalid.value.field == "ranges[1]"
+    assert team.call("show_ip_ranges").ranges == ["203.0.113.0/24", "2001:db8::/32"]
+
+
+def test_ranges_are_for_those_who_manage_the_account(team: Team) -> None:
+    """An admin sets them; an agent does not, and neither does an admin who was made an agent with the token of before."""
+    admin, agent = team.add("admin", "adam@kettles.example"), team.add("agent", "aaron@kettles.example")
+    asked = {"ranges": ["203.0.113.0/24"], "source": HERE}
+    assert team.call("set_ip_ranges", asked, actor=team.acts(admin)).ranges == asked["ranges"]
+    team.call("change_role", {"user": admin.user_id, "role": "agent"})
+    for actor in (admin, agent):
+        with pytest.raises(PermissionRefused):
+            team.call("set_ip_ranges", asked, actor=team.acts(actor))
+
+
+def test_ranges_that_nobody_can_open_let_nobody_in(team: Team) -> None:
+    """If their key is gone, the account is closed, not open."""
+    session = team.session(OLGA)
+    set_ranges(team, "203.0.113.0/24")
+    with team.store.work(team.account) as work:
+        work.change("SELECT keys.cut_item_key(%s, %s, now())", (team.account, team.account))
+    with pytest.raises(PermissionRefused):
+        team.authenticate(session)
+
+
+def test_another_accounts_ranges_are_its_own(cell: Cell) -> None:
+    """What one account sets holds for no other."""
+    one, other = Team(cell), Team(cell)
+    set_ranges(one, "203.0.113.0/24")
+    assert other.call("show_ip_ranges").ranges == []
+    assert other.authenticate(other.session(OLGA), ELSEWHERE).account_id == other.account
+    with pytest.raises(PermissionRefused):
+        one.authenticate(one.session(OLGA), ELSEWHERE)
