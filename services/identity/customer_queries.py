@@ -41,7 +41,7 @@ def show_customer(store: Store, account_id: str, query: ShowCustomer) -> Custome
         )
     since, signed_in_at = row or (None, None)
     return CustomerView(
-        person_id=person_id, since=since, signed_in_at=signed_in_at,
+        since=since, signed_in_at=signed_in_at,
         sessions=list_own_sessions(store, account_id, person_id).sessions,
         saved_searches=list_saved_searches(store, account_id, person_id).searches,
         app_grants=list_own_app_grants(store, account_id, person_id).grants,

@@ -219,7 +219,6 @@ class ShowCustomer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class CustomerView(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, but for credentials, which nobody can show. Empty for a person who never signed in."""
 
-    person_id: Id
     since: datetime | None
     signed_in_at: datetime | None
     sessions: list[PortalSessionView]

@@ -163,7 +163,7 @@ class PortalMethods(RecordingService):
     def show_customer(self, call: Call) -> CustomerView:
         """What a person has in the portal, for their right of access."""
         found = customer_queries.show_customer(self.store, account_of(call), call.argument)
-        self.note_read(call, "show_customer", Shown([found.person_id], []), "data access")
+        self.note_read(call, "show_customer", Shown([call.argument.person_id], []), "data access")
         return found
 
     def _find_person(self, account: str) -> FindPerson:

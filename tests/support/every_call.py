@@ -414,7 +414,7 @@ CALLS: dict[str, dict[str, How]] = {
         ),
         "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
         "show_customer": How(
-            lambda side: {"person_id": side.person}, _lists("saved_searches", "search_id", lambda side: side.search)
+            lambda side: {"person_id": side.person}, lambda _, answer: answer["signed_in_at"] is not None
         ),
         "list_apps": How(lambda _: {}, _lists("apps", "app_id", lambda side: side.app)),
         "register_app": How(

@@ -70,8 +70,9 @@ def test_everybody_changes_their_own_profile_and_ends_their_own_sessions() -> No
 
 
 def test_what_concerns_the_account_is_for_those_who_manage_it() -> None:
-    """IP ranges: owners and admins. The second factor for all: owners."""
-    assert {role for role in ROLES if may(role, "set IP ranges")} == {"owner", "admin"}
+    """IP ranges: set by owners, seen by admins as well. The second factor for all: owners."""
+    assert {role for role in ROLES if may(role, "set IP ranges")} == {"owner"}
+    assert {role for role in ROLES if may(role, "see IP ranges")} == {"owner", "admin"}
     assert {role for role in ROLES if may(role, "require the second factor")} == {"owner"}
     assert not may("owner", "delete"), "an action on users is not one on the account"
 
