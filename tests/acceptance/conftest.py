@@ -8,7 +8,6 @@ import pytest
 
 from deploy.stack import Stack
 from shared.settings import SERVICES
-from tests.support.api_ground import Ground
 from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk
 from tests.support.erased_person import ErasedPerson, erase_somebody
@@ -27,12 +26,6 @@ def callers(stack: Stack) -> Iterator[Callers]:
 def erased(callers: Callers, tmp_path_factory: pytest.TempPathFactory) -> ErasedPerson:
     """A desk, and one of its people erased."""
     return erase_somebody(callers, tmp_path_factory.mktemp("erased"))
-
-
-@pytest.fixture(scope="session")
-def ground(callers: Callers) -> Ground:
-    """People of every role with their credentials, for the tests of the HTTP API."""
-    return Ground.open(callers)
 
 
 @pytest.fixture

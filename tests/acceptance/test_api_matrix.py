@@ -13,8 +13,9 @@ import pytest
 from deploy.stack import Stack
 from services.gateway.app import _description
 from shared.ids import new_id
-from tests.support.api_ground import Ground
+from tests.support.api_ground import Ground, Shut
 from tests.support.api_table import FORM, TABLE, Row
+from tests.support.desk import Callers
 from tests.support.every_call import Side
 from tests.support.gateway import Api, api
 
@@ -29,6 +30,16 @@ def desk(stack: Stack) -> Iterator[Api]:
     gateway = stack.status()["gateway"]
     with api(gateway["url"], gateway["certificate"]) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def ground(callers: Callers) -> Ground:
+    return Ground.open(callers)
+
+
+@pytest.fixture(scope="module")
+def shut(callers: Callers) -> Shut:
+    return Shut.open(callers)
 
 
 def test_every_operation_has_a_row() -> None:
@@ -70,11 +81,11 @@ def test_who_may_gets_the_answer_and_nobody_else(ground: Ground, desk: Api, name
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_suspended_account_is_closed(ground: Ground, desk: Api, name: str) -> None:
+def test_a_suspended_account_is_closed(shut: Shut, desk: Api, name: str) -> None:
     """To its owner, to its customer in the portal, and to who would log in."""
     row = TABLE[name]
-    shown = None if row.is_public else ground.shut_customer if PORTAL in row.ask else ground.shut_owner
-    answer = ask(desk, row, ground.shut.account, ground.shut_side, shown)
+    shown = None if row.is_public else shut.customer if PORTAL in row.ask else shut.owner
+    answer = ask(desk, row, shut.desk.account, shut.side, shown)
     assert code_of(answer) == row.suspended, answer.text
 
 

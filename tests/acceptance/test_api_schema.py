@@ -39,6 +39,7 @@ from deploy.stack import Stack
 from shared.ids import new_id
 from tests.support.api_ground import Ground, api_token, customer_session
 from tests.support.api_table import MAIL, TABLE, Row
+from tests.support.desk import Callers
 from tests.support.malformed import MARK
 from tests.support.portal_side import person_of
 
@@ -128,8 +129,8 @@ class Asker:
 
 
 @pytest.fixture(scope="module")
-def asker(stack: Stack, ground: Ground) -> Asker:
-    return Asker(stack, ground)
+def asker(stack: Stack, callers: Callers) -> Asker:
+    return Asker(stack, Ground.open(callers))
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -1,5 +1,5 @@
 """What the matrix of the HTTP API is asked in: an account with people of every role, with their credentials; another account's
-owner; and the owner and a customer of one that is suspended."""
+owner; and an account that is suspended."""
 
 from __future__ import annotations
 
@@ -25,16 +25,11 @@ class Ground:
     desk: Desk
     side: Side
     credentials: dict[str, str | None]
-    shut: Desk
-    shut_side: Side
-    shut_owner: str
-    shut_customer: str
 
     @classmethod
     def open(cls, callers: Callers) -> Ground:
         """All of it, new."""
         desk, side = make_side(callers)
-        shut, shut_side = make_side(callers)
         admin = f"admin@{side.word}.example"
         add_user(desk, "admin", admin)
         logins = {"owner": login_of(desk, desk.owner), "admin": admin, "agent": side.login}
@@ -50,9 +45,7 @@ class Ground:
             "customer": customer_session(desk, side.person), "nobody": None,
             "stranger": owner_session(stranger, a_password()),
         }  # fmt: skip
-        shut_owner, shut_customer = owner_session(shut, side.password), customer_session(shut, shut_side.person)
-        callers.client.call("lifecycle", "suspend_account", {}, account=shut.account, token=callers.operator)
-        return cls(desk, side, credentials, shut, shut_side, shut_owner, shut_customer)
+        return cls(desk, side, credentials)
 
     def fresh(self, row: Row, who: str) -> tuple[Side, str | None]:
         """What an operation uses up, made anew for a column: what to ask for, and the credential to show."""
@@ -72,6 +65,24 @@ class Ground:
             _, login, _ = fresh_user(self.desk, who, self.side.password)
             return session(self.desk, login, self.side.password)
         return customer_session(self.desk, self.side.person) if who == "customer" else self.credentials[who]
+
+
+@dataclass(frozen=True)
+class Shut:
+    """An account that is suspended, with what its owner and a customer could show before."""
+
+    desk: Desk
+    side: Side
+    owner: str
+    customer: str
+
+    @classmethod
+    def open(cls, callers: Callers) -> Shut:
+        """Filled, then suspended."""
+        desk, side = make_side(callers)
+        owner, customer = owner_session(desk, side.password), customer_session(desk, side.person)
+        callers.client.call("lifecycle", "suspend_account", {}, account=desk.account, token=callers.operator)
+        return cls(desk, side, owner, customer)
 
 
 def login_of(desk: Desk, user: str) -> str:

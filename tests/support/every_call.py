@@ -412,10 +412,10 @@ CALLS: dict[str, dict[str, How]] = {
         "add_saved_search": How(
             lambda side: {"name": side.word, "words": side.word}, _has("words", lambda side: side.word), "customer"
         ),
-        "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
         "show_customer": How(
             lambda side: {"person_id": side.person}, lambda _, answer: answer["signed_in_at"] is not None
         ),
+        "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
         "list_apps": How(lambda _: {}, _lists("apps", "app_id", lambda side: side.app)),
         "register_app": How(
             lambda side: {"name": side.word, "redirect_uris": ["https://app.example/"]}, _has("name", lambda side: side.word)
