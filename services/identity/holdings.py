@@ -77,7 +77,9 @@ class IdentityHoldings:
         rows go first: they are found by the others."""
         cut = sorted(work.cut_persons(persons))
         values = (work.account_id, cut)
-        users = [user for (user,) in work.fetch(f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id", values)]
+        # held, so that another replica with the same event waits, and then finds none to cut off again
+        look = f"SELECT user_id FROM app_user WHERE {_THEIRS} ORDER BY user_id FOR UPDATE"
+        users = [user for (user,) in work.fetch(look, values)]
         for user_id, version in work.versions_of([stream_of(user) for user in users]).items():
             work.append(user_id, version, [cut_off(work, user_id.partition("/")[2])])
         (invitations,) = work.fetch(f"SELECT count(*) FROM invitation WHERE {_THEIRS}", values)[0]

@@ -73,13 +73,13 @@ def test_who_sets_ranges_does_not_lock_themselves_out(team: Team) -> None:
     assert team.call("show_ip_ranges").ranges == ["203.0.113.0/24", "2001:db8::/32"]
 
 
-def test_ranges_are_for_those_who_manage_the_account(team: Team) -> None:
-    """An admin sets them; an agent does not, and neither does an admin who was made an agent with the token of before."""
-    admin, agent = team.add("admin", "adam@kettles.example"), team.add("agent", "aaron@kettles.example")
+def test_ranges_are_set_by_the_accounts_owners(team: Team) -> None:
+    """An owner sets them; an admin or agent does not, nor does an owner who was made an admin with the token of before."""
+    owner, admin = team.add("owner", "adam@kettles.example"), team.add("admin", "anna@kettles.example")
     asked = {"ranges": ["203.0.113.0/24"], "source": HERE}
-    assert team.call("set_ip_ranges", asked, actor=team.acts(admin)).ranges == asked["ranges"]
-    team.call("change_role", {"user": admin.user_id, "role": "agent"})
-    for actor in (admin, agent):
+    assert team.call("set_ip_ranges", asked, actor=team.acts(owner)).ranges == asked["ranges"]
+    team.call("change_role", {"user": owner.user_id, "role": "admin"})
+    for actor in (owner, admin, team.add("agent", "aaron@kettles.example")):
         with pytest.raises(PermissionRefused):
             team.call("set_ip_ranges", asked, actor=team.acts(actor))
 
