@@ -7,7 +7,8 @@ CREATE TABLE lethe.actor_cutoff (
     not_before timestamptz NOT NULL,
     PRIMARY KEY (account_id, actor_id)
 );
-ALTER TABLE lethe.actor_cutoff ALTER COLUMN account_id SET STATISTICS 0;  -- one plan for all accounts, as everywhere
+ALTER TABLE lethe.actor_cutoff ALTER COLUMN account_id SET STATISTICS 1;  -- every account is taken for the largest, as everywhere
+ALTER TABLE lethe.actor_cutoff ALTER COLUMN account_id SET (n_distinct = 1);
 ALTER TABLE lethe.actor_cutoff ENABLE ROW LEVEL SECURITY;
 ALTER TABLE lethe.actor_cutoff FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_account ON lethe.actor_cutoff TO {service} USING (account_id = lethe.current_account());
