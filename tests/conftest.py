@@ -20,14 +20,23 @@ from tests.support.databases import fresh_home
 from tests.support.servers import Servers
 from tests.support.stacks import LIMITS, running_stack
 
+SHARED_STACKS = ("doors", "desk_stack")
+"""Fixtures that are stacks with several gateways."""
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the groups by their folders."""
+    """Marks the groups by their folders; and which tests one process runs: those of a file, and those that share a stack of a
+    kind, since each process that needs one starts its own."""
+    shared: dict[Path, str] = {}
+    for item in items:
+        for stack in SHARED_STACKS:
+            if stack in getattr(item, "fixturenames", ()):
+                shared[item.path] = stack
     for item in items:
         for folder in FOLDERS.keys() & set(item.path.parts):
             item.add_marker(FOLDERS[folder])
+        item.add_marker(pytest.mark.xdist_group(shared.get(item.path, str(item.path))))
 
 
 @pytest.fixture(scope="session")
