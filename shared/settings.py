@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
+SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle", "audit")
 ACCOUNT_SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
 """The services that hold what belongs to accounts: told of suspensions, cutoffs and erasures. Audit holds nothing of them."""
 EDGES = ("gateway",)
