@@ -34,6 +34,6 @@ def relate(read: ReadFile, earlier: Checkpoint, later: Checkpoint) -> Relation:
             verify_consistency(earlier.size, later.size, beginning, later.root, reader.consistency_proof(earlier.size))
         elif reader.root() != later.root:
             return "other tiles"
-    except (NotFound, Tampered):
+    except (NotFound, Tampered, OSError):
         return "other tiles"
     return "extends" if beginning == earlier.root else "does not extend"

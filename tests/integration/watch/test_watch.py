@@ -259,7 +259,8 @@ def test_an_awaited_checkpoint_is_done_with_once_a_larger_one_contains_it(stage:
     stage.look(times=2)
     known = stage.known()
     assert [] == known.awaited and known.seen is not None and 7 == known.seen.size
-    assert [7, 5, 3] if for_seconds > 1 else [7, 3] == [one.size for one in stage.seen()]
+    expected = [7, 5, 3] if for_seconds > 1 else [7, 3]
+    assert expected == [one.size for one in stage.seen()]
     assert {"followed"} == {one.standing for one in stage.seen()}
 
 

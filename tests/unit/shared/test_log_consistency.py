@@ -62,6 +62,9 @@ def test_tiles_that_are_not_those_of_the_tree_tell_nothing(tmp_path: Path) -> No
         path.write_bytes(whole)
     assert {"extends", "other tiles"} == found
     assert "other tiles" == relate(lambda _: None, early, late)
+    (folder / "tile" / "0" / "000").unlink()
+    (folder / "tile" / "0" / "000").mkdir()  # there, and unreadable
+    assert "other tiles" == relate(read, early, late)
 
 
 def test_the_earlier_tree_is_the_smaller_one(tmp_path: Path) -> None:
