@@ -144,10 +144,10 @@ def _open_alerts(view: StackView) -> int | None:
     try:
         with closing(psycopg2.connect(url, connect_timeout=2)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM lethe.alert WHERE cleared_at IS NULL")
-            (count,) = cursor.fetchone()
+            rows = cursor.fetchall()
     except psycopg2.Error:
         return None
-    return int(count)
+    return int(rows[0][0])
 
 
 def logs(

@@ -171,6 +171,8 @@ class WatchedLog:
             self._could_read = False
             return
         self._could_read = True
+        # What a checkpoint that was seen covers is signed, although another one lies in its place now
+        signed_size = max(signed_size, known.seen.size if known.seen is not None else 0)
         reason = self._progress.note(self._clock(), position, signed_size)
         self._tell([Suspicion(reason, known.seen)] if reason is not None else [], {"stalled"}, known, None)
 

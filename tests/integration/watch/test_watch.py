@@ -103,6 +103,7 @@ def test_an_older_checkpoint_in_the_place_of_a_newer_one_is_an_alert_while_it_is
     stage.look(times=GRACE)
     assert [] == stage.alerts()
     stage.look(times=2)
+    stage.look(times=int(STALL_SECONDS) + 5)
     assert [("lifecycle", "older", 6, 3)] == stage.told()
     stage.put(newer)
     stage.look(times=2)

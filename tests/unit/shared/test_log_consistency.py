@@ -62,8 +62,8 @@ def test_tiles_that_are_not_those_of_the_tree_tell_nothing(tmp_path: Path) -> No
         path.write_bytes(whole)
     assert {"extends", "other tiles"} == found
     assert "other tiles" == relate(lambda _: None, early, late)
-    (folder / "tile" / "0" / "000").unlink()
-    (folder / "tile" / "0" / "000").mkdir()  # there, and unreadable
+    (folder / "tile" / "0" / "001").unlink()
+    (folder / "tile" / "0" / "001").mkdir()  # there, and unreadable
     assert "other tiles" == relate(read, early, late)
 
 
