@@ -57,7 +57,7 @@ def demo(
     was_up = bool(stack.status()["up"])
     steps = Steps("The main job", "The person is forgotten, everywhere, and that can be proved.")
     try:
-        steps.begin("Start the local stack: PostgreSQL, RabbitMQ, five services, their relays")
+        steps.begin("Start the local stack: PostgreSQL, RabbitMQ, six services, their relays")
         stack.up()
         steps.end()
         with tempfile.TemporaryDirectory(prefix="lethe-demo-") as folder:

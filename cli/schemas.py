@@ -20,6 +20,7 @@ from cli.person_export import PersonExport
 from cli.reads_commands import ReadList
 from cli.rpc_commands import MethodList
 from cli.staff_commands import LookedUpList
+from services.audit.commands import AlertPage, AlertView, ComparedCheckpoint, SeenCheckpoint
 from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
 from services.identity.commands import UserList, UserView
@@ -69,6 +70,10 @@ _OWN: dict[str, Any] = {
     "staff lookups": LookedUpList,
     "audit verify": list[AuditVerdict],
     "audit replay": list[ReplayResult],
+    "audit alerts": AlertPage,
+    "audit clear": AlertView,
+    "audit compare": list[ComparedCheckpoint],
+    "audit seen": list[SeenCheckpoint],
     "clock show": ClockView,
     "clock advance": ClockView,
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
+import psycopg2
 import typer
 
 from cli.exit_status import REFUSED, UNAVAILABLE
@@ -58,6 +59,8 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewayView | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
+    alerts: int | None = None
+    """How many alerts about the logs are open; None where audit's database does not answer."""
 
 
 OUTPUTS: Final[dict[str, Any]] = {"status": StackView, "doctor": list[Check]}
@@ -111,6 +114,7 @@ def status(json: Json = False) -> None:
     """
     with said_plainly():
         view = msgspec.convert(the_stack().status(), StackView)
+    view = msgspec.structs.replace(view, alerts=_open_alerts(view))
     if json:
         show_json(view)
     else:
@@ -128,6 +132,22 @@ def _show(view: StackView) -> None:
         for one in view.processes
     ]
     show(table(view.home, ("process", "kind", "pid", "state", "restarts", "log"), rows))
+    if view.alerts:
+        note(f"{view.alerts} alert(s) about the logs: lethe audit alerts")
+
+
+def _open_alerts(view: StackView) -> int | None:
+    """Asked of audit's database, as its auditor: the watch itself may be what is down."""
+    url = view.databases.get("audit", {}).get("auditor")
+    if not view.processes or url is None:
+        return None
+    try:
+        with closing(psycopg2.connect(url, connect_timeout=2)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM lethe.alert WHERE cleared_at IS NULL")
+            rows = cursor.fetchall()
+    except psycopg2.Error:
+        return None
+    return int(rows[0][0])
 
 
 def logs(

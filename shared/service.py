@@ -1,8 +1,8 @@
 """What each `service.py` has in common: its store and client as a dependency, admission, and its part in every erasure.
 
-A service class derives from `Service`, names its `Runtime`, and declares its own RPC methods and reactions. Nothing here
-decides anything: it hands over to `erasing.py`, `admission.py`, `account_states.py`, `actor_cutoffs.py` and the service's own
-handlers.
+A service class derives from `Service` (or from `CellService`, where nothing of accounts is in it), names its `Runtime`, and
+declares its own RPC methods and reactions. Nothing here decides anything: it hands over to `erasing.py`, `admission.py`,
+`account_states.py`, `actor_cutoffs.py` and the service's own handlers.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Runtime(DependencyProvider):  # type: ignore[misc]
         return self.resources
 
 
-class Service:
-    """Derive from it: `name`, `runtime`, and `holdings` are the service's own."""
+class CellService:
+    """What every service has. Derive from it a service that holds nothing of accounts: `name` and `runtime` are its own."""
 
     name: ClassVar[str]
     runtime: Any
@@ -124,21 +124,10 @@ class Service:
         store: Store = self.runtime.store
         return store
 
-    @property
-    def holdings(self) -> Holdings:
-        raise NotImplementedError
-
     def admit(self, call: Call, allow_suspended: bool) -> None:
-        """Refuses users, staff and customers of a suspended account (mission L3), tokens from before their actor's rights
-        changed, and customers who are erased here. Operators and services go on: erasures must finish."""
-        if call.account_id is None:
-            return
-        if not _UUID.fullmatch(call.account_id):
+        """Refuses what is no account's id. What is asked for here is the cell's, whichever account is named."""
+        if call.account_id is not None and not _UUID.fullmatch(call.account_id):
             raise InvalidArgument(field="account", rule="an account's id")
-        if call.actor.kind in ("user", "staff"):
-            admit_user(self.store, call.account_id, call.actor, allow_suspended)
-        elif call.actor.kind == "customer":
-            admit_customer(self.store, call.account_id, call.actor, allow_suspended)
 
     @rpc_method(result=ServiceHealth, roles=SERVICES_ONLY | OPERATORS, scope="read")
     def show_health(self, call: Call) -> ServiceHealth:
@@ -146,6 +135,26 @@ class Service:
         with self.store.work(new_id()) as work:
             work.fetch_one("SELECT 1")
         return ServiceHealth(service=self.name)
+
+
+class Service(CellService):
+    """A service that holds what belongs to accounts, and so takes part in suspensions and erasures. Derive from it: `holdings`
+    is the service's own, too."""
+
+    @property
+    def holdings(self) -> Holdings:
+        raise NotImplementedError
+
+    def admit(self, call: Call, allow_suspended: bool) -> None:
+        """Refuses users, staff and customers of a suspended account (mission L3), tokens from before their actor's rights
+        changed, and customers who are erased here. Operators and services go on: erasures must finish."""
+        super().admit(call, allow_suspended)
+        if call.account_id is None:
+            return
+        if call.actor.kind in ("user", "staff"):
+            admit_user(self.store, call.account_id, call.actor, allow_suspended)
+        elif call.actor.kind == "customer":
+            admit_customer(self.store, call.account_id, call.actor, allow_suspended)
 
     @rpc_method(argument=SubjectQuery, result=Preview, roles=SERVICES_ONLY, scope="read")
     def preview_subject(self, call: Call) -> Preview:

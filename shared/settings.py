@@ -13,7 +13,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
+SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle", "audit")
+ACCOUNT_SERVICES = ("identity", "contacts", "tickets", "erasure", "lifecycle")
+"""The services that hold what belongs to accounts: told of suspensions, cutoffs and erasures. Audit holds nothing of them."""
 EDGES = ("gateway",)
 LOCAL_CELL = "local"
 """The cell of a stack on somebody's own machine, whose operator may act as any user. In every other cell nobody may."""

@@ -1,4 +1,6 @@
-"""Whether every service answers: asked over the broker, at most once a second however often somebody wants to know."""
+"""Whether every service that serves accounts answers: asked over the broker, once a second at most however often somebody wants
+to know.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 from shared.errors import LetheError
 from shared.rpc_client import RpcClient
-from shared.settings import SERVICES
+from shared.settings import ACCOUNT_SERVICES
 
 ASK_SECONDS: Final = 2.0
 GOOD_FOR_SECONDS: Final = 1.0
@@ -35,7 +37,7 @@ class Readiness:
     def _ask_all(self) -> Mapping[str, bool]:
         calls: dict[str, Future[Any]] = {
             service: self._client.call_async(service, "show_health", account=None, timeout_seconds=ASK_SECONDS, repeatable=True)
-            for service in SERVICES
+            for service in ACCOUNT_SERVICES
         }
         return {service: _answers(call) for service, call in calls.items()}
 

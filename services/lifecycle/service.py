@@ -22,7 +22,7 @@ from shared.erasing import Holdings
 from shared.errors import AccountSuspended, LetheError
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
-from shared.settings import SERVICES
+from shared.settings import ACCOUNT_SERVICES
 
 TELL_SECONDS = 5.0
 """How long suspending waits for a service that does not say that it has closed the account."""
@@ -91,11 +91,11 @@ class LifecycleService(Service):
                     service, "keep_account_state", state, account=account_of(call), timeout_seconds=seconds, repeatable=True,
                     result_type=KeptAccountState,
                 )
-                for service in SERVICES
+                for service in ACCOUNT_SERVICES
                 if service != self.name and seconds > 0
             }  # fmt: skip
             told = {service for service, future in futures.items() if _keeps(future, state.version)}
-            return [service for service in SERVICES if service not in told | {self.name}]
+            return [service for service in ACCOUNT_SERVICES if service not in told | {self.name}]
 
         return tell
 

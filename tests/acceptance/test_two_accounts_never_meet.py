@@ -17,7 +17,7 @@ from psycopg2 import sql
 from shared.errors import LetheError, to_wire
 from shared.ids import new_id
 from shared.rpc import describe
-from shared.settings import SERVICES, Settings
+from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
 from tests.support.cell import service_class
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk
@@ -145,7 +145,7 @@ def test_every_table_keeps_its_rows_to_the_account(two: Two, service: str) -> No
         assert cursor.fetchall() == [("(account_id = lethe.current_account())", None)]
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ACCOUNT_SERVICES)
 @pytest.mark.parametrize("role", ["service", "eraser"])
 def test_sql_that_forgets_the_account_sees_no_row(two: Two, service: str, role: str) -> None:
     """On a fresh connection, and on one that was pooled: after a transaction in which the account was set it reads '' and not

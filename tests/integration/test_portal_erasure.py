@@ -13,7 +13,7 @@ from audit.verify import verify
 from services.identity.holdings import HOLDINGS
 from shared.errors import LetheError, PersonErased, Unauthenticated
 from shared.ids import new_id
-from shared.settings import SERVICES
+from shared.settings import ACCOUNT_SERVICES
 from shared.tokens import Actor
 from tests.support.cell import Cell
 from tests.support.cell_session import canonical
@@ -204,7 +204,7 @@ def test_by_their_own_wish_the_effect_is_the_same(cell: Cell) -> None:
         exports.append(plain(portal, canonical(cell, portal.account)))
         assert before != exports[-1] and ALICE in before and ALICE not in exports[-1]
     assert receipts[0] == receipts[1]
-    assert set(SERVICES) == set(receipts[0])
+    assert set(ACCOUNT_SERVICES) == set(receipts[0])
     assert exports[0] == exports[1]
 
 

@@ -27,7 +27,7 @@ from shared.events import Envelope
 from shared.ids import new_id
 from shared.mail.archive import walk
 from shared.rpc import Call
-from shared.settings import SERVICES, Settings
+from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
 from shared.tokens import Actor, service_actor
 from tests.support.cell import Cell, Delivery
 from tests.support.cell_session import canonical
@@ -194,8 +194,8 @@ def test_the_account_state_with_the_highest_version_wins_in_every_order(cell: Ce
     cell.sign("lifecycle")
     told = [one for one in cell.logged(opened.account_id, "lifecycle") if one.type != "lifecycle.AccountOpened"]
     assert ["AccountSuspended", "AccountResumed"] * 2 == [one.type.partition(".")[2] for one in told]
-    listeners = cell.reactions(SERVICES)
-    for service in SERVICES:
+    listeners = cell.reactions(ACCOUNT_SERVICES)
+    for service in ACCOUNT_SERVICES:
         methods = {kind: method for kind, found in listeners.items() for name, method in found if name == service}
         for known in range(1, len(told) + 1):
             for order in permutations(told[:known]):
@@ -208,9 +208,9 @@ def test_an_answered_suspension_has_closed_every_service(cell: Cell) -> None:
     """Before any event is delivered: the next call of a user is refused in each service, and admitted again after resuming."""
     opened = cell.call(new_id(), "lifecycle", "open_account", OpenAccount(name=f"desk {new_id()}"), OPERATOR)
     agent = Actor(kind="user", id=new_id(), account_id=opened.account_id, role="agent")
-    for command, closed in (("suspend_account", SERVICES), ("resume_account", ())):
+    for command, closed in (("suspend_account", ACCOUNT_SERVICES), ("resume_account", ())):
         cell.call(opened.account_id, "lifecycle", command, SuspendAccount() if closed else None, OPERATOR)
-        refused = {service for service in SERVICES if is_refused(cell, service, opened.account_id, agent, AccountSuspended)}
+        refused = {one for one in ACCOUNT_SERVICES if is_refused(cell, one, opened.account_id, agent, AccountSuspended)}
         assert set(closed) == refused
 
 
@@ -226,7 +226,7 @@ def is_refused(cell: Cell, service: str, account: str, actor: Actor, error: type
 
 def test_only_lifecycle_says_what_state_an_account_has(cell: Cell) -> None:
     """Another service that is broken into can neither close an account nor open it."""
-    for service in SERVICES:
+    for service in ACCOUNT_SERVICES:
         with pytest.raises(PermissionRefused):
             cell.call(
                 new_id(), service, "keep_account_state", KeepAccountState(state="active", version=9), service_actor("erasure")
@@ -239,8 +239,8 @@ def test_the_latest_cutoff_wins_in_every_order(cell: Cell) -> None:
     account, user, other = new_id(), new_id(), new_id()
     begun = clock.now()
     moments = [begun + timedelta(seconds=place) for place in range(3)]
-    methods = dict(cell.reactions(SERVICES)["identity.ActorCutOff"])
-    assert set(SERVICES) == set(methods)
+    methods = dict(cell.reactions(ACCOUNT_SERVICES)["identity.ActorCutOff"])
+    assert set(ACCOUNT_SERVICES) == set(methods)
 
     def cut_off(account: str, moment: datetime) -> Envelope:
         data = {"user_id": user, "not_before": msgspec.to_builtins(moment)}
@@ -254,7 +254,7 @@ def test_the_latest_cutoff_wins_in_every_order(cell: Cell) -> None:
 
     for order in permutations(moments):
         account = new_id()
-        for service in SERVICES:
+        for service in ACCOUNT_SERVICES:
             for moment in (*order, order[0]):
                 cell.deliver(Delivery(service, methods[service], cut_off(account, moment)))
             tokens = [minted(moment, account) for moment in moments]

@@ -149,6 +149,13 @@ ALLOWED: dict[str, dict[str, str]] = {
         "show_erasure": f"{USERS} read write",
         "suppress": SERVICES,
     },
+    "audit": {
+        "show_health": f"operator {SERVICES}",
+        "clear_alert": "operator",
+        "compare_checkpoint": "operator",
+        "list_alerts": "operator",
+        "list_seen_checkpoints": "operator",
+    },
     "lifecycle": {
         "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shared.checkpoint import Checkpoint
 from shared.ids import new_id
 from shared.settings import SERVICES
+from shared.signed_note import read_signing_key, sign_note
 from tests.support import portal_side, team_side
 from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
 from tests.support.databases import superuser
@@ -79,6 +81,7 @@ class Side:
     forgetful: str
     invitation: str
     spare_invitation: str
+    alert: str
     invitation_token: str
     reset_token: str
     mails: list[bytes]
@@ -138,7 +141,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
-        person=person,
+        person=person, alert=an_alert(desk),
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
         put_aside=desk.call("tickets", "list_put_aside")["mails"][0]["put_aside_id"], **known, **credentials,
@@ -150,6 +153,15 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     )  # fmt: skip
     desk.await_reads()
     return desk, made
+
+
+def an_alert(desk: Desk) -> str:
+    """The alert about a checkpoint of lifecycle that contradicts all others, handed in."""
+    settings = desk.callers.settings
+    key = read_signing_key(settings.path("root-keys", "lifecycle", "log-signer.key"))
+    note = sign_note(Checkpoint(key.name, 1, bytes(32)).text(), key).decode()
+    answer = desk.call("audit", "compare_checkpoint", {"service": "lifecycle", "note": note}, token=desk.callers.operator)
+    return str(answer["alert_id"])
 
 
 def staff_grants(desk: Desk, looked_for: Row) -> dict[str, str]:
@@ -502,6 +514,22 @@ CALLS: dict[str, dict[str, How]] = {
         ),
         "show_erasure": How(lambda side: {"request_id": side.request}, _has("request_id", lambda side: side.request)),
         "suppress": How(_suppress, lambda _, answer: answer == {}, "service"),
+    },
+    "audit": {
+        "show_health": _subject()["show_health"],
+        "clear_alert": How(
+            lambda side: {"alert_id": side.alert}, lambda _, answer: answer["cleared_at"] is not None, "operator", "the cell"
+        ),
+        "compare_checkpoint": How(
+            lambda _: {"service": "lifecycle", "note": "no note"}, lambda _, answer: answer["comparison"] == "not signed",
+            "operator", "the cell",
+        ),
+        "list_alerts": How(
+            lambda _: {"only_open": False}, lambda _, answer: len(answer["alerts"]) > 0, "operator", "the cell"
+        ),
+        "list_seen_checkpoints": How(
+            lambda _: {"service": "lifecycle"}, lambda _, answer: len(answer["checkpoints"]) > 0, "operator", "the cell"
+        ),
     },
     "lifecycle": _subject() | {
         "find_account": How(lambda side: {"name": side.name}, _has("name", lambda side: side.name), "operator", "the cell"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.rpc_commands import declared_methods
-from shared.settings import SERVICES
+from shared.settings import ACCOUNT_SERVICES
 
 QUERIES = (
     "check_", "claim_", "find_", "known_", "list_", "messages_of",
@@ -15,7 +15,7 @@ BY_APPS = {"add_saved_search", "remove_saved_search"}
 """What an app may change for a customer. All else that customers change is about credentials, consent or erasure."""
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ACCOUNT_SERVICES)
 def test_each_method_needs_the_scope_of_its_kind(service: str) -> None:
     """A query needs "read"; what changes something needs "write" where it is agents' everyday work, and "manage" where only
     owners, admins or operators may do it, where a customer has to do it themselves, and in identity whatever users do: a

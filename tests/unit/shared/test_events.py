@@ -143,6 +143,7 @@ def test_every_event_type_is_decoded_without_its_sealed_fields(service: str) -> 
 REASONS = {
     "identity": "left", "identity.LoginFailed": "password", "identity.SessionsEnded": "logged out",
     "identity.PortalSessionsEnded": "signed out", "identity.AppGrantEnded": "by the app", "lifecycle": "by-operator",
+    "audit.AlertRaised": "older",
 }  # fmt: skip
 ONE_ID = "0e729602-9984-48a1-91f3-4b3263c53077"
 EXAMPLES: dict[str, object] = {
@@ -162,6 +163,8 @@ EXAMPLES: dict[str, object] = {
     "requested_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:00Z", "certificate": "00", "plan": "paid",
     "role": "agent", "failure": "rejected", "attempts": 1, "reply_code": 550,
     "how": "own", "with_second_factor": True, "session_ids": [ONE_ID], "day": "2026-01-01T00:00:00Z", "scope": "read",
+    "alert_id": ONE_ID, "service": "tickets", "cause": "truncated", "handed_in": False, "seen_size": 5, "seen_root": "00",
+    "size": None, "root": None, "cleared_by": "itself",
     "by": "link", "left": 9, "required_from": None, "count": 0,
     "reads": [
         {

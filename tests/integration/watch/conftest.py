@@ -1,0 +1,21 @@
+"""The stage of the watch's tests, on the tests' own PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.watch.watch_stage import SERVICES, WatchStage
+from tests.support.databases import fresh_home
+from tests.support.servers import Servers
+
+
+@pytest.fixture
+def stage(servers: Servers, tmp_path: Path) -> Iterator[WatchStage]:
+    """A stage with empty logs, for one test."""
+    with fresh_home(tmp_path / "home", servers.superuser, SERVICES) as settings:
+        made = WatchStage(settings)
+        yield made
+        made.close()
