@@ -94,7 +94,7 @@ def event_command(
 
 @prove.command("extends")
 def extends_command(
-    kept: Annotated[Path, typer.Argument(metavar="KEPT", dir_okay=False, help="What was kept: a checkpoint, or a file of them.")],
+    kept: Annotated[Path, typer.Argument(metavar="KEPT", dir_okay=False, help="A checkpoint that was kept, or several.")],
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", dir_okay=False, help="A later one. Default: the published ones.")
     ] = None,
