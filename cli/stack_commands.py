@@ -44,6 +44,18 @@ class GatewayView(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str
 
 
+class PushView(msgspec.Struct, frozen=True, kw_only=True):
+    """A place that checkpoints are pushed to. `state`: waiting, pushed, away, refused; `since` when."""
+
+    service: str
+    place: str
+    state: str
+    size: int
+    reason: str
+    failures: int
+    since: str
+
+
 class StackView(msgspec.Struct, frozen=True, kw_only=True):
     """The stack: its processes, where its servers are (URLs hold passwords), its logs' tiles and verifier keys."""
 
@@ -58,6 +70,7 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewayView | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
+    pushes: list[PushView] = []
 
 
 OUTPUTS: Final[dict[str, Any]] = {"status": StackView, "doctor": list[Check]}
@@ -128,6 +141,9 @@ def _show(view: StackView) -> None:
         for one in view.processes
     ]
     show(table(view.home, ("process", "kind", "pid", "state", "restarts", "log"), rows))
+    if view.pushes:
+        pushes = [(one.service, one.place, one.state, one.size, one.reason) for one in view.pushes]
+        show(table("Checkpoints pushed outside", ("service", "place", "state", "events", "reason"), pushes))
 
 
 def logs(
