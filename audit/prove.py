@@ -125,20 +125,9 @@ def prove_extension(log: Log, old: Checkpoint, note: bytes | None = None) -> Con
     return proof
 
 
-def _proof_of(log: Log, index: int, row: Any) -> EventProof:
-    """A proof from tiles, with its entry opened by the event's row, if there still is one."""
-    if index >= log.checkpoint.size:
-        if row is None:
-            raise NotFound("the log has no such index", service=log.service, size=log.checkpoint.size)
-        raise Incomplete("no checkpoint covers the event yet", service=log.service, index=index, size=log.checkpoint.size)
+def prove_entry(log: Log, index: int, entry: bytes, extra: bytes | None = None) -> tuple[TlogProof, int]:
+    """The proof that `entry` is at `index`, verified, and how many tiles were read for it. Raises `Tampered`."""
     reader = TileReader(log.read, log.checkpoint.size)
-    extra = None
-    if row is not None and row[3] is not None:
-        envelope, salt = bytes(row[3]), bytes(row[4])
-        entry, extra = commitment(salt, envelope), salt + envelope
-    else:
-        with _tiles_of(log):
-            entry = next(reader.entries(index, index + 1))
     with _tiles_of(log):
         hashes = reader.inclusion_proof(index)
     proof = TlogProof(index, tuple(hashes), log.note, extra)
@@ -148,8 +137,25 @@ def _proof_of(log: Log, index: int, row: Any) -> EventProof:
         raise Tampered(
             "changed: the event is not the one that was signed at this index", service=log.service, index=index
         ) from None
+    return proof, reader.tiles_read
+
+
+def _proof_of(log: Log, index: int, row: Any) -> EventProof:
+    """A proof from tiles, with its entry opened by the event's row, if there still is one."""
+    if index >= log.checkpoint.size:
+        if row is None:
+            raise NotFound("the log has no such index", service=log.service, size=log.checkpoint.size)
+        raise Incomplete("no checkpoint covers the event yet", service=log.service, index=index, size=log.checkpoint.size)
+    extra = None
+    if row is not None and row[3] is not None:
+        envelope, salt = bytes(row[3]), bytes(row[4])
+        entry, extra = commitment(salt, envelope), salt + envelope
+    else:
+        with _tiles_of(log):
+            entry = next(TileReader(log.read, log.checkpoint.size).entries(index, index + 1))
+    proof, tiles_read = prove_entry(log, index, entry, extra)
     event_id, kind = (None, None) if extra is None else (row[1], row[2])
-    return EventProof(log.service, log.checkpoint.origin, event_id, kind, entry, log.checkpoint.size, proof, reader.tiles_read)
+    return EventProof(log.service, log.checkpoint.origin, event_id, kind, entry, log.checkpoint.size, proof, tiles_read)
 
 
 @contextmanager
