@@ -36,16 +36,21 @@ func (l *log) SaveTiles([]tlog.Tile, [][]byte) {}
 func (l *log) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	var read [][]byte
 	for _, tile := range tiles {
-		octets, err := l.read(strings.Replace(tile.Path(), fmt.Sprintf("tile/%d/", height), "tile/", 1), tile)
+		octets, err := l.read(pathOf(tile), tile)
 		if err != nil {
 			return nil, err
 		}
 		if len(octets) < tile.W*tlog.HashSize {
-			return nil, fmt.Errorf("%s is too short", tile.Path())
+			return nil, fmt.Errorf("%s is too short", pathOf(tile))
 		}
 		read = append(read, octets[:tile.W*tlog.HashSize])
 	}
 	return read, nil
+}
+
+// pathOf is where tlog-tiles has a tile: tlog's own path, without the height, which is always 8 there.
+func pathOf(tile tlog.Tile) string {
+	return strings.Replace(tile.Path(), fmt.Sprintf("tile/%d/", height), "tile/", 1)
 }
 
 // read gives a tile's file; where a partial one is gone, the full one (tlog-tiles says so).
@@ -105,7 +110,7 @@ func (l *log) recompute() error {
 			return err
 		}
 		if !bytes.Equal(made, found[0]) {
-			return fmt.Errorf("%s is not what the entries give", tile.Path())
+			return fmt.Errorf("%s is not what the entries give", pathOf(tile))
 		}
 		l.tiles++
 	}
@@ -133,7 +138,7 @@ func (l *log) firstOther() string {
 func (l *log) readBundle(number int64) error {
 	count := int(min(width, l.signed.size-number*width))
 	tile := tlog.Tile{H: height, L: 0, N: number, W: count}
-	octets, err := l.read(strings.Replace(tile.Path(), fmt.Sprintf("tile/%d/0/", height), "tile/entries/", 1), tile)
+	octets, err := l.read(strings.Replace(pathOf(tile), "tile/0/", "tile/entries/", 1), tile)
 	if err != nil {
 		return err
 	}
@@ -182,10 +187,10 @@ func (l *log) extends(old tree) error {
 	}
 	reader := tlog.TileHashReader(tlog.Tree{N: l.signed.size, Hash: l.signed.root}, l)
 	proof, err := tlog.ProveTree(l.signed.size, old.size, reader)
-	if err == nil {
-		err = tlog.CheckTree(proof, l.signed.size, l.signed.root, old.size, old.root)
-	}
 	if err != nil {
+		return fmt.Errorf("whether it extends the kept checkpoint can't be seen: %v", err)
+	}
+	if err := tlog.CheckTree(proof, l.signed.size, l.signed.root, old.size, old.root); err != nil {
 		return fmt.Errorf("it does not extend the kept checkpoint of size %d: history was rewritten (%v)", old.size, err)
 	}
 	return nil

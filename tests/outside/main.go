@@ -121,7 +121,7 @@ func verifyLog(folder string, known keySet, kept map[string]tree) string {
 	}
 	if service := signed.origin[strings.LastIndex(signed.origin, "/")+1:]; service != name {
 		report(name, fmt.Errorf("the checkpoint is of another log: %s", signed.origin), "")
-		return signed.origin
+		return ""
 	}
 	report(signed.origin, nil, "checkpoint signed by a known key, size %d, root %x", signed.size, signed.root[:8])
 	log := &log{folder: folder, signed: signed}

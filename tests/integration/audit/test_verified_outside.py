@@ -70,8 +70,9 @@ def home(made: AuditStage, tmp_path: Path) -> Path:
 
 
 def run(program: Path, home: Path, *proofs: Path) -> tuple[int, str]:
-    done = subprocess.run([program, "-kept", home / "kept", home, *proofs], capture_output=True, text=True, timeout=120)
-    print(f"\n$ outside -kept kept . {' '.join(path.name for path in proofs)}".rstrip(), done.stdout, sep="\n", end="")
+    arguments = ["-kept", "kept", ".", *(str(path.relative_to(home)) for path in proofs)]
+    done = subprocess.run([program, *arguments], cwd=home, capture_output=True, text=True, timeout=120)
+    print(f"\n$ outside {' '.join(arguments)}", done.stdout, sep="\n", end="")
     return done.returncode, done.stdout + done.stderr
 
 
@@ -124,8 +125,8 @@ def _vouch_for_another_log(home: Path) -> None:
 TAMPERING: dict[str, tuple[Callable[[Path], None], str]] = {
     "an entry changed": (_flip_entry, "index 775"),
     "two entries swapped": (_swap_entries, "index 775"),
-    "a leaf hash changed": (lambda home: _flip(home / "tiles/contacts/tile/0/002", 40), "tile/8/0/002"),
-    "an upper tile changed": (lambda home: _flip(home / "tiles/contacts/tile/1/000.p/11", 40), "tile/8/1/000.p/11"),
+    "a leaf hash changed": (lambda home: _flip(home / "tiles/contacts/tile/0/002", 40), "tile/0/002"),
+    "an upper tile changed": (lambda home: _flip(home / "tiles/contacts/tile/1/000.p/11", 40), "tile/1/000.p/11"),
     "a bundle gone": (lambda home: (home / "tiles/contacts/tile/entries/004").unlink(), "tile/entries/004"),
     "the checkpoint's size changed": (lambda home: _flip(home / "tiles/contacts/checkpoint", 16), "invalid signature"),
     "the log cut short": (_cut_short, "it was cut short"),
