@@ -86,6 +86,8 @@ def test_every_changed_octet_of_a_proof_is_found(
     run(capfd, "event", "--service", "contacts", "--index", 7, "--out", path)
     whole = path.read_bytes()
     for at in range(0, len(whole), 5):
+        if whole[at + 1 : at + 2] == b"=":
+            continue  # its lowest bits are no part of the value
         path.write_bytes(flipped(whole, at))
         assert TAMPERED == run(capfd, "check", path, "--keys", keys)[0], (at, whole[at - 20 : at + 20])
 

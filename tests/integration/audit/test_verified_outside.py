@@ -144,7 +144,7 @@ def test_a_tampered_log_is_rejected(program: Path, home: Path, what: str) -> Non
     status, output = run(program, home)
     wrong = "\n".join(line for line in output.splitlines() if line.startswith("FAILED"))
     assert (1, True) == (status, said in wrong), output
-    assert "test/tickets" not in wrong
+    assert "FAILED  test/tickets" not in wrong
 
 
 def test_a_rewritten_history_is_rejected(program: Path, made: AuditStage, home: Path) -> None:
@@ -169,6 +169,8 @@ def test_a_changed_proof_is_rejected(program: Path, home: Path, name: str) -> No
     path = home / "proofs" / name
     whole = path.read_bytes()
     for at in range(2, len(whole), len(whole) // 25):
+        if whole[at + 1 : at + 2] == b"=":
+            continue  # its lowest bits are no part of the value
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         command = [program, "-keys", home / "verifiers", "-kept", home / "kept", path]
         done = subprocess.run(command, capture_output=True, timeout=60)
