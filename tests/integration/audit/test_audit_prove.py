@@ -69,6 +69,7 @@ def test_an_event_is_proved_and_the_proof_stands_alone(
     proof = parse_tlog_proof(path.read_bytes())
     assert proof.extra is not None and sha256(proof.extra).hexdigest() == check["entry"]
     assert event.encode() in proof.extra
+    assert TAMPERED == run(capfd, "check", path, "--keys", keys, "--entry", "00" * 32)[0]
 
 
 def test_a_proof_reads_few_tiles(logged: AuditStage, capfd: pytest.CaptureFixture[str]) -> None:
