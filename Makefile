@@ -5,10 +5,10 @@ PYTEST_ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-access test test-kills test-corpus bench fmt lint types lock clean
+.PHONY: help setup demo demo-access test test-kills test-corpus verify-outside bench fmt lint types lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: virtual environment, RabbitMQ, PostgreSQL
 	@./deploy/bootstrap.sh
@@ -27,6 +27,9 @@ test-kills: setup ## Kill every process in the middle of the work, and at every 
 
 test-corpus: setup ## Run the tests on real mail: MAIL_CORPUS=FOLDER
 	$(PYTHON) -m pytest -m corpus $(PYTEST_ARGS)
+
+verify-outside: setup ## Verify a real log with Go's own libraries (LOG=HOME or EXPORT, KEPT=FILE, PROOFS="FILE …")
+	@LOG="$(LOG)" KEPT="$(KEPT)" PROOFS="$(PROOFS)" tests/outside/verify.sh
 
 bench: setup ## Measure speed against peers and print the table
 	@$(PYTHON) -m pip install --quiet --require-hashes -r requirements/bench.txt

@@ -73,6 +73,12 @@ def show_certificate(
     out: Out = None,
     keys: Keys = None,
     json: Json = False,
+    proofs: Annotated[
+        Path | None,
+        typer.Option(
+            "--proofs", metavar="DIR", file_okay=False, help="Write each receipt's proof there: lethe audit prove check."
+        ),
+    ] = None,
 ) -> None:
     """Show a certificate, and whether it holds.
 
@@ -81,6 +87,11 @@ def show_certificate(
     document = file.read_bytes()
     signed = certificate.read(document)
     verdict = check(document, keys)
+    if proofs is not None:
+        proofs.mkdir(parents=True, exist_ok=True)
+        for service, proof in certificate.receipt_proofs(signed.certificate).items():
+            write_file(proofs / f"{service}.tlog-proof", proof)
+        note(f"The receipts' proofs are in {proofs}. Check them: lethe audit prove check {proofs}/*.tlog-proof")
     text = HOLDS if verdict.holds else f"It does NOT hold: {verdict.reason}" if verdict.reason else UNVERIFIED
     if as_page or (out is not None and not json):
         page = as_html(signed.certificate, text, verdict.holds).encode()

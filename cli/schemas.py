@@ -6,8 +6,10 @@ import importlib
 from typing import Any
 
 from audit.findings import Verdict as AuditVerdict
+from audit.proof_check import ProofCheck
 from audit.replay import ReplayResult
 from cli.account_commands import CreatedAccount
+from cli.audit_prove_commands import EventProofView, ExtensionProofView
 from cli.canonical import CanonicalExport
 from cli.certificate_commands import Verdict
 from cli.clock_commands import ClockView
@@ -74,6 +76,9 @@ _OWN: dict[str, Any] = {
     "audit clear": AlertView,
     "audit compare": list[ComparedCheckpoint],
     "audit seen": list[SeenCheckpoint],
+    "audit prove event": EventProofView,
+    "audit prove extends": list[ExtensionProofView],
+    "audit prove check": list[ProofCheck],
     "clock show": ClockView,
     "clock advance": ClockView,
 }

@@ -45,6 +45,18 @@ class GatewayView(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str
 
 
+class PushView(msgspec.Struct, frozen=True, kw_only=True):
+    """A place that checkpoints are pushed to. `state`: waiting, pushed, away, refused; `since` when."""
+
+    service: str
+    place: str
+    state: str
+    size: int
+    reason: str
+    failures: int
+    since: str
+
+
 class StackView(msgspec.Struct, frozen=True, kw_only=True):
     """The stack: its processes, where its servers are (URLs hold passwords), its logs' tiles and verifier keys."""
 
@@ -61,6 +73,7 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     verifiers: dict[str, str]
     alerts: int | None = None
     """How many alerts about the logs are open; None where audit's database does not answer."""
+    pushes: list[PushView] = []
 
 
 OUTPUTS: Final[dict[str, Any]] = {"status": StackView, "doctor": list[Check]}
@@ -134,6 +147,9 @@ def _show(view: StackView) -> None:
     show(table(view.home, ("process", "kind", "pid", "state", "restarts", "log"), rows))
     if view.alerts:
         note(f"{view.alerts} alert(s) about the logs: lethe audit alerts")
+    if view.pushes:
+        pushes = [(one.service, one.place, one.state, one.size, one.reason) for one in view.pushes]
+        show(table("Checkpoints pushed outside", ("service", "place", "state", "events", "reason"), pushes))
 
 
 def _open_alerts(view: StackView) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -171,6 +172,22 @@ def read(document: bytes) -> SignedCertificate:
     if _encoder.encode(signed) != document.strip():
         raise Tampered("the certificate is not in its one form: something was added or changed")
     return signed
+
+
+def receipt_proofs(certificate: Certificate) -> dict[str, bytes]:
+    """Each participant's receipt as a tlog-proof that stands alone, by service: its `extra` is salt and envelope, so that
+    SHA-256 of it is the entry. Raises `Tampered` where a proof can't be read; whether it holds is for its reader to check.
+    """
+    made: dict[str, bytes] = {}
+    for one in certificate.participants:
+        try:
+            envelope, salt, proof = (base64.b64decode(part, validate=True) for part in (one.envelope, one.salt, one.proof))
+        except (binascii.Error, ValueError):
+            raise Tampered("a receipt can't be read", service=one.service) from None
+        if not one.service.isidentifier():  # an unverified one must not name the place where its proof is written
+            raise Tampered("a participant has no service's name")
+        made[one.service] = replace(parse_tlog_proof(proof), extra=salt + envelope).encode()
+    return made
 
 
 def verify(

@@ -20,6 +20,7 @@ from types import FrameType
 
 import psycopg2
 
+from shared.checkpoint_push import CheckpointPusher
 from shared.durable_files import read_if_there, replace
 from shared.errors import LetheError, Tampered
 from shared.log_signer import LogSigner, TermOver
@@ -58,6 +59,7 @@ class Relay:
         self._wakeup = Wakeup(run / f"relay-{service}.sock")
         self._state = StateFile(run / f"relay-{service}.json")
         self._signer = LogSigner(settings.path("root-keys", service), self._tiles, self._origin)
+        CheckpointPusher(settings, service, self._signer.verifier)  # settings that can't be understood end the start
         self._stopping = False
         self._said = ("", 0.0)
 
@@ -112,7 +114,9 @@ class Relay:
         sequencer = Sequencer(database, self._tiles, self._signer, term)
         source = f"/{self._origin}"
         publisher = Publisher(self._settings.amqp_url, source, sequencer.published, self._wakeup.notify)
+        pusher = CheckpointPusher(self._settings, self._service, self._signer.verifier)
         publisher.start()
+        pusher.start()
         self._wakeup.listen()
         log.info("leading service=%s term=%d size=%d", self._service, term, sequencer.signed_size)
         try:
@@ -132,6 +136,7 @@ class Relay:
                 time.sleep(max(0.0, started + SHORTEST_STEP_SECONDS - time.monotonic()))
             self._drain(sequencer, publisher)
         finally:
+            pusher.stop()
             publisher.stop()
 
     def _drain(self, sequencer: Sequencer, publisher: Publisher) -> None:

@@ -9,6 +9,7 @@ root with a verified checkpoint before trusting it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,10 @@ ENTRIES: Literal["entries"] = "entries"
 MOST_TILES_IN_MEMORY = 64
 
 Level = int | Literal["entries"]
+HIGHEST_LEVELS = 64
+_PATH = re.compile(
+    r"tile/(?P<level>entries|[0-9]{1,2})/(?P<groups>(?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?", re.ASCII
+)
 ReadFile = Callable[[str], bytes | None]
 """The bytes of the file at a path below the log's prefix, or None where there is none."""
 
@@ -37,6 +42,21 @@ def tile_path(level: Level, number: int, width: int = TILE_WIDTH) -> str:
         groups.insert(0, f"x{number % 1000:03}")
     suffix = "" if width == TILE_WIDTH else f".p/{width}"
     return f"tile/{level}/{'/'.join(groups)}{suffix}"
+
+
+def parse_tile_path(path: str) -> tuple[Level, int, int] | None:
+    """Level, number and width of a tile or entry bundle; None for what is no such path to the letter.
+
+    The opposite of `tile_path`, and as strict: no path that it takes leads out of the log's folder.
+    """
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return None
+    level: Level = ENTRIES if found["level"] == ENTRIES else int(found["level"])
+    number = int(found["groups"].replace("x", "").replace("/", ""))
+    width = int(found["width"] or TILE_WIDTH)
+    known = (level == ENTRIES or level < HIGHEST_LEVELS) and (found["width"] is None or width < TILE_WIDTH)
+    return (level, number, width) if known and tile_path(level, number, width) == path else None
 
 
 def tile_width(level: Level, number: int, size: int) -> int:

@@ -25,6 +25,7 @@ from deploy.stack.postgres import Postgres
 from deploy.stack.processes import CHECKOUT, SERVER, Program, base_environment
 from deploy.stack.rabbitmq import RabbitMQ
 from shared import root_keys
+from shared.checkpoint_push import pushes_of
 from shared.settings import EDGES, LOCAL_CELL, ROLES, SERVICES, SMTP_FROM
 from shared.tokens import OPERATOR_ISSUER, create_token_key
 
@@ -156,6 +157,7 @@ class Stack:
             "smtp_url": written.get("smtp_url"),
             "gateway": edges.view(self.home, _edges_in(states), ports.load(self.home)),
             "tiles": {service: str(self.home / "tiles" / service) for service in SERVICES},
+            "pushes": pushes_of(self.home / "run", SERVICES),
             "verifiers": {path.stem: str(path) for path in sorted((self.home / "verifiers").glob("*.vkey"))},
         }
 

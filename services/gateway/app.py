@@ -33,6 +33,7 @@ from services.gateway.resources import (
     erasure_requests,
     health,
     invitations,
+    logs,
     messages,
     passwords,
     portal,
@@ -85,6 +86,7 @@ def build(settings: GatewaySettings, client: RpcClient, etag_secret: bytes) -> E
     )
     for resource in RESOURCES:
         app.include_router(resource.router, prefix="/v1")
+    app.include_router(logs.router)  # as C2SP's tlog-tiles lays it out, so neither under /v1 nor in its description
     description = _description()
     app.openapi = lambda: description  # type: ignore[method-assign]
     _handle_errors(app)
@@ -118,11 +120,17 @@ def _handle_errors(app: FastAPI) -> None:
         typed = _typed(error)
         if isinstance(typed, MethodNotAllowed):
             allowed = methods_at(app.openapi(), request.url.path)
-            typed = MethodNotAllowed(allow=", ".join(allowed) or "GET")
+            typed = MethodNotAllowed(allow=", ".join(allowed) or _allowed_by_route(error))
         return problem_response(typed, request.state.request_id)
 
     for kind in (LetheError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, as_problem)
+
+
+def _allowed_by_route(error: Exception) -> str:
+    """The methods of a route that is not in the description."""
+    headers = getattr(error, "headers", None) or {}
+    return ", ".join(sorted(headers.get("Allow", "GET").replace(" ", "").split(",")))
 
 
 def _typed(error: Exception) -> LetheError:

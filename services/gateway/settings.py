@@ -20,7 +20,7 @@ NAMES: Final = frozenset(
     (
         "HOST", "HTTPS_PORT", "HTTP_PORT", "TLS_CERTIFICATE", "TLS_KEY", "TRUSTED_PROXIES", "CORS_ORIGINS", "SIGN_UP",
         "SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "DOOR_RATE", "DOOR_BURST", "SIGN_UPS_PER_HOUR",
-        "MAIL_BYTES", "BODY_SECONDS",        "HEAD_SECONDS",
+        "MAIL_BYTES", "BODY_SECONDS", "HEAD_SECONDS", "LOGS", "LOG_TOKENS",
     )
 )  # fmt: skip
 """Every setting there is: a misspelt one is an error."""
@@ -58,6 +58,10 @@ class GatewaySettings:
     """Within this time a body has to be there, however long it is."""
     head_seconds: float
     """Within this time the head of a request has to be there, the TLS handshake included."""
+    logs_public: bool = False
+    """Whether anybody may read the event logs' tiles and checkpoints; else whoever shows one of the tokens."""
+    log_tokens: frozenset[str] = frozenset()
+    """SHA-256 of the tokens of those who may, in hexadecimal. None: nobody may."""
 
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> GatewaySettings:
@@ -89,6 +93,8 @@ class GatewaySettings:
             mail_bytes=int(_positive(given.get("MAIL_BYTES", str(60 << 20)))),
             body_seconds=_positive(given.get("BODY_SECONDS", "60")),
             head_seconds=_positive(given.get("HEAD_SECONDS", "10")),
+            logs_public=_public(given.get("LOGS", "token")),
+            log_tokens=frozenset(_digest(one.strip()) for one in given.get("LOG_TOKENS", "").split(",") if one.strip()),
         )
 
 
@@ -103,6 +109,18 @@ def _switch(text: str) -> bool:
     if text not in ("open", "closed"):
         raise ValueError(f"{PREFIX}SIGN_UP is open or closed")
     return text == "open"
+
+
+def _public(text: str) -> bool:
+    if text not in ("public", "token"):
+        raise ValueError(f"{PREFIX}LOGS is public or token")
+    return text == "public"
+
+
+def _digest(text: str) -> str:
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise ValueError(f"{PREFIX}LOG_TOKENS has the SHA-256 of tokens in hexadecimal, never a token")
+    return text
 
 
 def _positive(text: str) -> float:

@@ -178,6 +178,11 @@ def test_a_certificate_holds_offline_and_no_changed_one_does(
     desk.lethe("certificate", "verify", str(file), **offline)
     page = desk.lethe("certificate", "show", str(file), "--html", **offline)
     assert "Certificate of erasure" in page and "<script" not in page
+    desk.lethe("certificate", "show", str(file), "--proofs", str(tmp_path / "receipts"), **offline)
+    receipts = sorted((tmp_path / "receipts").iterdir())
+    checks = json.loads(desk.lethe("audit", "prove", "check", *map(str, receipts), "--json", **offline))
+    told = {path.stem: f"{path.stem}.ErasureReceipted" for path in receipts}
+    assert len(told) > 1 and set(told.values()) == {check["event"]["type"] for check in checks if check["holds"]}
     document = bytearray(file.read_bytes())
     for place in range(0, len(document), max(1, len(document) // 5)):
         changed = bytearray(document)

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from deploy.stack import Stack
-from tests.benchmarks import appending, checkpoints, edge, erasing, importing, recording, replaying
+from tests.benchmarks import appending, checkpoints, edge, erasing, importing, proving, recording, replaying
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
 
-FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "reads")
+FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "reads", "proof")
 
 
 def main() -> None:
@@ -57,6 +57,9 @@ def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> l
     if "reads" in wanted:
         _say("reads")
         figures += recording.measure(stack, rounds=1 if quick else 7, notes=notes)
+    if "proof" in wanted:
+        _say("proof")
+        figures += proving.measure(leaves=1_000_000, proofs=100 if quick else 2_000, notes=notes)
     return figures
 
 

@@ -18,6 +18,7 @@ from services.gateway.settings import GatewaySettings
 from shared.rpc_client import RpcClient
 
 PASSWORD = "a long sentence of my own"
+LOG_TOKEN = "lets-an-auditor-read-the-event-logs"
 Plain = dict[str, Any]
 
 

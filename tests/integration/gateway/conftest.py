@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from deploy.stack import Stack
 from shared.settings import SERVICES
-from tests.support.gateway import Api, api
+from tests.support.gateway import LOG_TOKEN, Api, api
 from tests.support.stacks import LIMITS, running_stack
 
 
@@ -20,6 +21,7 @@ def desk_stack() -> Iterator[Stack]:
         for name in LIMITS:
             patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
         patch.setenv("LETHE_GATEWAY_HEAD_SECONDS", "2")
+        patch.setenv("LETHE_GATEWAY_LOG_TOKENS", hashlib.sha256(LOG_TOKEN.encode()).hexdigest())
         with running_stack(dict.fromkeys(SERVICES, 1) | {"gateway": 2}) as made:
             yield made
 

@@ -24,6 +24,7 @@ def test_by_default_nobody_is_trusted_and_nobody_signs_up(home: Path) -> None:
     found = GatewaySettings.load({})
     assert ((), (), False, None) == (found.trusted_proxies, found.cors_origins, found.sign_up_open, found.http_port)
     assert home / "gateway" / "tls.crt" == found.tls_certificate
+    assert (False, frozenset()) == (found.logs_public, found.log_tokens)
 
 
 def test_what_is_said_counts() -> None:
@@ -43,7 +44,7 @@ def test_what_is_said_counts() -> None:
         ("TRUSTED_PROXIES", "10.0.0.1/8"), ("TRUSTED_PROXIES", "the proxy"), ("TRUSTED_PROXY", "10.0.0.0/8"),
         ("CORS_ORIGINS", "*"), ("CORS_ORIGINS", "http://desk.example"), ("CORS_ORIGINS", "https://desk.example/x"),
         ("SIGN_UP", "yes"), ("HTTPS_PORT", "0"), ("HTTPS_PORT", "x"), ("SOURCE_RATE", "-1"), ("SOURCE_RATE", "inf"),
-        ("BODY_SECONDS", "nan"),
+        ("BODY_SECONDS", "nan"), ("LOGS", "open"), ("LOGS", ""), ("LOG_TOKENS", "a token"), ("LOG_TOKENS", "AB" * 32),
     ],
 )  # fmt: skip
 def test_what_can_not_be_understood_ends_the_start(name: str, value: str) -> None:
