@@ -143,7 +143,7 @@ def test_replay_as_of_a_time(stage: AuditStage) -> None:
     then = clock.now()
     stage.add_persons(4)
     stage.index()
-    result = replay(stage.settings, "contacts", at=then)
+    result = replay(stage.settings, "contacts", as_of=then)
     assert result.equal is None and result.size == 9
     assert {one.table: one.rebuilt for one in result.tables}["person"] == 3
 
