@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from audit.row_forms import Given, InsertForm, TableForm, UpdateForm, form_of, table_form
+from audit.row_forms import Form, Given, InsertForm, TableForm, UpdateForm, form_of, table_form
 from shared.work import Statement
 
 MOST_ROWS = 8_192
@@ -44,7 +44,7 @@ class RowBatch:
         self._tables = {name: form for name, form in found.items() if form is not None}
         self._waiting = {name: _Rows(form) for name, form in self._tables.items()}
         self._word = re.compile(rf"\b(?:{'|'.join(found)})\b")
-        self._ways: dict[str, Any] = {}
+        self._ways: dict[str, Form | list[str]] = {}
         self._statements: list[bytes] = []
         self._named: set[str] = set()
         """The tables that the waiting statements name: none of them has waiting rows, so that nothing overtakes anything."""
@@ -56,16 +56,16 @@ class RowBatch:
         way = self._ways.get(sql)
         if way is None:
             way = self._ways[sql] = form_of(sql, self._tables) or self._word.findall(sql)
-        if type(way) is list:
+        if isinstance(way, list):
             self._add_statement(way, sql, values)
             return
         name = way.table.name
         if name in self._named:
             self._write_statements()
         rows = self._waiting[name]
-        if not (rows.insert(way, values) if type(way) is InsertForm else rows.update(way, values)):
+        if not rows.take(way, values):
             self._write_rows(rows)
-            rows.insert(way, values) if type(way) is InsertForm else rows.update(way, values)
+            rows.take(way, values)
         self._count += 1
         if self._count >= MOST_ROWS:
             self.write()
@@ -112,8 +112,11 @@ class _Rows:
         self._if_missing: dict[tuple[Any, ...], list[Any]] = {}
         self._changed: dict[tuple[Any, ...], tuple[dict[int, Any], dict[int, int]]] = {}
 
-    def insert(self, form: InsertForm, values: Sequence[Any]) -> bool:
-        """False where what waits has to be written first."""
+    def take(self, form: Form, values: Sequence[Any]) -> bool:
+        """Takes what a statement does to its row. False where what waits has to be written first."""
+        return self._insert(form, values) if isinstance(form, InsertForm) else self._update(form, values)
+
+    def _insert(self, form: InsertForm, values: Sequence[Any]) -> bool:
         row = list(form.values)
         for column, place in form.given:
             row[column] = values[place]
@@ -133,8 +136,7 @@ class _Rows:
         self._inserted[key] = row
         return True
 
-    def update(self, form: UpdateForm, values: Sequence[Any]) -> bool:
-        """False where what waits has to be written first."""
+    def _update(self, form: UpdateForm, values: Sequence[Any]) -> bool:
         key = tuple([values[place] for place in form.key])
         row = self._inserted.get(key)
         if row is None:
@@ -222,7 +224,7 @@ def _escaped(text: str) -> str:
     return text.translate(_ESCAPES) if _ESCAPED.search(text) else text
 
 
-_COPY_TEXT = {
+_COPY_TEXT: dict[type, Callable[[Any], str]] = {
     **_TEXT,
     str: _escaped,
     bytes: lambda value: "\\\\x" + value.hex(),
