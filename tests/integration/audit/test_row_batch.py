@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
@@ -50,6 +50,8 @@ statements = st.one_of(
         lambda one: ("DELETE FROM thing WHERE thing_id = %s AND thing_id IN (SELECT thing_id FROM owner)", one, (one,)), ids
     ),
 )  # fmt: skip
+ADDED: tuple[str, str, Any] = ("INSERT", IDS[0], (IDS[0], "a", b"a"))
+REMOVED: tuple[str, str, Any] = ("DELETE FROM thing WHERE thing_id = %s", IDS[0], (IDS[0],))
 INSERT = "INSERT INTO thing (thing_id, name, content, count) VALUES (%s, %s, %s, 0)"
 
 
@@ -73,6 +75,7 @@ def rows_in(cursor: Any, schema: str) -> list[tuple[Any, ...]]:
     return [*found, *cursor.fetchall()]
 
 
+@example(story=[ADDED, REMOVED, ADDED, REMOVED], room=1_000)  # what waits must not overtake a statement that waits
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(statements, max_size=25), room=st.sampled_from([1, 3, 1_000]))
 def test_gathered_rows_are_those_of_the_statements(cursor: Any, story: list[tuple[str, str, Any]], room: int) -> None:
