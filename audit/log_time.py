@@ -19,9 +19,20 @@ DISORDER = 2_000
 """Within one batch of the relay (`shared/sequencer.py`) events may stand in any order of their times, beyond it they don't."""
 
 _PLAN = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"  # whatever the statistics say: by the index
-_AT = """
-SELECT l.index, greatest(l.indexed_at, e.occurred_at) > %s FROM lethe.log l LEFT JOIN lethe.event e USING (sequence)
-WHERE l.index >= %s ORDER BY l.index LIMIT 1
+# Every index below `low` is of that time, as far as we have looked; `high` is not. In one round trip: there are twenty looks.
+_HALVING = """
+WITH RECURSIVE halving (low, high) AS (
+    SELECT 0::bigint, %(size)s::bigint
+    UNION ALL
+    SELECT CASE WHEN is_later THEN low ELSE found + 1 END, CASE WHEN is_later THEN (low + high) / 2 ELSE high END
+    FROM halving CROSS JOIN LATERAL (
+        SELECT min(looked.index) AS found,
+               COALESCE(bool_or(looked.index >= high OR looked.happened > %(moment)s), true) AS is_later
+        FROM (SELECT l.index, greatest(l.indexed_at, e.occurred_at) AS happened
+              FROM lethe.log l LEFT JOIN lethe.event e USING (sequence)
+              WHERE l.index >= (low + high) / 2 ORDER BY l.index LIMIT 1) AS looked) AS look
+    WHERE low < high)
+SELECT low FROM halving WHERE low >= high
 """
 _FIRST_LATER = """
 SELECT min(l.index) FROM lethe.log l LEFT JOIN lethe.event e USING (sequence)
@@ -32,15 +43,8 @@ WHERE l.index >= %s AND l.index < %s AND greatest(l.indexed_at, e.occurred_at) >
 def size_at(cursor: Any, moment: datetime, published_size: int) -> int:
     """How many events the log had at `moment`: of the `published_size` that a checkpoint covers now, those of that time."""
     cursor.execute(_PLAN)
-    low, high = 0, published_size  # every index below `low` is of that time, as far as we have looked; `high` is not
-    while low < high:
-        middle = (low + high) // 2
-        cursor.execute(_AT, (moment, middle))
-        row = cursor.fetchone()
-        if row is None or row[0] >= high or row[1]:
-            high = middle
-        else:
-            low = int(row[0]) + 1
+    cursor.execute(_HALVING, {"size": published_size, "moment": moment})
+    (low,) = cursor.fetchone()
     cursor.execute(_FIRST_LATER, (max(0, low - DISORDER), low, moment))
     (first,) = cursor.fetchone()
-    return low if first is None else int(first)
+    return int(low if first is None else first)

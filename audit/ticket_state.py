@@ -176,9 +176,8 @@ def _left_of(parts: Sequence[bytes | None]) -> Sealed:
 def _rows(cursor: Any, played: list[LogRow], opened: list[Opened]) -> list[TicketRow]:
     """Plays the events into temporary tables, which go with the transaction."""
     tables = {str(table.name): table for table in tables_of(SERVICE) if table.name in _TABLES}
-    for name, table in tables.items():
-        cursor.execute(f'CREATE TEMPORARY TABLE {name} (LIKE "{table.schema}".{name})')
-    cursor.execute("SET LOCAL search_path = pg_temp; SET LOCAL jit = off")
+    made = [f'CREATE TEMPORARY TABLE {name} (LIKE "{table.schema}".{name})' for name, table in tables.items()]
+    cursor.execute("; ".join([*made, "SET LOCAL search_path = pg_temp; SET LOCAL jit = off"]))
     statements = [
         cursor.mogrify(statement.sql, digested(statement.values) or None)
         for row, one in zip(played, opened, strict=True)
