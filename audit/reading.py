@@ -7,7 +7,7 @@ over rows as they stand in the database and believes nothing of them. It never w
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +44,11 @@ COPY (SELECT l.index, l.leaf, {_COLUMNS} FROM lethe.log l LEFT JOIN lethe.event 
 _UNLOGGED = f"""
 COPY (SELECT -1::bigint, sha256(''::bytea), {_COLUMNS} FROM lethe.event e
       WHERE NOT EXISTS (SELECT 1 FROM lethe.log l WHERE l.sequence = e.sequence) ORDER BY e.sequence)
+TO STDOUT (FORMAT binary)
+"""
+_CHOSEN = f"""
+COPY (SELECT COALESCE(l.index, -1), COALESCE(l.leaf, sha256(''::bytea)), {_COLUMNS}
+      FROM lethe.event e LEFT JOIN lethe.log l ON l.sequence = e.sequence WHERE {{condition}} ORDER BY l.index)
 TO STDOUT (FORMAT binary)
 """
 
@@ -121,6 +126,15 @@ def read_log(connection: Any, handle: Handle, start: int = 0, end: int = 2**62) 
 def read_unlogged(connection: Any, handle: Handle) -> None:
     """Gives the events that have no row in the log, in the order of their sequence numbers, to `handle`."""
     _copy(connection, _UNLOGGED, handle)
+
+
+def read_events(connection: Any, condition: str, values: Sequence[Any]) -> list[LogRow]:
+    """The events `e` that meet a condition with these values, in the order of the log: few, since all are kept."""
+    rows: list[LogRow] = []
+    with connection.cursor() as cursor:
+        chosen = cursor.mogrify(condition, values).decode()
+    _copy(connection, _CHOSEN.format(condition=chosen), rows.extend)
+    return rows
 
 
 def _copy(connection: Any, statement: str, handle: Handle) -> None:

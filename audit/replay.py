@@ -1,20 +1,21 @@
 """Replays a service's log from its first event into scratch tables, and compares them with the live read model (A1, A3).
 
-As the auditor, without a key: read models hold the events' own sealed bytes. All of it happens in one transaction that is
-rolled back at the end, so nothing is left over, whatever kills it, and live tables and log are seen at the same moment. Each
-event is checked against its leaf on the way; a changed one stops the replay (`Tampered`). It must not write a live table:
-the scratch schema is the whole search path, and the auditor may write nowhere else.
+As the auditor, without a key: of a sealed value the rows have the digest. Each event is checked against its leaf on the way,
+and its leaf against the signed tiles; a changed one stops the replay (`Tampered`). It must not write a live table: the scratch
+schema is the whole search path, and the auditor may write nowhere else.
 
-Its price: rows that one replay updates very often (a counter with 100,000 events) get slow, since no dead version of a row
-goes before the transaction ends.
+In two steps, so that it can be interrupted. What a checkpoint covers is played in batches, each committed with how far the
+replay has come (`scratch.py`): a replay that was ended goes on from the last of them, where the tree over what was played has
+still the root that it had. Then one transaction sees log and live rows at the same moment, plays what has come meanwhile, and
+compares; nothing of that step is kept.
 """
 
 from __future__ import annotations
 
 import importlib
-import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -22,10 +23,13 @@ import msgspec
 import psycopg2
 import sqlalchemy as sa
 
-from audit.comparison import TableResult, compare_tables, count_rows
+from audit.comparison import TableResult, compare_table, count_rows
 from audit.findings import Findings
+from audit.log_time import size_at
 from audit.opening import Opened, Opener
 from audit.reading import LogRow, auditor_connection, read_log
+from audit.row_batch import RowBatch, RowExists
+from audit.scratch import Scratch
 from audit.tile_check import read_published
 from shared.errors import LetheError, Tampered, Unavailable
 from shared.events import EventTypes, Recorded
@@ -35,7 +39,12 @@ from shared.work import Project
 
 PATIENCE_SECONDS = 30.0
 """How long to wait until every committed event is in the log."""
+SAVED_AFTER_AT_MOST = 10_000
+"""Events between two commits; fewer where the log is short, so that an interruption costs 4 % of it at most."""
 
+_SAVES = 25
+_READ_AT_ONCE = 100_000
+"""Events in one transaction of the reader: as long as it lasts, no dead version of a scratch row can go."""
 _LOOK_AGAIN_SECONDS = 0.1
 _UNLOGGED = "SELECT count(*) FROM lethe.event e WHERE NOT EXISTS (SELECT 1 FROM lethe.log l WHERE l.sequence = e.sequence)"
 _UNFINISHED = """
@@ -54,8 +63,10 @@ class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
 
     service: str
     size: int
-    """How many events were played: the whole log, or its part up to `at`."""
-    at: datetime | None
+    """How many events were played: the whole log, or its part up to `as_of`."""
+    resumed_at: int
+    """How many of them an earlier replay, which was interrupted, had played; this one read the rest."""
+    as_of: datetime | None
     tables: list[TableResult]
     equal: bool | None
     """None where nothing was compared."""
@@ -67,26 +78,202 @@ def replay(
     settings: Settings,
     service: str,
     compare: bool = True,
-    at: datetime | None = None,
+    as_of: datetime | None = None,
     progress: Progress = lambda *_: None,
     patience_seconds: float = PATIENCE_SECONDS,
+    restart: bool = False,
 ) -> ReplayResult:
-    """Rebuilds the read model of a service, as it is now or as of the last event at or before `at` (then without comparing).
+    """Rebuilds the read model of a service, as it is now or from the log as of a time (`log_time.py`; then without comparing).
 
-    Raises `Tampered` where an event is not the one that was signed, `Unavailable` where the database can't be reached or
-    committed events do not get into the log (the relay does not run).
+    Goes on where an earlier replay was interrupted, unless it is to `restart`. Raises `Tampered` where an event is not the one
+    that was signed, `Conflict` where another replay of this log is going on, `Unavailable` where the database can't be reached
+    or committed events do not get into the log (the relay does not run).
     """
     deadline = time.monotonic() + patience_seconds
-    while True:
-        with auditor_connection(settings, service) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_export_snapshot()")
-            (snapshot,) = cursor.fetchone()
-            waiting, unfinished = _under_way(cursor, service)
-            if at is not None or not (waiting or unfinished) or time.monotonic() > deadline:
-                if waiting and at is None:
-                    raise Unavailable("committed events do not get into the log: does the relay run?", events=waiting)
-                return _Replay(settings, service, connection, snapshot, at, progress).run(compare and at is None, unfinished)
-        time.sleep(_LOOK_AGAIN_SECONDS)
+    with auditor_connection(settings, service) as connection:
+        one = _Replay(settings, service, connection, as_of, progress)
+        try:
+            result = one.run_as_of(as_of, restart) if as_of is not None else one.run(compare, restart, deadline)
+        except Tampered:
+            one.scratch.drop()  # that is the outcome: there is nothing to go on with
+            raise
+        one.scratch.drop()
+        return result
+
+
+class _Replay:
+    """One replay. `connection` writes; what reads the log has its own."""
+
+    def __init__(
+        self, settings: Settings, service: str, connection: Any, as_of: datetime | None, progress: Progress
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._progress = progress
+        types: EventTypes = importlib.import_module(f"services.{service}.events").TYPES
+        self._project: Project = importlib.import_module(f"services.{service}.projections").project
+        self._tables = tables_of(service)
+        self._opener = Opener(types, lambda _: None)
+        self.scratch = Scratch(connection, "replay" if as_of is None else "replay_as_of", service, self._tables)
+        self._batch = RowBatch(self.scratch.cursor, self._tables, self.scratch.index)
+        self._tiles = self._published()
+        self._entries: Iterator[bytes] = iter(())
+        self._played = 0
+        self._goal = 0
+        self._saved = 0
+        self._save_after: int | None = None
+
+    # -- what the two kinds of replay do
+
+    def run(self, compare: bool, restart: bool, deadline: float) -> ReplayResult:
+        """Plays the whole log and compares."""
+        resumed_at = self._begin(restart, self._tiles.size)
+        while True:
+            self._play_to(self._tiles.size)
+            began = time.monotonic()
+            result = self._finish(compare, resumed_at, is_last_look=began > deadline)
+            if result is not None:
+                return result
+            time.sleep(max(_LOOK_AGAIN_SECONDS, time.monotonic() - began))
+            self._tiles = self._published()
+
+    def run_as_of(self, moment: datetime, restart: bool) -> ReplayResult:
+        """Plays what was published at a time, and counts."""
+        size = size_at(self.scratch.cursor, moment, self._tiles.size)
+        self.scratch.roll_back()
+        resumed_at = self._begin(restart, size)
+        self._play_to(size)
+        return ReplayResult(
+            service=self._service, size=size, resumed_at=resumed_at, as_of=moment, equal=None, unfinished=0,
+            tables=count_rows(self.scratch.cursor, self.scratch.name, self._tables),
+        )  # fmt: skip
+
+    # -- their steps
+
+    def _published(self) -> TileReader:
+        """The log as far as the published checkpoint covers it. Raises `Tampered` where that does not hold."""
+        findings = Findings()
+        published, _ = read_published(self._settings, self._service, findings)
+        if findings.kept:
+            raise Tampered(findings.kept[0].text, service=self._service)
+        return TileReader(files_in(self._settings.path("tiles", self._service)), published.size)
+
+    def _begin(self, restart: bool, size: int) -> int:
+        """Goes on from what an earlier replay left, if the signed log still begins so; returns how many events that are."""
+        left = self.scratch.progress()
+        if restart or not 0 < left.played <= size or self._root(left.played) != left.root:
+            self.scratch.create()
+            return 0
+        self._played = self._saved = left.played
+        return left.played
+
+    def _root(self, size: int) -> bytes:
+        try:
+            return self._tiles.root(size)
+        except LetheError as error:
+            raise Tampered("the tiles of the log can't be read", index=size) from error
+
+    def _play_to(self, end: int) -> None:
+        """Plays events that a checkpoint covers, and commits them."""
+        self._goal = end
+        self._save_after = min(SAVED_AFTER_AT_MOST, end // _SAVES)
+        while self._played < end:
+            with auditor_connection(self._settings, self._service) as reader:
+                self._read(reader, min(end, self._played + _READ_AT_ONCE))
+            self._save()
+        self._save_after = None
+
+    def _finish(self, compare: bool, resumed_at: int, is_last_look: bool) -> ReplayResult | None:
+        """Plays the rest and compares, at one moment; None where events or erasures are under way that can be waited for."""
+        cursor = self.scratch.cursor
+        cursor.execute("SELECT pg_export_snapshot()")
+        (snapshot,) = cursor.fetchone()
+        self.scratch.plan_for_all_rows()
+        waiting, unfinished = _under_way(cursor, self._service)
+        if (waiting or unfinished) and not is_last_look:
+            self.scratch.roll_back()
+            return None
+        if waiting:
+            raise Unavailable("committed events do not get into the log: does the relay run?", events=waiting)
+        cursor.execute("SELECT COALESCE(max(index), -1) + 1 FROM lethe.log")
+        (self._goal,) = cursor.fetchone()
+        with auditor_connection(self._settings, self._service, snapshot=snapshot) as reader:
+            self._read(reader, self._goal)
+        with self._following(self._saved):
+            self._batch.write()
+        tables = self._compared() if compare else count_rows(cursor, self.scratch.name, self._tables)
+        return ReplayResult(
+            service=self._service, size=self._goal, resumed_at=resumed_at, as_of=None, tables=tables, unfinished=unfinished,
+            equal=all(table.differing == 0 for table in tables) if compare else None,
+        )  # fmt: skip
+
+    def _compared(self) -> list[TableResult]:
+        self.scratch.analyze()
+        results: list[TableResult] = []
+        for number, table in enumerate(self._tables):
+            self._progress("comparing", number, len(self._tables))
+            results.append(compare_table(self.scratch.cursor, self.scratch.name, table))
+        return results
+
+    # -- playing
+
+    def _read(self, reader: Any, end: int) -> None:
+        self._entries = self._tiles.entries(self._played)
+        read_log(reader, self._play, self._played, end)
+        if self._played < end:
+            raise Tampered("the log lacks the event of an index", index=self._played)
+
+    def _play(self, rows: list[LogRow]) -> None:
+        first = self._played
+        for row in rows:
+            self._check_place(row)
+        add, project = self._batch.add, self._project
+        with self._following(first):
+            for row, opened in zip(rows, self._opener.open(rows), strict=True):
+                for statement in project(recorded(row, opened)):
+                    add(statement)
+        if self._save_after is not None and self._played - self._saved >= self._save_after:
+            self._save()
+        self._progress("events", self._played, self._goal)
+
+    def _save(self) -> None:
+        with self._following(self._saved):
+            self._batch.write()
+        self.scratch.save(self._played, self._root(self._played))
+        self._saved = self._played
+
+    def _check_place(self, row: LogRow) -> None:
+        """The log's rows are dense, and their leaves are those in the tiles as far as a checkpoint covers them."""
+        if row.at != self._played or not row.salted:
+            raise Tampered("the log lacks the event of an index", index=self._played)
+        if row.at < self._tiles.size:
+            try:
+                entry = next(self._entries, None)
+            except LetheError as error:
+                raise Tampered("the tiles of the log can't be read", index=row.at) from error
+            if entry != row.leaf:
+                raise Tampered("the log's row has another leaf than the signed tiles", index=row.at)
+        self._played += 1
+
+    @contextmanager
+    def _following(self, first: int) -> Iterator[None]:
+        """Rows that the server refuses are rows that no unit of work can have made."""
+        try:
+            yield
+        except (RowExists, psycopg2.IntegrityError, psycopg2.DataError) as error:
+            raise Tampered("the events do not follow from one another", first=first, last=self._played - 1) from error
+
+
+def tables_of(service: str) -> list[sa.Table]:
+    """The tables of a service that are made of its log."""
+    metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
+    return [table for table in metadata.sorted_tables if not table.info.keys() & {"index", "cell_wide", "outside_log"}]
+
+
+def recorded(row: LogRow, opened: Opened) -> Recorded:
+    """An event as projections take it."""
+    sealed = {field.field: part for field, part in zip(opened.envelope.sealed, row.sealed, strict=True)}
+    return Recorded(envelope=opened.envelope, event=opened.event, sealed=sealed)
 
 
 def _under_way(cursor: Any, service: str) -> tuple[int, int]:
@@ -97,101 +284,4 @@ def _under_way(cursor: Any, service: str) -> tuple[int, int]:
     return waiting, cursor.fetchone()[0]
 
 
-class _Replay:
-    """One replay, at the moment of one snapshot."""
-
-    def __init__(
-        self, settings: Settings, service: str, reader: Any, snapshot: str, at: datetime | None, progress: Progress
-    ) -> None:
-        self._settings = settings
-        self._service = service
-        self._reader = reader
-        self._snapshot = snapshot
-        self._at = at
-        self._progress = progress
-        types: EventTypes = importlib.import_module(f"services.{service}.events").TYPES
-        self._project: Project = importlib.import_module(f"services.{service}.projections").project
-        metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
-        self._tables = [
-            table for table in metadata.sorted_tables if not table.info.keys() & {"index", "cell_wide", "outside_log"}
-        ]
-        self._opener = Opener(types, lambda _: None)
-        published, _ = read_published(settings, service, Findings())
-        self._entries: Iterator[bytes] = TileReader(files_in(settings.path("tiles", service)), published.size).entries()
-        self._signed = published.size
-        self._size = 0
-        self._next = 0
-
-    def run(self, compare: bool, unfinished: int) -> ReplayResult:
-        with auditor_connection(self._settings, self._service, snapshot=self._snapshot) as connection:
-            with connection.cursor() as self._writer:
-                self._size = self._log_size()
-                scratch = f"replay_{secrets.token_hex(8)}"
-                self._create_tables(scratch)
-                read_log(self._reader, self._play, end=self._size)
-                if self._next != self._size:
-                    raise Tampered("the log lacks the event of an index", index=self._next)
-                self._progress("comparing", 0, len(self._tables))
-                results = (compare_tables if compare else count_rows)(self._writer, scratch, self._tables)
-        return ReplayResult(
-            service=self._service, size=self._size, at=self._at, tables=results, unfinished=unfinished,
-            equal=all(table.differing == 0 for table in results) if compare else None,
-        )  # fmt: skip
-
-    def _log_size(self) -> int:
-        """How many events to play: all, or those up to the last one that is not later than `at`."""
-        if self._at is None:
-            self._writer.execute("SELECT COALESCE(max(index), -1) + 1 FROM lethe.log")
-        else:
-            self._writer.execute(
-                "SELECT COALESCE(max(l.index), -1) + 1 FROM lethe.log l JOIN lethe.event e USING (sequence)"
-                " WHERE e.occurred_at <= %s",
-                (self._at,),
-            )
-        return int(self._writer.fetchone()[0])
-
-    def _create_tables(self, scratch: str) -> None:
-        self._writer.execute(f'CREATE SCHEMA "{scratch}"')
-        for table in self._tables:
-            self._writer.execute(
-                f'CREATE UNLOGGED TABLE "{scratch}"."{table.name}" (LIKE "{table.schema}"."{table.name}" INCLUDING ALL)'
-            )
-        self._writer.execute(f'SET LOCAL search_path = "{scratch}"; SET LOCAL statement_timeout = 0; SET LOCAL jit = off')
-
-    def _play(self, rows: list[LogRow]) -> None:
-        statements: list[bytes] = []
-        for row in rows:
-            self._check_place(row)
-        for row, opened in zip(rows, self._opener.open(rows), strict=True):
-            statements += [
-                self._writer.mogrify(statement.sql, statement.values or None)
-                for statement in self._project(_recorded(row, opened))
-            ]
-        try:
-            if statements:
-                self._writer.execute(b";".join(statements))
-        except psycopg2.IntegrityError as error:
-            raise Tampered("the events do not follow from one another", first=rows[0].at, last=rows[-1].at) from error
-        self._progress("events", self._next, self._size)
-
-    def _check_place(self, row: LogRow) -> None:
-        """The log's rows are dense, and their leaves are those in the tiles as far as a checkpoint covers them."""
-        if row.at != self._next or not row.salted:
-            raise Tampered("the log lacks the event of an index", index=self._next)
-        if row.at < self._signed:
-            try:
-                entry = next(self._entries, None)
-            except LetheError as error:
-                raise Tampered("the tiles of the log can't be read", index=row.at) from error
-            if entry != row.leaf:
-                raise Tampered("the log's row has another leaf than the signed tiles", index=row.at)
-        self._next += 1
-
-
-def _recorded(row: LogRow, opened: Opened) -> Recorded:
-    """An event as projections take it."""
-    sealed = {field.field: part for field, part in zip(opened.envelope.sealed, row.sealed, strict=True)}
-    return Recorded(envelope=opened.envelope, event=opened.event, sealed=sealed)
-
-
-__all__ = ["Progress", "ReplayResult", "TableResult", "replay"]
+__all__ = ["Progress", "ReplayResult", "TableResult", "recorded", "replay", "tables_of"]

@@ -146,10 +146,10 @@ def list_erasures(
         show_json(found)
         return
     rows = [
-        (one.request_id, one.state, moment(one.requested_at), moment(one.completed_at), len(one.person_ids))
+        (one.request_id, one.state, one.asked_by, moment(one.requested_at), moment(one.completed_at), len(one.person_ids))
         for one in found.requests
     ]
-    show(table("Erasures", ("request id", "state", "requested (UTC)", "completed (UTC)", "persons"), rows))
+    show(table("Erasures", ("request id", "state", "asked by", "requested (UTC)", "completed (UTC)", "persons"), rows))
     if found.next_after:
         note(f"There are more: --after {found.next_after}")
 

@@ -8,6 +8,7 @@ from typing import Any
 from audit.findings import Verdict as AuditVerdict
 from audit.proof_check import ProofCheck
 from audit.replay import ReplayResult
+from audit.ticket_state import TicketState
 from cli.account_commands import CreatedAccount
 from cli.audit_prove_commands import EventProofView, ExtensionProofView
 from cli.canonical import CanonicalExport
@@ -79,6 +80,7 @@ _OWN: dict[str, Any] = {
     "audit prove event": EventProofView,
     "audit prove extends": list[ExtensionProofView],
     "audit prove check": list[ProofCheck],
+    "audit ticket": TicketState,
     "clock show": ClockView,
     "clock advance": ClockView,
 }

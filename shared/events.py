@@ -65,7 +65,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     sealed: dict[str, bytes | None]
 
 
-Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+Upcast = Callable[[dict[str, Any], Envelope], dict[str, Any]]
+"""Makes the public data of one schema version from that of the version before, and from what else the envelope says."""
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _value_encoder = msgspec.msgpack.Encoder()
@@ -147,8 +148,10 @@ class EventTypes:
         if kind is None:
             raise Tampered("an event has a type that this service never had", type=envelope.type)
         data = envelope.data
+        if not 1 <= envelope.schema <= kind.schema_version:
+            raise Tampered("an event has a schema version that this service never had", type=envelope.type)
         for version in range(envelope.schema, kind.schema_version):
-            data = self._upcasts[envelope.type, version](data)
+            data = self._upcasts[envelope.type, version](data, envelope)
         sealed_now = {part.field for part in envelope.sealed}
         fields: dict[str, Any] = {field: None for field in self.personal[kind] if field not in sealed_now}
         for field, value in (values or {}).items():

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from services.erasure.events import State
+from services.erasure.events import AskedBy, State
 from shared.erasing import CategoryName, Count, Retained
 from shared.events import ServiceName
 from shared.ids import Id
@@ -96,6 +96,7 @@ class ParticipantView(msgspec.Struct, frozen=True, kw_only=True):
 class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
     request_id: Id
     state: State
+    asked_by: AskedBy
     requested_at: datetime
     completed_at: datetime | None
     person_ids: list[Id]

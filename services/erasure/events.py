@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from shared.erasing import CategoryName, Count, ErasureReceipted, SubjectCut
-from shared.events import ERASED, Erased, Event, EventTypes, HexDigest, ServiceName
+from shared.events import ERASED, Envelope, Erased, Event, EventTypes, HexDigest, ServiceName
 from shared.ids import StoredId
 from shared.personal import InTransit, Personal
 
 State = Literal["erasing", "incomplete", "completed"]
+AskedBy = Literal["customer", "user"]
+"""The data subject in the portal (mission E2), or somebody who works for the account, whose id the envelope's actor is (E1)."""
 
 _PURPOSE = "to find everything of the person, and to tell afterwards whether all is gone"
 
@@ -19,9 +21,13 @@ class ErasureRequested(Event, frozen=True, kw_only=True):
     """Somebody asked that a person be erased. Addresses and reason are sealed under an item of the request, which erasure
     cuts itself when the request is completed: until then it must be able to look for them."""
 
+    schema_version = 2
+
     request_id: StoredId
     person_ids: list[StoredId]
     claim_hash: HexDigest
+    asked_by: AskedBy
+    """Since version 2: an actor's id alone does not tell whether it is a person's or a user's."""
     addresses: Annotated[
         list[Annotated[str, InTransit(category="e-mail")]] | Erased,
         Personal(category="e-mail", purpose=_PURPOSE, item="request_id", person=None),
@@ -57,6 +63,12 @@ class ErasureCompleted(Event, frozen=True, kw_only=True):
     """The request's own keys, cut with this event."""
 
 
+def _requested_1_to_2(data: dict[str, Any], envelope: Envelope) -> dict[str, Any]:
+    """Whoever acted for a person of their own request is that person: no user's id is a person's."""
+    asked_by: AskedBy = "customer" if envelope.actor in data["person_ids"] else "user"
+    return {**data, "asked_by": asked_by}
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -73,4 +85,5 @@ TYPES = EventTypes(
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },
+    {("erasure.ErasureRequested", 1): _requested_1_to_2},
 )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from services.erasure.commands import RequestedErasure, RequestErasure
-from services.erasure.events import ErasureCompleted, ErasureRequested, State, SubjectErased
+from services.erasure.events import AskedBy, ErasureCompleted, ErasureRequested, State, SubjectErased
 from services.erasure.participants import participants
 from services.erasure.queries import addresses_of_request
 from services.erasure.request import Look, incomplete, may_complete
@@ -52,7 +52,7 @@ def requested_before(
 
 
 def request_erasure(
-    store: Store, account_id: str, actor: str, idempotency_key: str | None, command: RequestErasure,
+    store: Store, account_id: str, actor: str, idempotency_key: str | None, command: RequestErasure, asked_by: AskedBy,
     persons: Sequence[str], addresses: Sequence[str],
 ) -> RequestedErasure:  # fmt: skip
     """Takes a request and tells the participants, in one transaction with the suppression of the person's identifiers.
@@ -71,7 +71,7 @@ def request_erasure(
             )
             if open_one is not None:
                 return {"request_id": open_one[0], "person_ids": open_one[1]}
-            made.append(_append_request(work, command, persons, addresses, claim_code))
+            made.append(_append_request(work, command, asked_by, persons, addresses, claim_code))
             return {"request_id": made[0], "person_ids": sorted(persons)}
 
         done = once(work, actor, idempotency_key, command, do)
@@ -81,12 +81,12 @@ def request_erasure(
 
 
 def _append_request(
-    work: Work, command: RequestErasure, persons: Sequence[str], addresses: Sequence[str], claim_code: str
+    work: Work, command: RequestErasure, asked_by: AskedBy, persons: Sequence[str], addresses: Sequence[str], claim_code: str
 ) -> str:
     request_id = new_id()
     requested = ErasureRequested(
         request_id=request_id, person_ids=sorted(persons), claim_hash=hashlib.sha256(claim_code.encode()).hexdigest(),
-        addresses=list(addresses), reason=command.reason,
+        asked_by=asked_by, addresses=list(addresses), reason=command.reason,
     )  # fmt: skip
     told = SubjectErased(request_id=request_id, person_ids=sorted(persons))
     work.append(f"erasure/{request_id}", 0, [requested, told])

@@ -18,10 +18,11 @@ def project(recorded: Recorded) -> Iterator[Statement]:
     match event:
         case ErasureRequested():
             yield Statement(
-                "INSERT INTO request (account_id, request_id, state, requested_at, person_ids, claim_hash, unanswered, traces,"
-                " addresses, reason, event_id) VALUES (%s, %s, 'erasing', %s, %s::uuid[], %s, '[]', '{}', %s, %s, %s)",
+                "INSERT INTO request (account_id, request_id, state, requested_at, person_ids, claim_hash, asked_by,"
+                " unanswered, traces, addresses, reason, event_id)"
+                " VALUES (%s, %s, 'erasing', %s, %s::uuid[], %s, %s, '[]', '{}', %s, %s, %s)",
                 (
-                    account, event.request_id, envelope.time, event.person_ids, event.claim_hash,
+                    account, event.request_id, envelope.time, event.person_ids, event.claim_hash, event.asked_by,
                     recorded.sealed.get("addresses"), recorded.sealed.get("reason"), envelope.event,
                 ),
             )  # fmt: skip

@@ -26,7 +26,7 @@ from shared.errors import Incomplete, NotFound
 from shared.work import SealedValue, Store, Work
 
 OWN_AT_MOST = 100
-_REQUEST = "SELECT request_id, state, requested_at, completed_at, person_ids, unanswered, traces FROM request"
+_REQUEST = "SELECT request_id, state, asked_by, requested_at, completed_at, person_ids, traces FROM request"
 
 
 def show_erasure(store: Store, account_id: str, query: ShowErasure) -> ErasureView:
@@ -117,10 +117,11 @@ def _views(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[ErasureView]:
         )
     }
     views = []
-    for request, state, requested_at, completed_at, persons, _, traces in rows:
+    for request, state, asked_by, requested_at, completed_at, persons, traces in rows:
         views.append(
             ErasureView(
-                request_id=request, state=state, requested_at=requested_at, completed_at=completed_at, person_ids=persons,
+                request_id=request, state=state, asked_by=asked_by, requested_at=requested_at, completed_at=completed_at,
+                person_ids=persons,
                 participants=[
                     _participant(service, receipts.get((request, service)), traces.get(service, {}))
                     for service in participants()

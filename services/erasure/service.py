@@ -27,7 +27,7 @@ from services.erasure.commands import (
     ShowErasure,
     Suppress,
 )
-from services.erasure.events import TYPES
+from services.erasure.events import TYPES, AskedBy
 from services.erasure.handlers import ProbeResult
 from services.erasure.holdings import HOLDINGS
 from services.erasure.participants import participants
@@ -82,12 +82,12 @@ class ErasureService(Service):
     @rpc_method(argument=RequestErasure, result=RequestedErasure, roles=USERS, scope="write")
     def request_erasure(self, call: Call) -> RequestedErasure:
         """Erase a person everywhere. Returns at once; the progress is in `show_erasure`."""
-        return self._request(call, call.argument)
+        return self._request(call, call.argument, "user")
 
     @rpc_method(argument=RequestOwnErasure, result=RequestedErasure, roles=CUSTOMERS)
     def request_own_erasure(self, call: Call) -> RequestedErasure:
         """Erase the customer who asks, everywhere. The same in effect as if the account had been asked to (mission E2)."""
-        return self._request(call, RequestErasure(who=call.actor.id, reason=call.argument.reason or OWN_WISH))
+        return self._request(call, RequestErasure(who=call.actor.id, reason=call.argument.reason or OWN_WISH), "customer")
 
     @rpc_method(argument=ListOwnErasures, result=ErasureList, roles=CUSTOMERS, scope="read")
     def list_own_erasures(self, call: Call) -> ErasureList:
@@ -196,14 +196,14 @@ class ErasureService(Service):
         if handlers.complete(self.store, account, request, probe):
             prune(self.store, account)
 
-    def _request(self, call: Call, command: RequestErasure) -> RequestedErasure:
+    def _request(self, call: Call, command: RequestErasure, asked_by: AskedBy) -> RequestedErasure:
         who = (self.store, account_of(call), actor_of(call), call.idempotency_key, command)
         done = handlers.requested_before(*who)
         if done is not None:
             return done
         found = self._subjects(call, command.who, command.addresses)
         self._check_may_erase(call, found)
-        return handlers.request_erasure(*who, found.person_ids, found.addresses)
+        return handlers.request_erasure(*who, asked_by, found.person_ids, found.addresses)
 
     def _check_may_erase(self, call: Call, found: Subjects) -> None:
         """Anybody who works for the account may erase an end user (mission E1), and end users themselves (E2). Somebody who

@@ -18,6 +18,7 @@ request = sa.Table(
     sa.Column("completed_at", sa.DateTime(timezone=True)),
     sa.Column("person_ids", sa.ARRAY(_id), nullable=False),
     sa.Column("claim_hash", sa.Text, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
     sa.Column("unanswered", JSONB, nullable=False),
     sa.Column("traces", JSONB, nullable=False),
     sa.Column("certificate", sa.Text),

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from deploy.stack import Stack
-from tests.benchmarks import appending, checkpoints, edge, erasing, importing, proving, recording, replaying
+from tests.benchmarks import appending, checkpoints, edge, erasing, importing, proving, rebuilding, recording, replaying
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
 
-FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "reads", "proof")
+FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "rebuild", "reads", "proof")
 
 
 def main() -> None:
@@ -54,6 +54,10 @@ def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> l
     if "replay" in wanted:
         _say("replay")
         figures += replaying.measure(stack, rounds=1 if quick else 5, most=5_000 if quick else 50_000, notes=notes)
+    if "rebuild" in wanted:
+        _say("rebuild")
+        size, long_size = (5_000, 20_000) if quick else (100_000, 1_000_000)
+        figures += rebuilding.measure(stack, rounds=1 if quick else 5, size=size, long_size=long_size, notes=notes)
     if "reads" in wanted:
         _say("reads")
         figures += recording.measure(stack, rounds=1 if quick else 7, notes=notes)

@@ -32,6 +32,11 @@ def against(figure: str, value: float, unit: str, peer: str, peer_value: float, 
     )  # fmt: skip
 
 
+def reaches(figure: str, value: float, unit: str, limit: float) -> Figure:
+    """A figure that is to reach a limit."""
+    return Figure(figure=figure, value=round(value, 3), unit=unit, target=f"≥ {limit:g} {unit}", holds=value >= limit)
+
+
 def below(figure: str, value: float, unit: str, limit: float) -> Figure:
     """A figure that is to stay below a limit."""
     return Figure(figure=figure, value=round(value, 3), unit=unit, target=f"< {limit:g} {unit}", holds=value < limit)

@@ -27,7 +27,8 @@ _CONTENTS = 200
 class MessagePayload:
     """Makes messages from a seed. What they say was made up before: that is not to be measured."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, words: int = _TEXT_WORDS) -> None:
+        self._text_words = words
         self._random = random.Random(seed)
         self._contents = [self._content() for _ in range(_CONTENTS)]
         self._next = 0
@@ -51,7 +52,7 @@ class MessagePayload:
 
     def _content(self) -> MessageContent:
         spellings: list[str | None] = [new_id() for _ in range(_REFERENCES)]
-        share = _TEXT_WORDS // _REFERENCES
+        share = self._text_words // _REFERENCES
         parts: list[str | int] = []
         for place in range(_REFERENCES):
             parts += [self._words(share), place]

@@ -36,6 +36,19 @@ _PASSWORD = "audit"
 _KEPT = ("lethe.event", "lethe.log")
 
 
+def message_of(ticket: str, person: str, item: str) -> tickets.MessageAdded:
+    """A message of a person, under the ticket's key or under its own."""
+    text = tickets.Text(["words"], [])
+    content = tickets.MessageContent(
+        headers=tickets.Headers(senders=[], reply_to=[], to=[], cc=[]), subject=text, text=text, attachments=[], mail_key="",
+        digest="",
+    )  # fmt: skip
+    return tickets.MessageAdded(
+        ticket_id=ticket, message_id=new_id() if item == ticket else item, author_id=person, item_id=item, owner_id=person,
+        direction="incoming", sent_at=clock.now(), attachments=[], content=content,
+    )  # fmt: skip
+
+
 class AuditStage:
     """`superuser` is a DSN of a superuser of the server."""
 
@@ -121,19 +134,21 @@ class AuditStage:
         def add(work: Work) -> None:
             for ticket in opened:
                 person, text = new_id(), tickets.Text(["words"], [])
-                content = tickets.MessageContent(
-                    headers=tickets.Headers(senders=[], reply_to=[], to=[], cc=[]), subject=text, text=text, attachments=[],
-                    mail_key="", digest="",
-                )  # fmt: skip
-                message = tickets.MessageAdded(
-                    ticket_id=ticket, message_id=new_id(), author_id=person, item_id=ticket, owner_id=person,
-                    direction="incoming", sent_at=clock.now(), attachments=[], content=content,
-                )  # fmt: skip
                 first = tickets.TicketOpened(ticket_id=ticket, requester_id=person, channel="e-mail", subject=text)
-                work.append(f"ticket/{ticket}", 0, [first, message])
+                work.append(f"ticket/{ticket}", 0, [first, message_of(ticket, person, item=ticket)])
 
         self.stores["tickets"].run(self.account, add)
         return opened
+
+    def answer(self, ticket: str) -> str:
+        """A message of somebody else in a ticket; the person who wrote it."""
+        person, stream, message = new_id(), f"ticket/{ticket}", new_id()
+
+        def add(work: Work) -> None:
+            work.append(stream, work.versions_of([stream])[stream], [message_of(ticket, person, item=message)])
+
+        self.stores["tickets"].run(self.account, add)
+        return person
 
     def index(self, service: str = "contacts") -> bytes:
         """Brings what is committed into the log, the tiles and a signed checkpoint, as the relay does; the new note."""

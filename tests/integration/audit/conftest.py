@@ -34,3 +34,14 @@ def logged(_logged: AuditStage) -> Iterator[AuditStage]:
     """A stage with a whole log of 300 events in contacts, which is whole again after the test."""
     yield _logged
     _logged.restore()
+
+
+@pytest.fixture(scope="module")
+def long_log(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
+    """A log of 2,100 events in contacts, for one module."""
+    made = AuditStage(servers.superuser, tmp_path_factory.mktemp("audit") / "home")
+    for _ in range(7):
+        made.add_persons(100)
+    made.index()
+    yield made
+    made.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli import audit_commands
-from cli.exit_status import DONE, TAMPERED, UNAVAILABLE, WRONG_USAGE, exit_status_of
+from cli.exit_status import DONE, NOT_FOUND, TAMPERED, UNAVAILABLE, WRONG_USAGE, exit_status_of
 from shared.errors import LetheError
 from tests.integration.audit.audit_stage import AuditStage
 
@@ -52,7 +53,23 @@ def test_replay_ends_with_0_and_with_5(logged: AuditStage, monkeypatch: pytest.M
     logged.as_attacker("UPDATE lethe.person SET origin = 'changed'")
     status, output = run("replay", "--compare", "--service", "contacts")
     logged.as_attacker("UPDATE lethe.person SET origin = 'correspondent'")
-    assert status == TAMPERED and "100 row(s) differ" not in output and "differ" in output
+    assert status == TAMPERED and "100 row(s) differ" in output
+    assert re.search(r"person: 100 row\(s\) differ. The first, not the same: account_id \S+, person_id \S+", output)
+    assert re.search(r"origin\s+│\s+changed\s+│\s+correspondent", output)
+
+
+def test_ticket_is_shown_as_of_a_time(stage: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`audit ticket` ends with 0 and shows story and rows, with 3 where there was no such ticket then, with 2 for no id."""
+    monkeypatch.setenv("LETHE_HOME", str(stage.home))
+    (ticket,) = stage.open_tickets(1)
+    stage.index("tickets")
+    status, output = run("ticket", ticket, "--json")
+    state = json.loads(output)
+    assert status == DONE and [one["type"] for one in state["events"]] == ["tickets.TicketOpened", "tickets.MessageAdded"]
+    status, output = run("ticket", ticket, "--account", stage.account, "--as-of", "2999-12-31")
+    assert status == DONE and "Its rows in message" in output and state["events"][1]["event_id"] in output
+    assert run("ticket", ticket, "--as-of", "2020-01-31T12:00:00Z")[0] == NOT_FOUND
+    assert run("ticket", "the one of Monday")[0] == WRONG_USAGE
 
 
 def test_database_away_ends_with_6(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,5 +93,5 @@ def test_wrong_arguments_end_with_2(logged: AuditStage, monkeypatch: pytest.Monk
     """A service that does not exist, a time that is none, a file that is none: wrong usage."""
     monkeypatch.setenv("LETHE_HOME", str(logged.home))
     assert run("verify", "--service", "nothing")[0] == WRONG_USAGE
-    assert run("replay", "--at", "yesterday-ish")[0] == WRONG_USAGE
+    assert run("replay", "--as-of", "yesterday-ish")[0] == WRONG_USAGE
     assert run("verify", "--checkpoint", str(logged.home / "missing.json"))[0] == WRONG_USAGE

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from audit.checkpoints import read_checkpoints, take_checkpoints, write_checkpoints
+from audit.comparison import ColumnDifference
 from audit.item_keys import load_item_keys
 from audit.opening import Opened, Opener
 from audit.reading import LogRow, auditor_connection, read_log
@@ -67,6 +68,23 @@ def test_replay_names_the_row_that_differs(logged: AuditStage) -> None:
     differences = next(one.differences for one in result.tables if one.table == "person")
     assert result.equal is False
     assert [(one.key["person_id"], one.what) for one in differences] == [(person, "not the same")]
+    assert [ColumnDifference(column="origin", live="user", rebuilt="correspondent")] == differences[0].columns
+
+
+def test_replay_names_the_row_that_is_there_twice(logged: AuditStage) -> None:
+    """A live row that stands there more than once, as it can where somebody took the primary key away, is a difference."""
+    key = "lethe.person DROP CONSTRAINT person_pkey", "lethe.person ADD PRIMARY KEY (account_id, person_id)"
+    person = logged.as_attacker("SELECT person_id::text FROM lethe.person ORDER BY 1 LIMIT 1")[0][0]
+    logged.as_attacker(f"ALTER TABLE {key[0]}")
+    logged.as_attacker("INSERT INTO lethe.person SELECT * FROM lethe.person WHERE person_id = %s", person)
+    result = rebuild(logged)
+    logged.as_attacker(
+        "DELETE FROM lethe.person WHERE ctid = (SELECT max(ctid) FROM lethe.person WHERE person_id = %s)", person
+    )
+    logged.as_attacker(f"ALTER TABLE {key[1]}")
+    found = next(one for one in result.tables if one.table == "person")
+    assert result.equal is False and found.differing == 1
+    assert [(one.key["person_id"], one.what) for one in found.differences] == [(person, "more than once live")]
 
 
 def test_changed_event_stops_the_replay(logged: AuditStage) -> None:
@@ -143,7 +161,7 @@ def test_replay_as_of_a_time(stage: AuditStage) -> None:
     then = clock.now()
     stage.add_persons(4)
     stage.index()
-    result = replay(stage.settings, "contacts", at=then)
+    result = replay(stage.settings, "contacts", as_of=then)
     assert result.equal is None and result.size == 9
     assert {one.table: one.rebuilt for one in result.tables}["person"] == 3
 

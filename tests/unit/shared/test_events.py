@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contacts.events import TYPES, PersonAdded, SpellingAdded
+from services.erasure.events import ErasureRequested
 from services.erasure.participants import event_types, participants
 from shared.errors import Tampered
 from shared.events import Envelope, Event, EventTypes, SealedField, canonical, decode_envelope
@@ -105,9 +106,24 @@ def test_an_older_schema_version_is_upcast_on_reading() -> None:
         schema_version = 2
         steps: int
 
-    types = EventTypes("walks", {"Moved": Moved}, {("walks.Moved", 1): lambda data: {"steps": data["paces"]}})
+    types = EventTypes("walks", {"Moved": Moved}, {("walks.Moved", 1): lambda data, _: {"steps": data["paces"]}})
     envelope = msgspec.structs.replace(envelope_with({"paces": 3}), type="walks.Moved")
     assert types.decode(envelope) == Moved(steps=3)
+    with pytest.raises(Tampered):
+        types.decode(msgspec.structs.replace(envelope, schema=3))
+
+
+@pytest.mark.parametrize(("actor", "asked_by"), [("person", "customer"), ("somebody else", "user")])
+def test_a_request_of_version_1_says_who_asked(actor: str, asked_by: str) -> None:
+    """`ErasureRequested` of version 1 did not say who asked: whoever acted for their own person was a customer."""
+    person = new_id()
+    envelope = msgspec.structs.replace(
+        envelope_with({"request_id": new_id(), "person_ids": [new_id(), person], "claim_hash": "00"}),
+        type="erasure.ErasureRequested", service="erasure", actor=person if actor == "person" else new_id(),
+    )  # fmt: skip
+    requested = event_types()["erasure"].decode(envelope)
+    assert isinstance(requested, ErasureRequested)
+    assert requested.asked_by == asked_by
 
 
 def test_an_unknown_type_or_broken_data_is_an_error() -> None:
@@ -134,7 +150,9 @@ def test_every_event_type_is_decoded_without_its_sealed_fields(service: str) -> 
         sealed = [
             SealedField(digest="00", field=field, item=new_id(), key="00") for field in types.personal[kind]
         ]
-        envelope = msgspec.structs.replace(envelope_with(public), service=service, type=name, sealed=sealed)
+        envelope = msgspec.structs.replace(
+            envelope_with(public), service=service, type=name, schema=kind.schema_version, sealed=sealed
+        )
         event = types.decode(decode_envelope(canonical(envelope)))
         assert type(event) is kind
         assert all(getattr(event, field) is ERASED for field in types.personal[kind])
@@ -165,7 +183,7 @@ EXAMPLES: dict[str, object] = {
     "how": "own", "with_second_factor": True, "session_ids": [ONE_ID], "day": "2026-01-01T00:00:00Z", "scope": "read",
     "alert_id": ONE_ID, "service": "tickets", "cause": "truncated", "handed_in": False, "seen_size": 5, "seen_root": "00",
     "size": None, "root": None, "cleared_by": "itself",
-    "by": "link", "left": 9, "required_from": None, "count": 0,
+    "asked_by": "user", "by": "link", "left": 9, "required_from": None, "count": 0,
     "reads": [
         {
             "at": "2026-01-01T00:00:00Z", "actor": ONE_ID, "method": "show_ticket", "purpose": "support", "persons": [ONE_ID],

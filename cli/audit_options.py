@@ -1,0 +1,58 @@
+"""What the commands of `lethe audit` have in common: the home they look at, the services, times, and how progress is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cli.output import stderr
+from shared.errors import InvalidArgument, Unavailable
+from shared.settings import SERVICES, Settings
+
+Service = Annotated[str | None, typer.Option("--service", "-s", metavar="SERVICE", help="Of this service only. Default: all.")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="TIME", help="What was published then (ISO 8601; UTC where no zone is named).")
+]
+
+
+def settings() -> Settings:
+    """The settings of the stack that `LETHE_HOME` names. Raises `Unavailable`."""
+    try:
+        return Settings.load()
+    except FileNotFoundError:
+        raise Unavailable("There is no stack here. Start one (lethe up), or set LETHE_HOME.") from None
+
+
+def services(named: str | None) -> tuple[str, ...]:
+    """The service that was named, or all. Raises `InvalidArgument`."""
+    if named is None:
+        return SERVICES
+    if named not in SERVICES:
+        raise InvalidArgument(field="service", rule=f"must be one of {', '.join(SERVICES)}")
+    return (named,)
+
+
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """The time that an option gives. Raises `InvalidArgument`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(field=option, rule="must be a time such as 2026-05-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@contextmanager
+def progress(service: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr, gone when the work is done; only where somebody watches."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = stderr()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(service, total=None)
+        yield lambda step, done, of: bars.update(task, description=f"{service}: {step}", completed=done, total=of)
