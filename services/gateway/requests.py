@@ -75,14 +75,14 @@ class ForgottenPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class ChosenPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in the link of the mail, and a new password."""
+    """What stands behind the # of the link in the mail, and a new password."""
 
     link_token: LinkToken
     password: Password
 
 
 class AcceptedInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in the link of the invitation, and who somebody wants to be."""
+    """What stands behind the # of the link of the invitation, and who somebody wants to be."""
 
     link_token: LinkToken
     name: UserName
