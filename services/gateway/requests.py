@@ -89,6 +89,12 @@ class AcceptedInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     password: Password
 
 
+class MailedLink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands behind the # of a mailed link."""
+
+    link_token: LinkToken
+
+
 class LinkSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands behind the # of a mailed link to the portal."""
 

@@ -196,7 +196,7 @@ class Authenticator:
 
     def _note_token_use(self, route: LoginRoute, api_token_id: str) -> None:
         """The day of a token's last use, and the event; once a day for a token, whoever is first."""
-        account_id, user_id = route
+        account_id, user_id = route.account_id, route.user_id
 
         def decide(work: Work) -> None:
             lock_access(work, user_id)

@@ -160,6 +160,13 @@ class ResetPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: SourceAddress
 
 
+class ConfirmLogin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Called by the gateway for somebody who has followed the link: the mailbox of a login is theirs."""
+
+    link_token: LinkToken
+    source: SourceAddress
+
+
 class SetIpRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From where users of the account are let in; from anywhere where the list is empty. `source` must be inside."""
 

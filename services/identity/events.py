@@ -216,6 +216,12 @@ class PasswordResetRequested(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
+class LoginConfirmed(Event, frozen=True, kw_only=True):
+    """The user followed a link that was mailed to their login: the mailbox is theirs."""
+
+    user_id: StoredId
+
+
 class IpRangesSet(Event, frozen=True, kw_only=True):
     """From where the account's users are let in; from anywhere where `count` is 0. The ranges may be somebody's home."""
 
@@ -283,6 +289,7 @@ TYPES = EventTypes(
         "UserReactivated": UserReactivated,
         "UserDeleted": UserDeleted,
         "PasswordResetRequested": PasswordResetRequested,
+        "LoginConfirmed": LoginConfirmed,
         "IpRangesSet": IpRangesSet,
         "MailGivenUp": MailGivenUp,
         "ActorCutOff": ActorCutOff,

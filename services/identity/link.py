@@ -11,8 +11,8 @@ import secrets
 from typing import Literal, NamedTuple
 
 TOKEN_BYTES = 32
-Purpose = Literal["invitation", "password reset"]
-_PAGES: dict[Purpose, str] = {"invitation": "invitation", "password reset": "password-reset"}
+Purpose = Literal["invitation", "password reset", "login"]
+_PAGES: dict[Purpose, str] = {"invitation": "invitation", "password reset": "password-reset", "login": "login"}
 
 
 class Link(NamedTuple):

@@ -6,7 +6,8 @@ again, in the transaction that has an effect, whether it is still the one (`stil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from services.identity import password as passwords
@@ -15,10 +16,20 @@ from services.identity.admission import Admission, look_up
 from services.identity.commands import Done
 from services.identity.credentials import append_for_user, end_sessions, lock_access, normal_source, open_for_row, seal_for_row
 from services.identity.events import LoginFailed, LoginFailure, PasswordChange, PasswordSet
+from services.identity.login_confirmation import mail_confirmation
 from services.identity.login_delay import wait_of_login, wait_of_source
 from services.identity.queries import find_user
 from services.identity.rights import cut_off
-from services.identity.routing import NO_SOURCE, LoginRoute, login_route_token, routes_of_login, source_token
+from services.identity.routing import (
+    NO_SOURCE,
+    TRIED_AT_MOST,
+    LoginRoute,
+    confirm_login_route,
+    counted,
+    login_route_token,
+    routes_of_login,
+    source_token,
+)
 from shared.errors import Conflict, NotFound, PersonErased, TooManyTries, Unauthenticated
 from shared.ids import new_id
 from shared.work import SYSTEM_ACTOR, Store, Work
@@ -52,6 +63,11 @@ class StoredPassword(NamedTuple):
     stands_alone: bool
     failures: int
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether it lets nobody in any more until it is reset."""
+        return self.failures >= passwords.FAILURES_AT_MOST
+
 
 class Verified(NamedTuple):
     """The password was this user's a moment ago."""
@@ -67,27 +83,45 @@ def verify_login(
 ) -> Verified:
     """Whose login and password these are. `source` is in its normal form.
 
-    Raises `Unauthenticated` in the same words, and after the same time, for an unknown login and for a wrong password;
-    `TooManyTries` while failures delay the next one; `Busy`.
+    Where no account is named the password is tried in each whose user has confirmed the mailbox, up to a bound. If it is right
+    in several, the account has to be named.
+    Raises `Unauthenticated` in the same words, and after the same time, for an unknown login and for a wrong password, in
+    however many accounts there is such a login; `TooManyTries` while failures delay the next one; `Busy`.
     """
     attempt = Attempt.of(store, login, source)
     with store.work(SYSTEM_ACTOR) as work:
         check_delay(work, attempt)
-        routes = [one for one in routes_of_login(work, attempt.login) if account_id in (None, one.account_id)]
-    route = routes[0] if len(routes) == 1 else None
-    stored = None if route is None else _stored_for(store, route, login)
-    if route is None or stored is None:
+        routes = counted(routes_of_login(work, attempt.login), account_id)
+    begun = time.monotonic()
+    found = [(route, stored) for route in routes if (stored := _stored_for(store, route, login)) is not None]
+    for route, stored in found:
+        if recall(route, stored.row_id) and not stored.is_locked:
+            return Verified(route, stored.row_id, attempt, True)
+    right = [one for one in found if passwords.matches(one[1].hash, password)]
+    if not found:
         passwords.matches(passwords.NOBODYS_HASH, password)
+    if len(right) == 1 and not right[0][1].is_locked:
+        route, stored = right[0]
+        if passwords.is_outdated(stored.hash):
+            stored = stored._replace(row_id=_hash_again(store, route, stored, password))
+        return Verified(route, stored.row_id, attempt, False)
+    if len(right) < 2:  # otherwise it is the account's name that is missing
+        _note_failures(store, right or found, attempt, source, "locked" if right else "password")
+    if account_id is None:
+        tried = max(1, len(found))
+        time.sleep((time.monotonic() - begun) / tried * (TRIED_AT_MOST - tried))  # cooperative: eventlet has patched it
+    raise Unauthenticated(NOT_GOOD)
+
+
+def _note_failures(
+    store: Store, failed: Sequence[tuple[LoginRoute, StoredPassword]], attempt: Attempt, source: str, reason: LoginFailure
+) -> None:
+    """Counts one failure of the login from this source, and tells each user of it."""
+    if not failed:
         with store.work(SYSTEM_ACTOR) as work:
             count_failure(work, attempt)
-        raise Unauthenticated(NOT_GOOD)
-    recalled = recall(route, stored.row_id)
-    is_right = recalled or passwords.matches(stored.hash, password)
-    if not is_right or stored.failures >= passwords.FAILURES_AT_MOST:
-        fail(store, route, attempt, source, "locked" if is_right else "password")
-    if not recalled and passwords.is_outdated(stored.hash):
-        stored = stored._replace(row_id=_hash_again(store, route, stored, password))
-    return Verified(route, stored.row_id, attempt, recalled)
+    for place, (route, _) in enumerate(failed):
+        _tell_failure(store, route, attempt, source, reason, is_counted=place == 0)
 
 
 def _stored_for(store: Store, route: LoginRoute, login: str) -> StoredPassword | None:
@@ -155,21 +189,29 @@ def forget_failures(work: Work, attempt: Attempt) -> None:
 
 def fail(store: Store, route: LoginRoute, attempt: Attempt, source: str, reason: LoginFailure) -> NoReturn:
     """Counts a failure of a known user and tells it. Always raises `Unauthenticated`."""
+    _tell_failure(store, route, attempt, source, reason)
+    raise Unauthenticated(NOT_GOOD)
 
+
+def _tell_failure(
+    store: Store, route: LoginRoute, attempt: Attempt, source: str, reason: LoginFailure, *, is_counted: bool = True
+) -> None:
     def decide(work: Work) -> None:
         lock_access(work, route.user_id)
-        note_failure(work, route.user_id, attempt, source, reason)
+        note_failure(work, route.user_id, attempt, source, reason, is_counted=is_counted)
 
     try:
         store.run(route.account_id, decide, actor=SYSTEM_ACTOR)
     except PersonErased:
         pass  # nobody is left to be told
-    raise Unauthenticated(NOT_GOOD)
 
 
-def note_failure(work: Work, user_id: str, attempt: Attempt, source: str, reason: LoginFailure) -> None:
-    """The same in a transaction under way, which has to be committed."""
-    count_failure(work, attempt)
+def note_failure(
+    work: Work, user_id: str, attempt: Attempt, source: str, reason: LoginFailure, *, is_counted: bool = True
+) -> None:
+    """The same in a transaction under way, which has to be committed. `is_counted`: it delays the next try."""
+    if is_counted:
+        count_failure(work, attempt)
     admission = look_up(work, user_id)
     if admission is None:
         return
@@ -229,7 +271,7 @@ def change_password(store: Store, account_id: str, user_id: str, command: Change
         check_delay(work, attempt)
     if admission is None or stored is None:
         raise NotFound()
-    if not passwords.matches(stored.hash, command.old_password) or stored.failures >= passwords.FAILURES_AT_MOST:
+    if not passwords.matches(stored.hash, command.old_password) or stored.is_locked:
         fail(store, LoginRoute(account_id, user_id), attempt, source, "password")
     passwords.check_new(
         command.new_password, login, has_second_factor=admission.has_second_factor, field="new_password"
@@ -251,8 +293,11 @@ def change_password(store: Store, account_id: str, user_id: str, command: Change
     return Done()
 
 
-def set_first_password(store: Store, account_id: str, command: SetFirstPassword) -> Done:
-    """For a user who has none. Raises `Conflict` for who has one: nobody but the user changes it."""
+def set_first_password(
+    store: Store, account_id: str, command: SetFirstPassword, *, is_confirmed: bool = True
+) -> Done:
+    """For a user who has none. Where the operator gives it, they vouch for the mailbox as well (`is_confirmed`). Raises
+    `Conflict` for who has one: nobody but the user changes it."""
     with store.work(account_id) as work:
         view = find_user(work, command.user)
     passwords.check_new(command.password, str(view.login), has_second_factor=False)
@@ -266,6 +311,10 @@ def set_first_password(store: Store, account_id: str, command: SetFirstPassword)
         if stored_password(work, view.user_id) is not None:
             raise Conflict("This user has a password already.", field="user")
         set_password(work, admission, hashed, True, "first")
+        if is_confirmed:
+            confirm_login_route(work, view.user_id)
+        else:
+            mail_confirmation(work, view.user_id, view.person_id, str(view.login))
 
     store.run(account_id, decide)
     return Done()

@@ -131,7 +131,10 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     def add_first_owner(self, call: Call) -> UserView:
         """Add the first owner of an account, with a password."""
         account = account_of(call)
-        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self._person_of(account))
+        return handlers.add_first_owner(
+            self.store, account, call.idempotency_key, call.argument, self._person_of(account),
+            is_confirmed=call.actor.kind == "operator",
+        )  # fmt: skip
 
     def _person_of(self, account: str) -> handlers.PersonOf:
         def person_of(login: str, name: str) -> str:

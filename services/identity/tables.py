@@ -137,6 +137,8 @@ login_route = sa.Table(
     sa.Column("token", sa.BigInteger, primary_key=True),
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("user_id", _id, primary_key=True),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("confirmed_at", sa.DateTime(timezone=True)),  # NULL until somebody showed that the mailbox is theirs
     sa.Index("login_route_of_user", "account_id", "user_id"),
     info={"cell_wide": True, "by_function": True},
 )

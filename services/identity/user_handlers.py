@@ -23,6 +23,7 @@ from services.identity.credentials import end_all_access, end_sessions, lock_acc
 from services.identity.events import ApiTokenRevoked, ProfileChanged, Role, UserDeleted
 from services.identity.handlers import Caller, check_free, checked_login
 from services.identity.item_cuts import cut_item
+from services.identity.login_confirmation import mail_confirmation
 from services.identity.mailed_links import remove_links
 from services.identity.queries import ALIVE, find_user, is_id, lock_owners, login_token, owners, role_held, show_user
 from services.identity.rights import cut_off
@@ -127,6 +128,7 @@ def change_profile(
         if changed.login != view.login:
             _move_login(work, view.user_id, str(changed.login))
             remove_links(work, view.user_id)  # what was mailed to the old address gets nobody in
+            mail_confirmation(work, view.user_id, view.person_id, str(changed.login))
         work.append(stream, work.versions_of([stream])[stream], [changed])
         return view.user_id
 
@@ -141,7 +143,7 @@ def _move_login(work: Work, user_id: str, login: str) -> None:
         (work.account_id, login_token(work, login), user_id),
     )
     remove_login_routes(work, [user_id])
-    add_login_route(work, login, user_id)
+    add_login_route(work, login, user_id, is_confirmed=False)
 
 
 def delete_user(store: Store, account_id: str, caller: Caller, command: DeleteUser) -> Done:

@@ -5,12 +5,20 @@ from __future__ import annotations
 
 import msgspec
 
-from services.identity import invitation_handlers, ip_range_handlers, queries, reset_handlers, user_handlers
+from services.identity import (
+    invitation_handlers,
+    ip_range_handlers,
+    login_confirmation,
+    queries,
+    reset_handlers,
+    user_handlers,
+)
 from services.identity.access_commands import LoginAnswer
 from services.identity.commands import (
     AcceptInvitation,
     ChangeProfile,
     ChangeRole,
+    ConfirmLogin,
     DeactivateUser,
     DeleteUser,
     Done,
@@ -128,6 +136,11 @@ class UserMethods(Service):
     def reset_password(self, call: Call) -> Done:
         """Set a new password by a mailed link. For the gateway."""
         return reset_handlers.reset_password(self.store, call.argument)
+
+    @rpc_method(argument=ConfirmLogin, result=Done, roles=SERVICES_ONLY, scope="manage")
+    def confirm_login(self, call: Call) -> Done:
+        """Show by a mailed link that the mailbox of a login is one's own. For the gateway."""
+        return login_confirmation.confirm_login(self.store, call.argument)
 
     @rpc_method(argument=SetIpRanges, result=IpRanges, roles=MANAGERS, scope="manage")
     def set_ip_ranges(self, call: Call) -> IpRanges:

@@ -115,6 +115,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "accept_invitation": SERVICES,
         "request_password_reset": SERVICES,
         "reset_password": SERVICES,
+        "confirm_login": SERVICES,
         "show_ip_ranges": "owner admin read write",
         "set_ip_ranges": "owner",
         "add_first_owner": f"operator {SERVICES}",

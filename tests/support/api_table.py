@@ -203,6 +203,11 @@ TABLE: dict[str, Row] = {
         lambda side: {"link_token": side.reset_token, "password": a_password()}, stranger="own", made="reset_password",
         status=204,
     ),
+    # logins
+    "confirm_login": Row(
+        EVERYBODY, "POST /v1/logins/confirmation", _answered, lambda side: {"link_token": side.login_link}, stranger="own",
+        made="confirm_login", status=204,
+    ),
     # users
     "list_users": Row(READERS, "GET /v1/users", _lists("users", "user_id", lambda side: side.agent), stranger="own"),
     "add_user": Row(

@@ -81,6 +81,7 @@ class Side:
     spare_invitation: str
     invitation_token: str
     reset_token: str
+    login_link: str
     mails: list[bytes]
 
     @property
@@ -471,6 +472,10 @@ CALLS: dict[str, dict[str, How]] = {
         ),
         "reset_password": How(
             lambda side: {"link_token": side.reset_token, "password": a_password(), "source": SOURCE},
+            lambda _, answer: answer == {}, "service", "the cell",
+        ),
+        "confirm_login": How(
+            lambda side: {"link_token": side.login_link, "source": SOURCE},
             lambda _, answer: answer == {}, "service", "the cell",
         ),
         "show_ip_ranges": How(lambda _: None, lambda _, answer: isinstance(answer["ranges"], list)),

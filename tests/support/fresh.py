@@ -20,7 +20,7 @@ from tests.support.access_side import SOURCE, a_password
 from tests.support.desk import Desk
 from tests.support.every_call import Side
 from tests.support.portal_side import grant_app, mailed_link, person_of
-from tests.support.team_side import add_user, forgotten, invited
+from tests.support.team_side import add_user, forgotten, invited, moved
 
 Fresh = tuple[Side, str | None]
 """What to ask for, and the token with which; None: the column's own."""
@@ -122,6 +122,10 @@ def _forgotten(desk: Desk, side: Side, who: str) -> Fresh:
     return replace(side, reset_token=forgotten(desk, login)), None
 
 
+def _moved(desk: Desk, side: Side, who: str) -> Fresh:
+    return replace(side, login_link=moved(desk, f"{_word()}@fresh.example")), None
+
+
 def _person(desk: Desk, side: Side, who: str) -> Fresh:
     address = f"{_word()}@fresh.example"
     person = person_of(desk, address)
@@ -182,6 +186,7 @@ MADE: dict[str, Maker] = {
     "complete_login": _challenged, "confirm_second_factor": _enrolling,
     "disable_second_factor": _with_second_factor, "renew_recovery_codes": _with_second_factor,
     "withdraw_invitation": _invitation, "accept_invitation": _invited, "reset_password": _forgotten,
+    "confirm_login": _moved,
     "request_erasure": _person, "request_own_erasure": _person, "set_portal_password": _person,
     "sign_in_by_link": _mailed, "end_own_session": _customers_session, "end_own_sessions": _customers_session,
     "remove_saved_search": _search, "remove_app": _app, "end_own_app_grant": _app_grant, "issue_app_tokens": _app_grant,

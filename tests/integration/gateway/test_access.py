@@ -58,7 +58,7 @@ def test_a_last_owner_stays(desk: Api) -> None:
 def test_an_address_range_lets_in_and_keeps_out(desk: Api, desk_stack: Stack) -> None:
     """Nobody locks themselves out; from outside of the range nobody gets in, whatever the request says of itself; behind a
     proxy that is trusted, the client that it saw does."""
-    opened, token = desk.open_account()
+    opened, token = desk.open_account(is_confirmed=True)
     outside = desk.call("PUT", "/v1/account/ip-ranges", {"ranges": ["203.0.113.0/24"]}, token=token)
     assert 400 <= outside.status_code < 500, outside.text
     both = {"ranges": ["127.0.0.0/8", "203.0.113.0/24"]}
@@ -95,7 +95,7 @@ def test_an_address_range_lets_in_and_keeps_out(desk: Api, desk_stack: Stack) ->
 @pytest.fixture
 def enrolled(desk: Api) -> tuple[Plain, pyotp.TOTP]:
     """An owner with the second factor on, and their authenticator."""
-    opened, token = desk.open_account()
+    opened, token = desk.open_account(is_confirmed=True)
     begun = desk.call("POST", "/v1/second-factor/enrolment", token=token)
     assert 200 == begun.status_code, begun.text
     app = pyotp.parse_uri(begun.json()["uri"])
@@ -123,7 +123,7 @@ def test_with_the_second_factor_on_every_login_needs_it(desk: Api, enrolled: tup
 
 def test_a_password_is_changed_with_the_old_one(desk: Api) -> None:
     """All sessions end; the old password is none any more."""
-    opened, token = desk.open_account()
+    opened, token = desk.open_account(is_confirmed=True)
     login = opened["owner"]["login"]
     wrong = desk.call("PUT", "/v1/password", {"old_password": "x", "new_password": OTHER_PASSWORD}, token=token)
     assert 400 <= wrong.status_code < 500
