@@ -38,6 +38,8 @@ NOT_GOOD = "The credentials are not valid. Where a login belongs to several acco
 """The one answer to everything that is wrong with a credential."""
 _ANY_LOGIN = 0
 """In place of a login's token: failures of a source over all logins."""
+ANY_ADDRESS = 1
+"""The same over all addresses of customers, in all portals. Nothing is counted under an address: it would outlive its person."""
 
 Recall = Callable[[LoginRoute, str], bool]
 """(route, row of the password) → whether this password was found right a moment ago, so that it need not be hashed again."""
@@ -166,9 +168,8 @@ def still_stands(work: Work, verified: Verified) -> bool:
 def check_delay(work: Work, attempt: Attempt) -> None:
     """Raises `TooManyTries` while failures of the login from this source, or of any from it, delay the next try."""
     waits = [0]
-    for login, wait in ((attempt.login, wait_of_login), (_ANY_LOGIN, wait_of_source)):
-        if login == _ANY_LOGIN and attempt.source == NO_SOURCE:
-            continue  # it would be one for all who are in
+    for login in _counted_under(attempt):
+        wait = wait_of_source if login in (_ANY_LOGIN, ANY_ADDRESS) else wait_of_login
         row = work.fetch_one("SELECT failures, failed_at FROM lethe.login_failures(%s, %s)", (login, attempt.source))
         if row is not None:
             waits.append(wait(row[0], row[1], work.now))
@@ -178,8 +179,15 @@ def check_delay(work: Work, attempt: Attempt) -> None:
 
 def count_failure(work: Work, attempt: Attempt) -> None:
     """One failure more of the login from this source, known or not, and of the source."""
-    for login in (attempt.login, _ANY_LOGIN) if attempt.source != NO_SOURCE else (attempt.login,):
+    for login in _counted_under(attempt):
         work.later("SELECT lethe.note_login_failure(%s, %s, %s)", (login, attempt.source, work.now))
+
+
+def _counted_under(attempt: Attempt) -> Sequence[int]:
+    """Who is in already has no source: it would be one for all of them. A customer's failures delay no user's login."""
+    if attempt.login == ANY_ADDRESS or attempt.source == NO_SOURCE:
+        return (attempt.login,)
+    return (attempt.login, _ANY_LOGIN)
 
 
 def forget_failures(work: Work, attempt: Attempt) -> None:

@@ -283,8 +283,12 @@ sign_in_link = _customers(  # of nobody where the address that was typed is nobo
     "sign_in_link",
     sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
     sa.Column("person_id", _id),
+    sa.Column("address", sa.BigInteger, nullable=False),  # keyed token of what was typed
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-    indices=(sa.Index("sign_in_link_by_end", "account_id", "expires_at"),),
+    indices=(
+        sa.Index("sign_in_link_by_end", "account_id", "expires_at"),
+        sa.Index("sign_in_link_of_address", "account_id", "address"),
+    ),
 )
 portal_password = _customers(
     "portal_password",
