@@ -1,6 +1,6 @@
 """The rows of one-time links: kept by hash, found over all accounts by hash, taken once. What a link is, `link.py` says.
 
-A link is no event: its row goes when it is used, with what it is about, and with its person.
+A link is no event: its row goes when it is used, with what it is about, with its person, and when it is over.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from services.identity.link import Purpose, hash_of, new_link
 from services.identity.routing import account_of_credential, add_credential_route, remove_credential_routes
 from shared import account_states
 from shared.errors import AccountSuspended, Unauthenticated
-from shared.work import Store, Work
+from shared.work import SYSTEM_ACTOR, Store, Work
 
 NOT_GOOD = "This link is not good any more."
 """The one answer, whatever is wrong with a link."""
+
+
+SWEPT_AT_ONCE = 1_000
 
 
 class Opened(NamedTuple):
@@ -103,3 +106,11 @@ def _remove(work: Work, condition: str, value: object) -> int:
     rows = work.change(f"DELETE FROM link WHERE account_id = %s AND {condition} RETURNING digest", (work.account_id, value))
     remove_credential_routes(work, [digest for (digest,) in rows])
     return len(rows)
+
+
+def sweep_links(store: Store) -> int:
+    """Removes what is over, of all accounts, sign-in links of customers included; each row is taken by one replica. How many it
+    was. Nothing waits for it: a link that is over is good for nothing, swept or not."""
+    with store.work(SYSTEM_ACTOR) as work:
+        ((count,),) = work.change("SELECT lethe.sweep_links(%s, %s)", (work.now, SWEPT_AT_ONCE))
+    return int(count)

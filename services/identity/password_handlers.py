@@ -39,7 +39,7 @@ NOT_GOOD = "The credentials are not valid. Where a login belongs to several acco
 _ANY_LOGIN = 0
 """In place of a login's token: failures of a source over all logins."""
 ANY_ADDRESS = 1
-"""The same over all addresses of customers, in all portals. Nothing is counted under an address: it would outlive its person."""
+"""The same over all addresses of customers, in all portals. Nothing is counted under one: it would outlive its person."""
 
 Recall = Callable[[LoginRoute, str], bool]
 """(route, row of the password) → whether this password was found right a moment ago, so that it need not be hashed again."""

@@ -62,11 +62,28 @@ CREATE FUNCTION lethe.forget_login_failures(p_login bigint, p_source bigint) RET
 SET search_path = pg_catalog AS
 $$ DELETE FROM lethe.login_delay WHERE login = p_login AND source = p_source $$;
 
+-- mailed links that are over, in all accounts, with what leads to them; so many at once, and none that somebody uses at this moment
+CREATE POLICY sweeping ON lethe.link TO {owner} USING (true);
+CREATE POLICY sweeping ON lethe.sign_in_link TO {owner} USING (true);
+CREATE FUNCTION lethe.sweep_links(p_now timestamptz, p_most integer) RETURNS bigint LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+    WITH gone AS (
+        DELETE FROM lethe.link WHERE (account_id, digest) IN (
+            SELECT account_id, digest FROM lethe.link WHERE expires_at <= p_now LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING account_id, digest),
+    routes AS (DELETE FROM lethe.credential_route WHERE (account_id, digest) IN (SELECT account_id, digest FROM gone)),
+    asks AS (
+        DELETE FROM lethe.sign_in_link WHERE (account_id, digest) IN (
+            SELECT account_id, digest FROM lethe.sign_in_link WHERE expires_at <= p_now LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING 1)
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM asks)
+$$;
+
 REVOKE EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
     lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.login_routes_of,
     lethe.login_failures,
-    lethe.note_login_failure, lethe.forget_login_failures FROM PUBLIC;
+    lethe.note_login_failure, lethe.forget_login_failures, lethe.sweep_links FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
     lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.login_routes_of,
     lethe.login_failures,
-    lethe.note_login_failure, lethe.forget_login_failures TO {service};
+    lethe.note_login_failure, lethe.forget_login_failures, lethe.sweep_links TO {service};

@@ -82,7 +82,6 @@ def ask_sign_in_link(
         asked = PortalLinkAsked(link_id=link_id, person_id=person_id)
         work.hold_persons(() if person_id is None else (person_id,))
         work.append(stream, work.versions_of([stream])[stream], [asked])
-        work.later("DELETE FROM sign_in_link WHERE account_id = %s AND expires_at <= %s", (account_id, work.now))
         work.later(
             "INSERT INTO sign_in_link (account_id, digest, person_id, address, expires_at) VALUES (%s, %s, %s, %s, %s)",
             (account_id, session.digest(token), person_id, address, work.now + LINK_LIFE),

@@ -187,6 +187,7 @@ link = sa.Table(  # one-time links that were mailed: of the token only its SHA-2
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("link_of_subject", "account_id", "subject_id"),
     sa.Index("link_of_person", "account_id", "person_id"),
+    sa.Index("link_by_end", "expires_at"),
     info={"outside_log": True},
 )
 ip_ranges = sa.Table(
@@ -286,7 +287,7 @@ sign_in_link = _customers(  # of nobody where the address that was typed is nobo
     sa.Column("address", sa.BigInteger, nullable=False),  # keyed token of what was typed
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     indices=(
-        sa.Index("sign_in_link_by_end", "account_id", "expires_at"),
+        sa.Index("sign_in_link_by_end", "expires_at"),
         sa.Index("sign_in_link_of_address", "account_id", "address"),
     ),
 )

@@ -3,12 +3,16 @@ methods and reactions, nothing else; `service.py` has the rest of the class."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+from nameko.timer import timer
 
 from services.identity import (
     invitation_handlers,
     ip_range_handlers,
     login_confirmation,
+    mailed_links,
     queries,
     reset_handlers,
     user_handlers,
@@ -42,6 +46,7 @@ from shared.ids import Id
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Service, account_of, actor_of
 
+SWEEP_EVERY_SECONDS: Final = 60
 MANAGERS = frozenset({"owner", "admin"})
 FIRST_OWNER_BY = OPERATORS | SERVICES_ONLY
 """Who gives a new account its first owner: the operator, and the gateway for somebody who signs up."""
@@ -151,6 +156,11 @@ class UserMethods(Service):
     def show_ip_ranges(self, call: Call) -> IpRanges:
         """From where users of the account are let in."""
         return queries.show_ip_ranges(self.store, account_of(call))
+
+    @timer(interval=SWEEP_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    def sweep_links(self) -> None:
+        """Removes mailed links that are over."""
+        mailed_links.sweep_links(self.store)
 
     @reaction("identity.UserDeleted")
     def on_user_deleted(self, envelope: Envelope) -> None:
