@@ -138,8 +138,8 @@ def _rejection(*codes: int) -> Delivery:
 
 
 def _connected(server: MailServer) -> _Conversation | _TlsConversation:
-    """A conversation that is greeted, encrypted (unless the server is on this machine, or its URL says to speak in the open), and
-    logged in where we have a name. Raises where that can't be: whoever sits on the way could leave STARTTLS out of the
+    """A conversation that is greeted, encrypted (unless the server is on this machine, or its URL says to speak in the open),
+    and logged in where we have a name. Raises where that can't be: whoever sits on the way could leave STARTTLS out of the
     server's offer, and read the links in the mails."""
     deadline = time.monotonic() + CONVERSATION_SECONDS
     context = ssl.create_default_context()

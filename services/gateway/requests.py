@@ -115,10 +115,11 @@ class AllowedRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class EditedProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another name or login; what is left out stays."""
+    """Another name or login; what is left out stays. Another login of one's own needs one's password."""
 
     name: UserName | None = None
     login: Login | None = None
+    password: Password | None = None
 
 
 class NewRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

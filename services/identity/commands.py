@@ -94,11 +94,14 @@ class ChangeRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ChangeProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another name or login; one's own where `user` is left out."""
+    """Another name or login; one's own where `user` is left out. Another login of one's own needs `password` (and `source`),
+    and counts once the link that is mailed to it was followed."""
 
     user: Who | None = None
     name: UserName | None = None
     login: Login | None = None
+    password: Password | None = None
+    source: SourceAddress | None = None
 
 
 class DeactivateUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -216,6 +216,12 @@ class PasswordResetRequested(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
+class LoginChangeRequested(Event, frozen=True, kw_only=True):
+    """A link was mailed to an address that the user wants to be their login."""
+
+    user_id: StoredId
+
+
 class LoginConfirmed(Event, frozen=True, kw_only=True):
     """The user followed a link that was mailed to their login: the mailbox is theirs."""
 
@@ -289,6 +295,7 @@ TYPES = EventTypes(
         "UserReactivated": UserReactivated,
         "UserDeleted": UserDeleted,
         "PasswordResetRequested": PasswordResetRequested,
+        "LoginChangeRequested": LoginChangeRequested,
         "LoginConfirmed": LoginConfirmed,
         "IpRangesSet": IpRangesSet,
         "MailGivenUp": MailGivenUp,

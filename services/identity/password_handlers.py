@@ -18,6 +18,7 @@ from services.identity.credentials import append_for_user, end_sessions, lock_ac
 from services.identity.events import LoginFailed, LoginFailure, PasswordChange, PasswordSet
 from services.identity.login_confirmation import mail_confirmation
 from services.identity.login_delay import wait_of_login, wait_of_source
+from services.identity.mailed_links import remove_login_changes
 from services.identity.queries import find_user
 from services.identity.rights import cut_off
 from services.identity.routing import (
@@ -30,7 +31,7 @@ from services.identity.routing import (
     routes_of_login,
     source_token,
 )
-from shared.errors import Conflict, NotFound, PersonErased, TooManyTries, Unauthenticated
+from shared.errors import Conflict, InvalidArgument, NotFound, PersonErased, TooManyTries, Unauthenticated
 from shared.ids import new_id
 from shared.work import SYSTEM_ACTOR, Store, Work
 
@@ -268,21 +269,41 @@ def _hash_again(store: Store, route: LoginRoute, stored: StoredPassword, passwor
     return store.run(route.account_id, decide)
 
 
-def change_password(store: Store, account_id: str, user_id: str, command: ChangePassword) -> Done:
-    """One's own password, with the old one. Raises `Unauthenticated` where that is wrong, which counts as a failed login,
-    `InvalidArgument` for a new one that may not be."""
-    source = normal_source(command.source)
+class OwnPassword(NamedTuple):
+    """The password of a user who is in was shown once more, a moment ago."""
+
+    login: str
+    has_second_factor: bool
+    verified: Verified
+
+
+def check_own_password(
+    store: Store, account_id: str, user_id: str, password: str | None, source: str | None
+) -> OwnPassword:
+    """Whether a password is that of a user who is in: for what somebody who has their session must not do. Raises
+    `InvalidArgument` where it is missing, `Unauthenticated` where it is wrong, which counts as a failed login; `TooManyTries`,
+    `Busy`."""
+    if password is None or source is None:
+        raise InvalidArgument(field="password", rule="is there: this needs the password once more")
+    source = normal_source(source)
     with store.work(account_id) as work:
         view, admission, stored = find_user(work, user_id), look_up(work, user_id), stored_password(work, user_id)
-        login = str(view.login)
-        attempt = Attempt.of(store, login, source)
+        attempt = Attempt.of(store, str(view.login), source)
         check_delay(work, attempt)
     if admission is None or stored is None:
         raise NotFound()
-    if not passwords.matches(stored.hash, command.old_password) or stored.is_locked:
-        fail(store, LoginRoute(account_id, user_id), attempt, source, "password")
+    route = LoginRoute(account_id, user_id)
+    if not passwords.matches(stored.hash, password) or stored.is_locked:
+        fail(store, route, attempt, source, "password")
+    return OwnPassword(str(view.login), admission.has_second_factor, Verified(route, stored.row_id, attempt, False))
+
+
+def change_password(store: Store, account_id: str, user_id: str, command: ChangePassword) -> Done:
+    """One's own password, with the old one. Raises `Unauthenticated` where that is wrong, which counts as a failed login,
+    `InvalidArgument` for a new one that may not be."""
+    own = check_own_password(store, account_id, user_id, command.old_password, command.source)
     passwords.check_new(
-        command.new_password, login, has_second_factor=admission.has_second_factor, field="new_password"
+        command.new_password, own.login, has_second_factor=own.has_second_factor, field="new_password"
     )
     hashed = passwords.hashed(command.new_password)
 
@@ -290,11 +311,12 @@ def change_password(store: Store, account_id: str, user_id: str, command: Change
         lock_access(work, user_id)
         current = look_up(work, user_id)
         alone = passwords.stands_alone(command.new_password)
-        if current is None or not still_stands(work, Verified(LoginRoute(account_id, user_id), stored.row_id, attempt, False)):
+        if current is None or not still_stands(work, own.verified):
             raise Unauthenticated(NOT_GOOD)
         if not (alone or current.has_second_factor):
             raise Conflict("The second factor was switched off at this moment.")
-        forget_failures(work, attempt)
+        forget_failures(work, own.verified.attempt)
+        remove_login_changes(work, user_id)  # who had the old password asked for them
         set_password(work, current, hashed, alone, "own")
 
     store.run(account_id, decide, actor=user_id)

@@ -185,6 +185,7 @@ link = sa.Table(  # one-time links that were mailed: of the token only its SHA-2
     sa.Column("person_id", _id, nullable=False),
     sa.Column("mailed_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("held", BYTEA),  # what it is to bring about, sealed under the user's key: the login that they will have
     sa.Index("link_of_subject", "account_id", "subject_id"),
     sa.Index("link_of_person", "account_id", "person_id"),
     sa.Index("link_by_end", "expires_at"),

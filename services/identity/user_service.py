@@ -11,7 +11,7 @@ from nameko.timer import timer
 from services.identity import (
     invitation_handlers,
     ip_range_handlers,
-    login_confirmation,
+    login_address_handlers,
     mailed_links,
     queries,
     reset_handlers,
@@ -69,7 +69,7 @@ class UserMethods(Service):
 
         return ask
 
-    def _person_with(self, account: str) -> user_handlers.PersonWith:
+    def _person_with(self, account: str) -> login_address_handlers.PersonWith:
         def ask(login: str, person_id: str) -> str:
             return self._person(account, {"address": login, "name": "", "person_id": person_id})
 
@@ -88,7 +88,7 @@ class UserMethods(Service):
 
     @rpc_method(argument=ChangeProfile, result=UserView, roles=USERS, scope="manage")
     def change_profile(self, call: Call) -> UserView:
-        """Change a user's name or login, one's own for instance."""
+        """Change a user's name or login; another login of one's own needs the password, and a link that is mailed to it."""
         account = account_of(call)
         return user_handlers.change_profile(
             self.store, account, caller_of(call), call.argument, self._person_with(account)
@@ -145,7 +145,7 @@ class UserMethods(Service):
     @rpc_method(argument=ConfirmLogin, result=Done, roles=SERVICES_ONLY, scope="manage")
     def confirm_login(self, call: Call) -> Done:
         """Show by a mailed link that the mailbox of a login is one's own. For the gateway."""
-        return login_confirmation.confirm_login(self.store, call.argument)
+        return login_address_handlers.confirm_login(self.store, call.argument, self._person_with)
 
     @rpc_method(argument=SetIpRanges, result=IpRanges, roles=MANAGERS, scope="manage")
     def set_ip_ranges(self, call: Call) -> IpRanges:

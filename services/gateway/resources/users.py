@@ -18,6 +18,7 @@ from services.gateway.parameters import (
     IdempotencyKey,
     IfMatch,
     Limit,
+    Source,
     id_in_path,
     json_body,
 )
@@ -85,12 +86,13 @@ def show_user(caller: CallerOf, gateway: GatewayOf, user_id: UserId) -> Response
     ),
 )
 def change_profile(
-    caller: CallerOf, gateway: GatewayOf, user_id: UserId, asked: Annotated[EditedProfile, json_body(EditedProfile)],
-    if_match: IfMatch = None, key: IdempotencyKey = None,
+    caller: CallerOf, gateway: GatewayOf, source: Source, user_id: UserId,
+    asked: Annotated[EditedProfile, json_body(EditedProfile)], if_match: IfMatch = None, key: IdempotencyKey = None,
 ) -> Response:  # fmt: skip
-    """Another name or login, of oneself or of a user below."""
+    """Another name or login, of oneself or of a user below. A login of one's own needs the password, and counts once the link
+    that is mailed to it was followed (`POST /v1/logins/confirmation`): until then the answer has the old one."""
     _check_seen(caller, gateway, user_id, if_match)
-    command = ChangeProfile(user=user_id, name=asked.name, login=asked.login)
+    command = ChangeProfile(user=user_id, name=asked.name, login=asked.login, password=asked.password, source=source)
     return tagged(gateway.etag_key, caller.change("identity", "change_profile", command, UserView, key))
 
 

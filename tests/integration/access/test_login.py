@@ -13,7 +13,7 @@ from services.identity import password as passwords
 from services.identity.access_commands import ChangePassword, LogIn, LoginAnswer, SetFirstPassword
 from services.identity.commands import AddFirstOwner, ConfirmLogin, RemoveUser, UserView
 from services.identity.handlers import Caller, add_first_owner, remove_user
-from services.identity.login_confirmation import confirm_login
+from services.identity.login_address_handlers import confirm_login
 from services.identity.login_handlers import log_in
 from services.identity.password_handlers import (
     Attempt,
@@ -123,11 +123,11 @@ def test_a_login_leads_to_its_account_once_its_mailbox_is_confirmed(access: Acce
     (mailed,) = access.mails()
     assert owner.login == mailed.to
     confirm = ConfirmLogin(link_token=mailed.text.split("/login#")[1].split()[0], source=HOME)
-    confirm_login(access.store, confirm)
+    confirm_login(access.store, confirm, lambda _: lambda __, person: person)
     assert owner.user_id == anywhere(access, str(owner.login), PASSWORD).user_id
     assert "LoginConfirmed" in access.events(owner)
     with pytest.raises(Unauthenticated):
-        confirm_login(access.store, confirm)
+        confirm_login(access.store, confirm, lambda _: lambda __, person: person)
 
 
 def test_a_no_takes_as_long_for_a_login_of_several_accounts(real_hashes: None, access: Access, time: MovableClock) -> None:
