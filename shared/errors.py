@@ -89,6 +89,14 @@ class VersionConflict(Conflict):
     permanent = False
 
 
+class PreconditionFailed(LetheError):
+    """The thing was changed since the caller saw it: it is not in the version that the edit is based on."""
+
+    code = "precondition_failed"
+    default = "It was changed since you have seen it. Fetch it again, then change it."
+    permanent = True
+
+
 class AccountSuspended(LetheError):
     """The account is suspended: no login and no access to data for anybody (mission L3)."""
 
@@ -164,6 +172,7 @@ ERRORS: dict[str, type[LetheError]] = {
     error.code: error
     for error in (
         InternalError, InvalidArgument, NotFound, Unauthenticated, PermissionRefused, Conflict, VersionConflict,
+        PreconditionFailed,
         AccountSuspended, Refused, PersonErased, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut, Tampered,
         Incomplete,
     )

@@ -71,13 +71,6 @@ class UnsupportedMediaType(LetheError):
     default = "This operation takes another media type."
 
 
-class PreconditionFailed(LetheError):
-    """The thing was changed since the caller saw it (If-Match)."""
-
-    code = "precondition_failed"
-    default = "It was changed since you have seen it. Fetch it again, then change it."
-
-
 class PreconditionRequired(LetheError):
     """An edit has to say which state it is based on."""
 

@@ -28,6 +28,10 @@ IpRange = Annotated[str, msgspec.Meta(min_length=3, max_length=50), InTransit(ca
 """CIDR, as in 203.0.113.0/24 or 2001:db8::/32."""
 
 
+Version = Annotated[int, msgspec.Meta(ge=1)]
+"""Of a user, as it was seen: if it is another one now, the edit is refused (`PreconditionFailed`)."""
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """It is done, or was done before. Says nothing else on purpose."""
 
@@ -91,6 +95,7 @@ class ChangeRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     user: Who
     role: Role
+    expected_version: Version | None = None
 
 
 class ChangeProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +107,7 @@ class ChangeProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     login: Login | None = None
     password: Password | None = None
     source: SourceAddress | None = None
+    expected_version: Version | None = None
 
 
 class DeactivateUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -198,6 +204,8 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     added_at: datetime
     name: UserName | Erased
     login: Login | Erased
+    version: int
+    """Grows with each change of what is shown here; an edit may name the one that it is based on."""
 
 
 class UserList(msgspec.Struct, frozen=True, kw_only=True):

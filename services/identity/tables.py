@@ -33,6 +33,7 @@ app_user = sa.Table(
     sa.Column("login", BYTEA),
     sa.Column("event_id", _id, nullable=False),
     sa.Column("event_type", sa.Text, nullable=False, server_default="identity.UserAdded"),  # what sealed name and login
+    sa.Column("version", sa.Integer, nullable=False),  # of the stream, at the last change of this row
     sa.Index("user_by_time", "account_id", "added_at", "user_id"),
     sa.Index("user_of_person", "account_id", "person_id"),
 )

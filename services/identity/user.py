@@ -18,7 +18,7 @@ from services.identity.events import (
     UserRemoved,
 )
 from services.identity.permissions import check, check_grants
-from shared.errors import NotFound, PermissionRefused, Refused
+from shared.errors import NotFound, PermissionRefused, PreconditionFailed, Refused
 from shared.events import Event
 
 FORMER_AGENT = "former agent"
@@ -137,6 +137,13 @@ def check_changes_profile(held: Role | None, user: User | None, is_self: bool) -
     user = _present(user)
     check(held, "change a profile", to=user.role, is_self=is_self)
     return user
+
+
+def check_as_seen(version: int, expected: int | None) -> None:
+    """Whether a user is as the caller saw them; `expected` is None for who does not care. Decided in the transaction of the
+    edit: of many who saw the same, one passes. Raises `PreconditionFailed`."""
+    if expected is not None and version != expected:
+        raise PreconditionFailed()
 
 
 def check_deletes(held: Role | None, user: User | None, owners: int) -> User:

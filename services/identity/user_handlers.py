@@ -32,6 +32,7 @@ from services.identity.rights import cut_off
 from services.identity.routing import remove_credential_routes, remove_login_routes
 from services.identity.user import (
     User,
+    check_as_seen,
     check_changes_profile,
     check_deletes,
     deactivation,
@@ -50,10 +51,16 @@ Decide = Callable[[Role | None, User | None, int], Sequence[Event]]
 
 def change_role(store: Store, account_id: str, caller: Caller, command: ChangeRole) -> UserView:
     """Gives a user another role. Raises `NotFound`, `PermissionRefused` (nobody grants more than they hold), `Refused` for a
-    last owner."""
+    last owner, `PreconditionFailed` where the user is not as they were seen."""
 
     def decide(work: Work) -> str:
-        return _change(work, caller, command.user, lambda held, user, left: role_change(held, user, left, command.role))
+        def change(held: Role | None, user: User | None, left: int) -> Sequence[Event]:
+            events = role_change(held, user, left, command.role)
+            if user is not None:
+                check_as_seen(find_user(work, user.user_id).version, command.expected_version)
+            return events
+
+        return _change(work, caller, command.user, change)
 
     return _shown(store, account_id, caller, decide)
 
@@ -102,13 +109,15 @@ def change_profile(
     the password, and counts once the link that is mailed to it was followed (`confirm_login`): until then the old one stays.
 
     Raises `NotFound`, `PermissionRefused`, `Conflict` for a login that is another user's, `Refused` for an address that the
-    account knows as somebody else's, and as `check_own_password`."""
+    account knows as somebody else's, `PreconditionFailed` where the user is not as they were seen, and as
+    `check_own_password`."""
     login = None if command.login is None else checked_login(command.login)
 
     def look(work: Work) -> UserView:
         view = find_user(work, command.user or caller.actor_id)
         user = fold(one.event for one in work.load(stream_of(view.user_id)))
         check_changes_profile(role_held(work, caller.actor_id), user, view.user_id == caller.actor_id)
+        check_as_seen(view.version, command.expected_version)
         if login is not None and login != view.login:
             check_free(work, login)
         return view
@@ -122,6 +131,7 @@ def change_profile(
             raise Refused("The account knows this address as somebody else's.", reason="address of another person")
 
     def decide(work: Work) -> str:
+        lock_access(work, find_user(work, command.user or caller.actor_id).user_id)
         view = look(work)
         name = command.name if command.name is not None else view.name
         if own is not None and login is not None:

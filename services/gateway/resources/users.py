@@ -7,7 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.gateway.answers import ETAG, LOCATION, NEXT_LINK, answered, check_match, etag, nothing_to_say, page, tagged
+from services.gateway.answers import (
+    ETAG,
+    LOCATION,
+    NEXT_LINK,
+    answered,
+    check_match,
+    etag,
+    is_any,
+    nothing_to_say,
+    page,
+    tagged,
+)
 from services.gateway.calling import Caller
 from services.gateway.openapi import NO_CONTENT, operation
 from services.gateway.parameters import (
@@ -91,8 +102,10 @@ def change_profile(
 ) -> Response:  # fmt: skip
     """Another name or login, of oneself or of a user below. A login of one's own needs the password, and counts once the link
     that is mailed to it was followed (`POST /v1/logins/confirmation`): until then the answer has the old one."""
-    _check_seen(caller, gateway, user_id, if_match)
-    command = ChangeProfile(user=user_id, name=asked.name, login=asked.login, password=asked.password, source=source)
+    command = ChangeProfile(
+        user=user_id, name=asked.name, login=asked.login, password=asked.password, source=source,
+        expected_version=_version_seen(caller, gateway, user_id, if_match),
+    )  # fmt: skip
     return tagged(gateway.etag_key, caller.change("identity", "change_profile", command, UserView, key))
 
 
@@ -105,8 +118,8 @@ def change_role(
     if_match: IfMatch = None, key: IdempotencyKey = None,
 ) -> Response:  # fmt: skip
     """Gives a user another role. Nobody grants more than they hold, and a last owner stays one."""
-    _check_seen(caller, gateway, user_id, if_match)
-    command = ChangeRole(user=user_id, role=asked.role)
+    seen = _version_seen(caller, gateway, user_id, if_match)
+    command = ChangeRole(user=user_id, role=asked.role, expected_version=seen)
     return tagged(gateway.etag_key, caller.change("identity", "change_role", command, UserView, key))
 
 
@@ -135,5 +148,10 @@ def _user(caller: Caller, user_id: str) -> UserView:
     return caller.query("identity", "show_user", ShowUser(user=user_id), UserView)
 
 
-def _check_seen(caller: Caller, gateway: Gateway, user_id: str, if_match: str | None) -> None:
-    check_match(gateway.etag_key, if_match, _user(caller, user_id))
+def _version_seen(caller: Caller, gateway: Gateway, user_id: str, if_match: str | None) -> int | None:
+    """The version that the edit is based on; None for whichever there is. Raises as `check_match`."""
+    if is_any(if_match):
+        return None
+    present = _user(caller, user_id)
+    check_match(gateway.etag_key, str(if_match), present)
+    return present.version

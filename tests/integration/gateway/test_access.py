@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pyotp
@@ -45,6 +47,27 @@ def test_users_are_added_and_edited_by_who_has_seen_them(desk: Api) -> None:
     assert 204 == desk.call("DELETE", place, token=token).status_code
     listed = desk.call("GET", "/v1/users", token=token).json()["users"]
     assert ["owner"] == [one["role"] for one in listed]
+
+
+def test_of_twenty_edits_with_one_tag_one_passes(desk: Api, gateway: Plain) -> None:
+    """Twenty at once, at both gateways: one is answered with a new tag, nineteen by 412."""
+    _, token = desk.open_account()
+    made = add_user(desk, token)
+    place, tag = made.headers["location"], made.headers["etag"]
+    together = Barrier(20)
+
+    def edit(number: int) -> tuple[int, str]:
+        with api(gateway["urls"][number % 2], gateway["certificate"]) as one:
+            one.call("GET", place, token=token)
+            together.wait()
+            answer = one.call("PATCH", place, {"name": f"Aron {number}"}, token=token, If_Match=tag)
+        return answer.status_code, answer.json().get("code", answer.headers.get("etag"))
+
+    with ThreadPoolExecutor(20) as pool:
+        told = list(pool.map(edit, range(20)))
+    (passed,) = [one for one in told if one[0] == 200]
+    assert [(412, "precondition_failed")] * 19 == [one for one in told if one is not passed]
+    assert passed[1] == desk.call("GET", place, token=token).headers["etag"] != tag
 
 
 def test_a_last_owner_stays(desk: Api) -> None:
