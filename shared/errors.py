@@ -81,6 +81,13 @@ class Conflict(LetheError):
     permanent = True
 
 
+class AlreadyDone(Conflict):
+    """The command was done under this idempotency key, and gave a secret that is kept nowhere, so it can't be given again."""
+
+    code = "already_done"
+    default = "This was done before. What it gave is kept nowhere, so it can't be shown again: ask anew, under another key."
+
+
 class VersionConflict(Conflict):
     """Another writer appended to the stream first. Loading the stream again and deciding anew resolves it."""
 
@@ -172,7 +179,7 @@ ERRORS: dict[str, type[LetheError]] = {
     error.code: error
     for error in (
         InternalError, InvalidArgument, NotFound, Unauthenticated, PermissionRefused, Conflict, VersionConflict,
-        PreconditionFailed,
+        AlreadyDone, PreconditionFailed,
         AccountSuspended, Refused, PersonErased, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut, Tampered,
         Incomplete,
     )

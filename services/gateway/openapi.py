@@ -30,7 +30,7 @@ _AUTHENTICATED: Final = frozenset(
     ("unauthenticated", "permission_refused", "second_factor_required", "account_suspended", "not_found", "too_many_tries")
 )
 _WITH_BODY: Final = frozenset(("request_timeout", "too_large", "unsupported_media_type"))
-_CHANGING: Final = frozenset(("conflict", "version_conflict", "refused", "person_erased"))
+_CHANGING: Final = frozenset(("conflict", "already_done", "version_conflict", "refused", "person_erased"))
 _HEADERS_OF: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": "How a caller may show who they are."},
     429: {"Retry-After": "The seconds to wait."},

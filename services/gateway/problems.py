@@ -102,6 +102,7 @@ STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "Method not allowed"),
     "request_timeout": (408, "Request too slow"),
     "conflict": (409, "Conflict"),
+    "already_done": (409, "Done before"),
     "version_conflict": (409, "Changed at the same time"),
     "refused": (409, "Refused"),
     "person_erased": (409, "Person erased"),

@@ -11,6 +11,7 @@ from services.identity import password as passwords
 from services.identity import session as sessions
 from services.identity import totp
 from services.identity.access_commands import (
+    BeginSecondFactor,
     ConfirmSecondFactor,
     DisableSecondFactor,
     RecoveryCodes,
@@ -38,6 +39,7 @@ from services.identity.routing import account_of_credential
 from services.identity.session_handlers import begin_session
 from shared import clock
 from shared.errors import Conflict, NotFound, PermissionRefused, Refused, Unauthenticated
+from shared.idempotency import check_not_done, note_done
 from shared.ids import new_id
 from shared.work import Store, Work
 
@@ -103,9 +105,20 @@ def show_second_factor(store: Store, account_id: str, user_id: str) -> SecondFac
     )  # fmt: skip
 
 
-def begin_second_factor(store: Store, account_id: str, user_id: str) -> SecondFactorBegun:
-    """A new seed for oneself. One that was begun before and never confirmed is void. Raises `Conflict` where it is on."""
-    return store.run(account_id, lambda work: _begin(work, _locked(work, user_id)), actor=user_id)
+def begin_second_factor(
+    store: Store, account_id: str, user_id: str, idempotency_key: str | None = None
+) -> SecondFactorBegun:
+    """A new seed for oneself. One that was begun before and never confirmed is void. Raises `Conflict` where it is on,
+    `AlreadyDone`."""
+    command = BeginSecondFactor()
+
+    def decide(work: Work) -> SecondFactorBegun:
+        check_not_done(work, user_id, idempotency_key, command)
+        begun = _begin(work, _locked(work, user_id))
+        note_done(work, user_id, idempotency_key, command)
+        return begun
+
+    return store.run(account_id, decide, actor=user_id)
 
 
 def begin_in_login(store: Store, challenge: str) -> SecondFactorBegun:
@@ -135,13 +148,19 @@ def _begin(work: Work, admission: Admission) -> SecondFactorBegun:
     return SecondFactorBegun(uri=uri, qr_png=totp.qr_png(uri))
 
 
-def confirm_second_factor(store: Store, account_id: str, user_id: str, command: ConfirmSecondFactor) -> SecondFactorOn:
+def confirm_second_factor(
+    store: Store, account_id: str, user_id: str, command: ConfirmSecondFactor, idempotency_key: str | None = None
+) -> SecondFactorOn:
     """Switches it on with a code of the new seed; all sessions end. Raises `Unauthenticated` for a wrong code, `Conflict` where
-    nothing was begun or it is on."""
+    nothing was begun or it is on, `AlreadyDone`."""
 
     def decide(work: Work) -> SecondFactorOn | None:
+        check_not_done(work, user_id, idempotency_key, command)
         codes = _confirm(work, _locked(work, user_id), command.code)
-        return None if codes is None else SecondFactorOn(recovery_codes=codes, login=None)
+        if codes is None:
+            return None
+        note_done(work, user_id, idempotency_key, command)
+        return SecondFactorOn(recovery_codes=codes, login=None)
 
     return _on(store.run(account_id, decide, actor=user_id))
 
@@ -231,10 +250,14 @@ def disable_second_factor(store: Store, account_id: str, user_id: str, command: 
     return Done()
 
 
-def renew_recovery_codes(store: Store, account_id: str, user_id: str, command: RenewRecoveryCodes) -> RecoveryCodes:
-    """Ten new ones for a code. Raises `Conflict` where the second factor is off, `Unauthenticated` for a wrong code."""
+def renew_recovery_codes(
+    store: Store, account_id: str, user_id: str, command: RenewRecoveryCodes, idempotency_key: str | None = None
+) -> RecoveryCodes:
+    """Ten new ones for a code. Raises `Conflict` where the second factor is off, `Unauthenticated` for a wrong code,
+    `AlreadyDone`."""
 
     def decide(work: Work) -> list[str] | None:
+        check_not_done(work, user_id, idempotency_key, command)
         admission = _locked(work, user_id)
         if not admission.has_second_factor:
             raise Conflict("The second factor is off.")
@@ -242,6 +265,7 @@ def renew_recovery_codes(store: Store, account_id: str, user_id: str, command: R
             return None
         codes = _new_codes(work, admission)
         append_for_user(work, user_id, [RecoveryCodesRenewed(user_id=user_id)])
+        note_done(work, user_id, idempotency_key, command)
         return codes
 
     codes = store.run(account_id, decide, actor=user_id)

@@ -251,14 +251,16 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
         challenge = challenge_of(call)
         if challenge is not None:
             return second_factor_handlers.begin_in_login(self.store, challenge)
-        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id)
+        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id, call.idempotency_key)
 
     @rpc_method(argument=ConfirmSecondFactor, result=SecondFactorOn, roles=USERS | SERVICES_ONLY, scope="manage")
     def confirm_second_factor(self, call: Call) -> SecondFactorOn:
         """Switch the second factor on with a code of the new seed."""
         if challenge_of(call) is not None:
             return second_factor_handlers.confirm_in_login(self.store, call.argument)
-        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), call.actor.id, call.argument)
+        return second_factor_handlers.confirm_second_factor(
+            self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
+        )
 
     @rpc_method(argument=DisableSecondFactor, result=Done, roles=USERS, scope="manage")
     def disable_second_factor(self, call: Call) -> Done:
@@ -268,7 +270,9 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     @rpc_method(argument=RenewRecoveryCodes, result=RecoveryCodes, roles=USERS, scope="manage")
     def renew_recovery_codes(self, call: Call) -> RecoveryCodes:
         """Ten new recovery codes for a code."""
-        return second_factor_handlers.renew_recovery_codes(self.store, account_of(call), call.actor.id, call.argument)
+        return second_factor_handlers.renew_recovery_codes(
+            self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
+        )
 
     @rpc_method(argument=RequireSecondFactor, result=SecondFactorPolicy, roles=OWNERS, scope="manage")
     def require_second_factor(self, call: Call) -> SecondFactorPolicy:
