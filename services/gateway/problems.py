@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from starlette.responses import Response
 
-from shared.errors import InternalError, InvalidArgument, LetheError
+from shared.errors import Busy, InternalError, InvalidArgument, LetheError
 from shared.personal import NotPersonal
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -83,6 +83,12 @@ class RateLimited(LetheError):
 
     code = "rate_limited"
     default = "Too many requests. Wait before the next one."
+
+
+class NoRoom(Busy):
+    """The bodies that are on their way at this moment, this one included, would be more than the gateway holds."""
+
+    default = "Too many bodies are on their way at this moment. Send it again."
 
 
 class HeadersTooLarge(LetheError):
@@ -163,7 +169,7 @@ def _headers(error: LetheError, status: int) -> dict[str, str]:
         headers["Retry-After"] = str(max(1, -int(-wait // 1))) if isinstance(wait, (int, float)) else str(BUSY_SECONDS)
     if status == 405 and isinstance(allowed := error.details.get("allow"), str):
         headers["Allow"] = allowed
-    if status in (408, 413, 431):
+    if status in (408, 413, 431) or isinstance(error, NoRoom):
         headers["Connection"] = "close"  # what is still on its way is not read
     return headers
 

@@ -30,7 +30,7 @@ def settings(**changed: Any) -> GatewaySettings:
         "tls_certificate": nowhere, "tls_key": nowhere, "trusted_proxies": (), "cors_origins": (), "sign_up_open": True,
         "source_rate": 1e6, "source_burst": 1e6, "credential_rate": 1e6, "credential_burst": 1e6, "sign_ups_per_hour": 1e6,
         "door_rate": 1e6, "door_burst": 1e6,
-        "mail_bytes": 1000, "body_seconds": 5.0, "head_seconds": 5.0,
+        "mail_bytes": 1000, "body_bytes": 1 << 30, "body_seconds": 5.0, "head_seconds": 5.0,
     }  # fmt: skip
     return GatewaySettings(**fields | changed)
 

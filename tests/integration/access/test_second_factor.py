@@ -464,8 +464,9 @@ def test_codes_of_a_real_authenticator_let_in(access: Access, time: MovableClock
 
 
 def test_what_gives_a_secret_is_done_once_under_its_key(access: Access) -> None:
-    """Beginning, confirming, renewing: of eight at once under one key one gives its secret, the others are told that it was done,
-    and so is who comes later. What was given counts; another request under the key is a conflict; nothing of it is at rest."""
+    """Beginning, confirming, renewing: of eight at once under one key one gives its secret, the others are told that it was
+    done, and so is who comes later. What was given counts; another request under the key is a conflict; nothing of it is at
+    rest."""
     owner = access.owner()
     mine = (access.store, access.account, owner.user_id)
     (begun,) = once_of_eight(lambda: begin_second_factor(*mine, "begin"))

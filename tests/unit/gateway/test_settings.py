@@ -43,7 +43,7 @@ def test_what_is_said_counts() -> None:
         ("TRUSTED_PROXIES", "10.0.0.1/8"), ("TRUSTED_PROXIES", "the proxy"), ("TRUSTED_PROXY", "10.0.0.0/8"),
         ("CORS_ORIGINS", "*"), ("CORS_ORIGINS", "http://desk.example"), ("CORS_ORIGINS", "https://desk.example/x"),
         ("SIGN_UP", "yes"), ("HTTPS_PORT", "0"), ("HTTPS_PORT", "x"), ("SOURCE_RATE", "-1"), ("SOURCE_RATE", "inf"),
-        ("BODY_SECONDS", "nan"),
+        ("BODY_SECONDS", "nan"), ("BODY_BYTES", "1000"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_understood_ends_the_start(name: str, value: str) -> None:
