@@ -242,6 +242,12 @@ class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True):
     recovery_codes: list[Credential]
 
 
+class ResetSecondFactor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Takes the second factor of a user away who has lost it, with their recovery codes."""
+
+    user: Who
+
+
 class RequireSecondFactor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An owner's choice for the whole account: within so many days, nobody gets in without."""
 

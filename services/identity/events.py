@@ -128,6 +128,14 @@ class SecondFactorDisabled(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
+class SecondFactorReset(Event, frozen=True, kw_only=True):
+    """Somebody above the user took the second factor away, for the user has lost it. The password is enough again, unless it is
+    too short to stand alone (`is_password_void`): then it is gone as well, and the user chooses one by a mailed link."""
+
+    user_id: StoredId
+    is_password_void: bool
+
+
 class RecoveryCodeUsed(Event, frozen=True, kw_only=True):
     """A recovery code took the place of the app's code. It is good for nothing any more."""
 
@@ -283,6 +291,7 @@ TYPES = EventTypes(
         "ApiTokenUsedOnDay": ApiTokenUsedOnDay,
         "SecondFactorEnabled": SecondFactorEnabled,
         "SecondFactorDisabled": SecondFactorDisabled,
+        "SecondFactorReset": SecondFactorReset,
         "RecoveryCodeUsed": RecoveryCodeUsed,
         "RecoveryCodesRenewed": RecoveryCodesRenewed,
         "SecondFactorRequirementSet": SecondFactorRequirementSet,

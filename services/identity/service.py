@@ -36,6 +36,7 @@ from services.identity.access_commands import (
     RecoveryCodes,
     RenewRecoveryCodes,
     RequireSecondFactor,
+    ResetSecondFactor,
     RevokeApiToken,
     SecondFactorBegun,
     SecondFactorOn,
@@ -273,6 +274,11 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
         return second_factor_handlers.renew_recovery_codes(
             self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
         )
+
+    @rpc_method(argument=ResetSecondFactor, result=Done, roles=MANAGERS, scope="manage")
+    def reset_second_factor(self, call: Call) -> Done:
+        """Take the second factor of a user away who has lost it. The user is told by mail."""
+        return second_factor_handlers.reset_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
     @rpc_method(argument=RequireSecondFactor, result=SecondFactorPolicy, roles=OWNERS, scope="manage")
     def require_second_factor(self, call: Call) -> SecondFactorPolicy:

@@ -88,6 +88,14 @@ def check_manages(held: Role | None, role: Role) -> None:
     check(held, "look after credentials", to=role)
 
 
+def check_resets_second_factor(held: Role | None, role: Role, is_self: bool) -> None:
+    """Those above a user take a lost second factor away, an owner that of another owner; nobody their own, since whoever has
+    their session could do it too. Raises `PermissionRefused`."""
+    check(held, "reset a second factor", to=role)
+    if is_self:
+        raise PermissionRefused("Nobody resets their own second factor: switch it off with a code, or ask another owner.")
+
+
 def removal(held: Role | None, user: User | None, owners: int, reason: RemovalReason) -> Sequence[Event]:
     """Removes a user; nothing where they are removed already. `owners` counts the account's active owners, this one included.
 

@@ -232,6 +232,9 @@ TABLE: dict[str, Row] = {
     "reactivate_user": Row(
         MANAGERS, "POST /v1/users/{side.agent}/reactivation", _user("state", "active"), made="reactivate_user"
     ),
+    "reset_second_factor": Row(
+        MANAGERS, "POST /v1/users/{side.agent}/second-factor-reset", _answered, made="reset_second_factor", status=204
+    ),
     "delete_user": Row(
         MANAGERS, "DELETE /v1/users/{side.agent}", _gone("/v1/users?limit=500", "users", "user_id", lambda side: side.agent),
         made="delete_user", status=204,
@@ -375,8 +378,7 @@ TABLE: dict[str, Row] = {
     ),
     "end_own_sessions": Row("customer", "DELETE /v1/portal/sessions", _answered, made="end_own_sessions", status=204),
     "sign_out": Row(
-        # an API token is no session: there is nothing to end
-        "customer read write manage", "DELETE /v1/portal/sessions/current", _answered, made="sign_out", status=204,
+        "customer", "DELETE /v1/portal/sessions/current", _answered, made="sign_out", status=204,
     ),
     "end_own_session": Row(
         "customer", "DELETE /v1/portal/sessions/{side.portal_session}", _answered, made="end_own_session", status=204

@@ -390,6 +390,7 @@ CALLS: dict[str, dict[str, How]] = {
             as_whom=lambda side: side.guarded_token,
         ),
         "disable_second_factor": How(lambda _: {"code": "000000"}, lambda _, answer: answer == {}),
+        "reset_second_factor": How(lambda side: {"user": side.agent}, lambda _, answer: answer == {}),
         "require_second_factor": How(lambda _: {"required": False}, lambda _, answer: answer["required"] is False),
         "change_password": How(
             lambda side: {"old_password": side.password, "new_password": a_password(), "source": SOURCE},

@@ -34,6 +34,7 @@ from services.gateway.parameters import (
     json_body,
 )
 from services.gateway.requests import EditedProfile, NewRole
+from services.identity.access_commands import ResetSecondFactor
 from services.identity.commands import (
     AddUser,
     ChangeProfile,
@@ -135,6 +136,14 @@ def reactivate_user(caller: CallerOf, gateway: GatewayOf, user_id: UserId, key: 
     """Lets a user in again who was deactivated."""
     user = caller.change("identity", "reactivate_user", ReactivateUser(user=user_id), UserView, key)
     return tagged(gateway.etag_key, user)
+
+
+@router.post("/{user_id}/second-factor-reset", **operation(status=NO_CONTENT, changes=True))
+def reset_second_factor(caller: CallerOf, user_id: UserId, key: IdempotencyKey = None) -> Response:
+    """Takes the second factor of a user away who has lost it with the recovery codes. Nobody their own; an owner's by another
+    owner. The user is logged out, and told by mail."""
+    caller.change("identity", "reset_second_factor", ResetSecondFactor(user=user_id), Done, key)
+    return nothing_to_say()
 
 
 @router.delete("/{user_id}", **operation(status=NO_CONTENT, changes=True))

@@ -21,8 +21,8 @@ TIMES_HELD = 6
 
 
 def test_fifty_large_uploads_at_once_stay_within_the_bound(desk: Api, desk_stack: Stack, capsys: Any) -> None:
-    """Fifty of 20 MB at the same moment, a gigabyte: each is taken in or told 503 with Retry-After, and the process never has more
-    than six times what it has room for beyond what it has when idle. Then there is room again."""
+    """Fifty of 20 MB at the same moment, a gigabyte: each is taken in or told 503 with Retry-After, and the process never has
+    more than six times what it has room for beyond what it has when idle. Then there is room again."""
     _, token = desk.open_account()
     large = with_attachment(UPLOAD_BYTES)
     desk_stack.start("gateway-6", env={"LETHE_GATEWAY_BODY_BYTES": str(ROOM_BYTES), "LETHE_GATEWAY_SIGN_UP": "open"})
@@ -53,7 +53,7 @@ def test_fifty_large_uploads_at_once_stay_within_the_bound(desk: Api, desk_stack
             told = Counter(pool.map(upload, range(UPLOADS)))
         peak = kibibytes(pid, "VmHWM") - idle
         with capsys.disabled():
-            print(f"\n{dict(told)}; {peak // 1024} MiB beyond the {idle // 1024} MiB when idle, room for {ROOM_BYTES >> 20} MiB")
+            print(f"\n{dict(told)}; {peak // 1024} MiB beyond the {idle // 1024} MiB when idle; room: {ROOM_BYTES >> 20} MiB")
         assert told.keys() <= {"200", "503 busy", "cut off"} and told["200"] >= 1 and told["503 busy"] >= 1
         assert peak * 1024 <= TIMES_HELD * ROOM_BYTES
         with api(url, certificate) as one:
