@@ -33,16 +33,26 @@ class OpenAccountWithOwner(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Login and password, and at once the code where the second factor is on. `account_id` picks one of several accounts."""
+    """Login and password, and at once the code where the second factor is on. `account_id` picks one of several accounts;
+    `range_link` is what a mailed link past the IP ranges ends with."""
 
     login: Login
     password: Password
     code: Code | None = None
     account_id: Id | None = None
+    range_link: LinkToken | None = None
 
 
 class CompleteSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The challenge that a login gave, and a code of the second factor."""
+    """The challenge that a login gave, and a code of the second factor; with its `range_link`, if it had one."""
+
+    challenge: Challenge
+    code: Code
+    range_link: LinkToken | None = None
+
+
+class FirstCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The challenge of a login that waits for the second factor to be switched on, and the first code of the new seed."""
 
     challenge: Challenge
     code: Code

@@ -169,6 +169,14 @@ class ResetPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: SourceAddress
 
 
+class RequestRangeRecovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mails a one-time link to the login's user, if they own an account with IP ranges. The answer is the same if not."""
+
+    login: Login
+    account_id: Id | None = None
+    source: SourceAddress
+
+
 class ConfirmLogin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Called by the gateway for somebody who has followed the link: the mailbox of a login is theirs."""
 

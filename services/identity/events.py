@@ -236,6 +236,19 @@ class LoginConfirmed(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
+class RangeRecoveryRequested(Event, frozen=True, kw_only=True):
+    """A link was mailed to an owner with which to log in once from outside of the account's IP ranges."""
+
+    user_id: StoredId
+
+
+class IpRangesSuspended(Event, frozen=True, kw_only=True):
+    """An owner logged in by such a link. For this session alone the IP ranges do not hold."""
+
+    user_id: StoredId
+    session_id: StoredId
+
+
 class IpRangesSet(Event, frozen=True, kw_only=True):
     """From where the account's users are let in; from anywhere where `count` is 0. The ranges may be somebody's home."""
 
@@ -306,6 +319,8 @@ TYPES = EventTypes(
         "PasswordResetRequested": PasswordResetRequested,
         "LoginChangeRequested": LoginChangeRequested,
         "LoginConfirmed": LoginConfirmed,
+        "RangeRecoveryRequested": RangeRecoveryRequested,
+        "IpRangesSuspended": IpRangesSuspended,
         "IpRangesSet": IpRangesSet,
         "MailGivenUp": MailGivenUp,
         "ActorCutOff": ActorCutOff,

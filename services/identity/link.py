@@ -11,8 +11,10 @@ import secrets
 from typing import Literal, NamedTuple
 
 TOKEN_BYTES = 32
-Purpose = Literal["invitation", "password reset", "login"]
-_PAGES: dict[Purpose, str] = {"invitation": "invitation", "password reset": "password-reset", "login": "login"}
+Purpose = Literal["invitation", "password reset", "login", "IP ranges"]
+_PAGES: dict[Purpose, str] = {
+    "invitation": "invitation", "password reset": "password-reset", "login": "login", "IP ranges": "ip-ranges",
+}  # fmt: skip
 
 
 class Link(NamedTuple):

@@ -72,11 +72,11 @@ def look_at_link(work: Work, token: str, purpose: Purpose) -> Opened:
     if row is None:
         raise Unauthenticated(NOT_GOOD)
     if row[2] is None:
-        return Opened(*row[:2])
+        return Opened(row[0], row[1])
     plain = open_for_row(work, row[0], hash_of(token).hex(), HELD, row[2])
     if plain is None:
         raise Unauthenticated(NOT_GOOD)
-    return Opened(*row[:2], plain.decode())
+    return Opened(row[0], row[1], plain.decode())
 
 
 def take_link(work: Work, token: str, purpose: Purpose) -> Opened:

@@ -56,14 +56,15 @@ def request_password_reset(store: Store, command: RequestPasswordReset) -> Done:
     normal_source(command.source)
     with store.work(SYSTEM_ACTOR) as work:
         routes = routes_of_login(work, login_route_token(store.settings, command.login))
-    for route in _mailed_to(routes, command.account_id):
+    for route in mailed_to(routes, command.account_id):
         _mail_link(store, route, command.login)
     time.sleep(max(0.0, answer_at - time.monotonic()))  # cooperative: eventlet has patched it
     return Done()
 
 
-def _mailed_to(routes: Sequence[LoginRoute], account_id: str | None) -> list[LoginRoute]:
-    """Where the mailbox is not confirmed, few: whoever writes somebody's address into many accounts fills no mailbox."""
+def mailed_to(routes: Sequence[LoginRoute], account_id: str | None) -> list[LoginRoute]:
+    """The routes of a login whose users are mailed. Where the mailbox is not confirmed, few: whoever writes somebody's address
+    into many accounts fills no mailbox."""
     if account_id is not None:
         return [one for one in routes if one.account_id == account_id]
     confirmed = [one for one in routes if one.is_confirmed]

@@ -75,6 +75,7 @@ session = _credentials(
     sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("source", BYTEA, nullable=False),  # sealed
+    sa.Column("ranges_suspended", sa.Boolean, nullable=False),  # the account's IP ranges do not hold for it
     indices=(
         sa.Index("session_by_digest", "account_id", "digest", unique=True),
         sa.Index("session_of_user", "account_id", "user_id"),

@@ -14,6 +14,7 @@ from services.identity import (
     login_address_handlers,
     mailed_links,
     queries,
+    range_recovery,
     reset_handlers,
     user_handlers,
 )
@@ -33,6 +34,7 @@ from services.identity.commands import (
     ListInvitations,
     ReactivateUser,
     RequestPasswordReset,
+    RequestRangeRecovery,
     ResetPassword,
     SetIpRanges,
     UserView,
@@ -141,6 +143,11 @@ class UserMethods(Service):
     def reset_password(self, call: Call) -> Done:
         """Set a new password by a mailed link. For the gateway."""
         return reset_handlers.reset_password(self.store, call.argument)
+
+    @rpc_method(argument=RequestRangeRecovery, result=Done, roles=SERVICES_ONLY, scope="manage")
+    def request_range_recovery(self, call: Call) -> Done:
+        """Mail an owner a one-time link past the account's IP ranges, if there is such an owner. For the gateway."""
+        return range_recovery.request_range_recovery(self.store, call.argument)
 
     @rpc_method(argument=ConfirmLogin, result=Done, roles=SERVICES_ONLY, scope="manage")
     def confirm_login(self, call: Call) -> Done:

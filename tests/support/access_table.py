@@ -117,6 +117,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "request_password_reset": SERVICES,
         "reset_password": SERVICES,
         "confirm_login": SERVICES,
+        "request_range_recovery": SERVICES,
         "show_ip_ranges": "owner admin read write",
         "set_ip_ranges": "owner",
         "add_first_owner": f"operator {SERVICES}",

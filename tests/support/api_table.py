@@ -208,6 +208,10 @@ TABLE: dict[str, Row] = {
         EVERYBODY, "POST /v1/logins/confirmation", _answered, lambda side: {"link_token": side.login_link}, stranger="own",
         made="confirm_login", status=204,
     ),
+    "request_range_recovery": Row(
+        EVERYBODY, "POST /v1/logins/ip-range-recovery", _answered, lambda side: {"login": side.login}, stranger="own",
+        suspended="own", status=202,
+    ),
     # users
     "list_users": Row(READERS, "GET /v1/users", _lists("users", "user_id", lambda side: side.agent), stranger="own"),
     "add_user": Row(

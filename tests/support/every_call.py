@@ -475,6 +475,9 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"link_token": side.reset_token, "password": a_password(), "source": SOURCE},
             lambda _, answer: answer == {}, "service", "the cell",
         ),
+        "request_range_recovery": How(
+            lambda side: {"login": side.login, "source": SOURCE}, lambda _, answer: answer == {}, "service", "the cell"
+        ),
         "confirm_login": How(
             lambda side: {"link_token": side.login_link, "source": SOURCE},
             lambda _, answer: answer == {}, "service", "the cell",

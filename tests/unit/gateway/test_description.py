@@ -15,7 +15,8 @@ DOCUMENT: dict[str, Any] = application()._app.openapi()
 OPERATIONS = [(method, path, one) for path, item in DOCUMENT["paths"].items() for method, one in item.items()]
 PUBLIC = {
     "open_account", "log_in", "complete_login", "begin_enrolment_at_login", "confirm_enrolment_at_login",
-    "request_password_reset", "reset_password", "confirm_login", "accept_invitation", "show_health", "show_liveness",
+    "request_password_reset", "reset_password", "confirm_login", "accept_invitation",
+    "request_range_recovery", "show_health", "show_liveness",
     "ask_sign_in_link", "sign_in_by_link", "sign_in_by_password", "claim_erasure", "issue_app_tokens", "revoke_app_token",
 }  # fmt: skip
 """Operations that take no credential. Written by hand: a new one is thought about here."""
