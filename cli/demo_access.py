@@ -126,7 +126,7 @@ class _Demonstration:
 
     def _logged_in(self) -> Any:
         self._owner.token = None
-        said = {"login": self._login, "password": PASSWORD}
+        said = {"login": self._login, "password": PASSWORD, "account_id": self._account}
         return self._ask(
             self._owner, "POST", "/v1/sessions", said, expected=200, says=lambda body: f"status: {body['status']}"
         )

@@ -81,12 +81,27 @@ class Conflict(LetheError):
     permanent = True
 
 
+class AlreadyDone(Conflict):
+    """The command was done under this idempotency key, and gave a secret that is kept nowhere, so it can't be given again."""
+
+    code = "already_done"
+    default = "This was done before. What it gave is kept nowhere, so it can't be shown again: ask anew, under another key."
+
+
 class VersionConflict(Conflict):
     """Another writer appended to the stream first. Loading the stream again and deciding anew resolves it."""
 
     code = "version_conflict"
     default = "Another writer changed this at the same time."
     permanent = False
+
+
+class PreconditionFailed(LetheError):
+    """The thing was changed since the caller saw it: it is not in the version that the edit is based on."""
+
+    code = "precondition_failed"
+    default = "It was changed since you have seen it. Fetch it again, then change it."
+    permanent = True
 
 
 class AccountSuspended(LetheError):
@@ -164,6 +179,7 @@ ERRORS: dict[str, type[LetheError]] = {
     error.code: error
     for error in (
         InternalError, InvalidArgument, NotFound, Unauthenticated, PermissionRefused, Conflict, VersionConflict,
+        AlreadyDone, PreconditionFailed,
         AccountSuspended, Refused, PersonErased, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut, Tampered,
         Incomplete,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import Conflict
+from shared.errors import AlreadyDone, Conflict
 from shared.work import Work
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -61,6 +61,18 @@ def done_before(work: Work, actor_id: str, key: str | None, request: msgspec.Str
         raise Conflict("This idempotency key was used for another request.")
     result: dict[str, Any] = row[1]
     return result
+
+
+def check_not_done(work: Work, actor_id: str, key: str | None, request: msgspec.Struct) -> None:
+    """For a command that gives a secret: that is kept nowhere, so sent again the command can't be answered as before, and must
+    not be done twice either. Raises `AlreadyDone`, `Conflict`."""
+    if done_before(work, actor_id, key, request) is not None:
+        raise AlreadyDone()
+
+
+def note_done(work: Work, actor_id: str, key: str | None, request: msgspec.Struct) -> None:
+    """Such a command is done, with the commit."""
+    once(work, actor_id, key, request, dict)
 
 
 def _wait_for_twins(work: Work, actor_id: str, key: str) -> None:

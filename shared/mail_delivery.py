@@ -26,6 +26,7 @@ from shared.outgoing_mail import OutgoingMail
 CONVERSATION_SECONDS = 45.0
 """The longest that one delivery may take: shorter than a claim's lease, so that no other sender takes the mail meanwhile."""
 SHORTEST_WAIT_SECONDS = 0.1
+NO_TLS = "tls=never"
 GOODBYE_SECONDS = 2.0
 """What a server may take to say goodbye: the mail is its own by then."""
 _ABOUT_THE_SENDER = frozenset({530, 534, 535, 538})
@@ -41,10 +42,13 @@ class MailServer:
     is_tls_from_start: bool
     user: str | None
     password: str | None
+    may_be_open: bool = False
+    """Whether mail goes there unencrypted, as its operator wants it to."""
 
     @classmethod
     def of(cls, url: str) -> MailServer:
-        """From `smtp://user:password@host:port` or `smtps://…` (TLS from the start). Raises `ValueError`, without the URL."""
+        """From `smtp://user:password@host:port` or `smtps://…` (TLS from the start); `smtp://…?tls=never` sends in the open.
+        Raises `ValueError`, without the URL."""
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -53,8 +57,11 @@ class MailServer:
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname or port == 0 or parts.path not in ("", "/"):
             raise ValueError("the mail server's URL has the form smtp://user:password@host:port, or smtps://")
         is_tls = parts.scheme == "smtps"
+        if parts.fragment or parts.query not in ("", NO_TLS) or (is_tls and parts.query):
+            raise ValueError(f"the mail server's URL ends with nothing but ?{NO_TLS}, and that with smtp:// only")
         user, password = ((None if one is None else unquote(one)) for one in (parts.username, parts.password))
-        return cls(parts.hostname, port or (465 if is_tls else 587 if user else 25), is_tls, user or None, password)
+        port = port or (465 if is_tls else 587 if user else 25)
+        return cls(parts.hostname, port, is_tls, user or None, password, may_be_open=bool(parts.query))
 
     @property
     def is_on_this_machine(self) -> bool:
@@ -131,7 +138,9 @@ def _rejection(*codes: int) -> Delivery:
 
 
 def _connected(server: MailServer) -> _Conversation | _TlsConversation:
-    """A conversation that is greeted, encrypted where the server offers it, and logged in where we have a name."""
+    """A conversation that is greeted, encrypted (unless the server is on this machine, or its URL says to speak in the open),
+    and logged in where we have a name. Raises where that can't be: whoever sits on the way could leave STARTTLS out of the
+    server's offer, and read the links in the mails."""
     deadline = time.monotonic() + CONVERSATION_SECONDS
     context = ssl.create_default_context()
     conversation: _Conversation | _TlsConversation
@@ -142,10 +151,12 @@ def _connected(server: MailServer) -> _Conversation | _TlsConversation:
     try:
         conversation.ehlo_or_helo_if_needed()
         is_encrypted = server.is_tls_from_start
-        if not is_encrypted and conversation.has_extn("starttls"):
+        if not is_encrypted and not server.may_be_open and conversation.has_extn("starttls"):
             conversation.starttls(context=context)
             conversation.ehlo()
             is_encrypted = True
+        if not (is_encrypted or server.may_be_open or server.is_on_this_machine):
+            raise smtplib.SMTPNotSupportedError("no mail goes over an open line")
         if server.user is not None:
             if not is_encrypted and not server.is_on_this_machine:
                 raise smtplib.SMTPNotSupportedError("no password goes over an open line")

@@ -11,7 +11,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from services.gateway.bodies import JSON
-from services.gateway.problems import PreconditionFailed, PreconditionRequired
+from services.gateway.problems import PreconditionRequired
+from shared.errors import PreconditionFailed
 
 NEXT_LINK: Final = {"Link": 'The next page, `rel="next"`, where there is one.'}
 ETAG: Final = {"ETag": "Names this state, for `If-Match`."}
@@ -47,12 +48,17 @@ def tagged(key: bytes, value: msgspec.Struct) -> Response:
     return answered(value, headers={"ETag": etag(key, value)})
 
 
-def check_match(key: bytes, if_match: str | None, present: msgspec.Struct) -> None:
-    """Whether an edit is based on the present state (RFC 9110, 13.1.1). Raises `PreconditionRequired`, `PreconditionFailed`."""
+def is_any(if_match: str | None) -> bool:
+    """Whether an edit is based on whatever there is. Raises `PreconditionRequired` where it does not say."""
     if if_match is None:
         raise PreconditionRequired()
-    tags = [tag.strip() for tag in if_match.split(",")]
-    if tags != ["*"] and etag(key, present) not in tags:
+    return if_match.strip() == "*"
+
+
+def check_match(key: bytes, if_match: str, present: msgspec.Struct) -> None:
+    """Whether an edit is based on the present state (RFC 9110, 13.1.1). Raises `PreconditionFailed`. Somebody may be faster
+    from here on: so the service is told the version, and looks again in the transaction of the edit."""
+    if etag(key, present) not in [tag.strip() for tag in if_match.split(",")]:
         raise PreconditionFailed()
 
 

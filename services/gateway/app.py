@@ -34,6 +34,7 @@ from services.gateway.resources import (
     health,
     invitations,
     logs,
+    logins,
     messages,
     passwords,
     portal,
@@ -49,7 +50,7 @@ from shared.errors import InternalError, InvalidArgument, LetheError, NotFound
 from shared.rpc_client import RpcClient
 
 RESOURCES: Final = (
-    accounts, sessions, second_factor, passwords, users, invitations, tokens, tickets, messages, attachments, searches,
+    accounts, sessions, second_factor, passwords, logins, users, invitations, tokens, tickets, messages, attachments, searches,
     contacts, erasure_requests, portal, apps, health, documentation,
 )  # fmt: skip
 THREADS: Final = 100

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from services.gateway.limits import PartInFlight
 from services.gateway.problems import MalformedRequest, TooLarge, TooSlow, UnsupportedMediaType
 from shared.validation import validate
 
@@ -23,32 +24,39 @@ FORM_BYTES: Final = 1 << 16
 JSON_BYTES: Final = 1 << 20
 
 
-async def read_body(request: Request, media_type: str, most_bytes: int, seconds: float) -> bytes:
-    """The whole body. Raises `UnsupportedMediaType`, `TooLarge`, `TooSlow`, `MalformedRequest` for one that ended early."""
+async def read_body(
+    request: Request, media_type: str, most_bytes: int, seconds: float, *, is_known_caller: bool = False
+) -> bytes:
+    """The whole body. A caller who is known has room kept for all that they announce, so that an upload that begins can end;
+    for others room is taken as the body comes. Raises `UnsupportedMediaType`, `TooLarge`, `TooSlow`, `MalformedRequest` for
+    one that ended early, `NoRoom` where all bodies together would be too large."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != media_type:
         raise UnsupportedMediaType(f"This operation takes {media_type}.")
-    if int(request.headers.get("content-length", "0")) > most_bytes:
+    announced = int(request.headers.get("content-length", "0"))
+    if announced > most_bytes:
         raise TooLarge(most_bytes=most_bytes)
+    part: PartInFlight = request.state.part
+    if is_known_caller:
+        part.cover(announced)
     try:
         async with asyncio.timeout(seconds):
-            return await _received(request, most_bytes)
+            return await _received(request, most_bytes, part)
     except TimeoutError:
         raise TooSlow() from None
     except ClientDisconnect:
         raise MalformedRequest("The body ended before its time.") from None
 
 
-async def _received(request: Request, most_bytes: int) -> bytes:
+async def _received(request: Request, most_bytes: int, part: PartInFlight) -> bytes:
     """Counted as it comes: a chunked body has no length ahead."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most_bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        if len(body) + len(piece) > most_bytes:
             raise TooLarge(most_bytes=most_bytes)
-        parts.append(part)
-    return b"".join(parts)
+        part.cover(len(body) + len(piece))
+        body += piece
+    return bytes(body)
 
 
 def decoded(body: bytes, kind: type[T]) -> T:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from services.gateway.client_address import client_address, source_of
-from services.gateway.limits import CredentialNames, TokenBuckets
+from services.gateway.limits import BytesInFlight, CredentialNames, TokenBuckets
 from services.gateway.problems import HeadersTooLarge, RateLimited, problem_response
 from services.gateway.serving import HEAD_BYTES
 from services.gateway.settings import GatewaySettings
@@ -51,6 +51,7 @@ class Edge:
         self._sources = TokenBuckets(settings.source_rate, settings.source_burst)
         self._credentials = TokenBuckets(settings.credential_rate, settings.credential_burst)
         self._names = CredentialNames()
+        self._bodies = BytesInFlight(settings.body_bytes)
         self._at_work = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
@@ -59,6 +60,8 @@ class Edge:
             return
         begun, request_id = monotonic(), new_id()
         status: list[int] = []
+        part = self._bodies.part()
+        scope.setdefault("state", {})["part"] = part
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -70,6 +73,7 @@ class Edge:
         try:
             await self._answer(scope, receive, send_safely, request_id, status)
         finally:
+            part.give_back()
             self._at_work -= 1
             log.info(
                 "request", method=_operation(scope), code=str(status[0]) if status else "none", event_id=request_id,

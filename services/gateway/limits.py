@@ -1,4 +1,5 @@
-"""How much of the gateway one source or one credential may have: token buckets, in the memory of this process.
+"""How much of the gateway one source or one credential may have (token buckets), and how much all bodies together: in the
+memory of this process.
 
 Several gateways side by side each count for themselves. A bucket is kept for a keyed hash (of a credential) or an address, for
 as long as there is room; nothing of it is written anywhere.
@@ -11,6 +12,8 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
+
+from services.gateway.problems import NoRoom
 
 MOST_BUCKETS = 50_000
 
@@ -43,6 +46,49 @@ class TokenBuckets:
 
     def __len__(self) -> int:
         return len(self._held)
+
+
+class BytesInFlight:
+    """How many bytes of bodies this process holds, over all requests: `most` at most, however many come at once.
+    Used from one thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held = 0
+
+    def part(self) -> PartInFlight:
+        """What one request will hold of it: nothing yet."""
+        return PartInFlight(self)
+
+    def take(self, count: int) -> None:
+        """Holds so many bytes more. Raises `NoRoom` where there is none; then nothing was taken."""
+        if self.held + count > self._most:
+            raise NoRoom()
+        self.held += count
+
+    def give_back(self, count: int) -> None:
+        """They are not held any more."""
+        self.held -= count
+
+
+class PartInFlight:
+    """One request's part. It grows with the body, and is given back as a whole when the request has its answer: until then the
+    body is on its way to a service."""
+
+    def __init__(self, whole: BytesInFlight) -> None:
+        self._whole = whole
+        self._held = 0
+
+    def cover(self, count: int) -> None:
+        """Makes the part so many bytes large, if it is smaller. Raises `NoRoom`."""
+        if count > self._held:
+            self._whole.take(count - self._held)
+            self._held = count
+
+    def give_back(self) -> None:
+        """The request is over."""
+        self._whole.give_back(self._held)
+        self._held = 0
 
 
 class CredentialNames:

@@ -30,7 +30,7 @@ _AUTHENTICATED: Final = frozenset(
     ("unauthenticated", "permission_refused", "second_factor_required", "account_suspended", "not_found", "too_many_tries")
 )
 _WITH_BODY: Final = frozenset(("request_timeout", "too_large", "unsupported_media_type"))
-_CHANGING: Final = frozenset(("conflict", "version_conflict", "refused", "person_erased"))
+_CHANGING: Final = frozenset(("conflict", "already_done", "version_conflict", "refused", "person_erased"))
 _HEADERS_OF: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": "How a caller may show who they are."},
     429: {"Retry-After": "The seconds to wait."},
@@ -80,6 +80,9 @@ def describe(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     _hoisted(msgspec.json.schema(Problem), schemas)
     document: dict[str, Any] = _hoisted(found, schemas)
     document.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
+    for operations in document["paths"].values():
+        for one in operations.values():
+            one["parameters"] = [_parameter(parameter) for parameter in one.pop("parameters", ())]
     document["components"]["securitySchemes"] = {
         "bearer": {
             "type": "http", "scheme": "bearer", "description": "A session (`lethe_session_…`) or an API token (`lethe_…`).",
@@ -87,6 +90,15 @@ def describe(routes: Sequence[BaseRoute]) -> dict[str, Any]:
         "basic": {"type": "http", "scheme": "basic", "description": "A login, and a password or an API token."},
     }  # fmt: skip
     return document
+
+
+def _parameter(described: dict[str, Any]) -> dict[str, Any]:
+    """A parameter as it is sent: one that may be left out is not `required`, and never null, as FastAPI describes it."""
+    schema: dict[str, Any] = described["schema"]
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return described
+    return described | {"schema": {name: value for name, value in schema.items() if name != "anyOf"} | kinds[0]}
 
 
 def methods_at(document: Mapping[str, Any], path: str) -> list[str]:

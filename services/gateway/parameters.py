@@ -132,7 +132,7 @@ async def _mail(request: Request, caller: CallerOf) -> bytes:
     if caller.who.role not in ("owner", "admin", "agent") or caller.who.scope == "read":
         raise PermissionRefused()
     settings = gateway_of(request).settings
-    return await read_body(request, MAIL, settings.mail_bytes, settings.body_seconds)
+    return await read_body(request, MAIL, settings.mail_bytes, settings.body_seconds, is_known_caller=True)
 
 
 MailBody = Annotated[bytes, Depends(_mail)]

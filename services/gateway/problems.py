@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from starlette.responses import Response
 
-from shared.errors import InternalError, InvalidArgument, LetheError
+from shared.errors import Busy, InternalError, InvalidArgument, LetheError
 from shared.personal import NotPersonal
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -71,13 +71,6 @@ class UnsupportedMediaType(LetheError):
     default = "This operation takes another media type."
 
 
-class PreconditionFailed(LetheError):
-    """The thing was changed since the caller saw it (If-Match)."""
-
-    code = "precondition_failed"
-    default = "It was changed since you have seen it. Fetch it again, then change it."
-
-
 class PreconditionRequired(LetheError):
     """An edit has to say which state it is based on."""
 
@@ -90,6 +83,12 @@ class RateLimited(LetheError):
 
     code = "rate_limited"
     default = "Too many requests. Wait before the next one."
+
+
+class NoRoom(Busy):
+    """The bodies that are on their way at this moment, this one included, would be more than the gateway holds."""
+
+    default = "Too many bodies are on their way at this moment. Send it again."
 
 
 class HeadersTooLarge(LetheError):
@@ -109,6 +108,7 @@ STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "Method not allowed"),
     "request_timeout": (408, "Request too slow"),
     "conflict": (409, "Conflict"),
+    "already_done": (409, "Done before"),
     "version_conflict": (409, "Changed at the same time"),
     "refused": (409, "Refused"),
     "person_erased": (409, "Person erased"),
@@ -169,7 +169,7 @@ def _headers(error: LetheError, status: int) -> dict[str, str]:
         headers["Retry-After"] = str(max(1, -int(-wait // 1))) if isinstance(wait, (int, float)) else str(BUSY_SECONDS)
     if status == 405 and isinstance(allowed := error.details.get("allow"), str):
         headers["Allow"] = allowed
-    if status in (408, 413, 431):
+    if status in (408, 413, 431) or isinstance(error, NoRoom):
         headers["Connection"] = "close"  # what is still on its way is not read
     return headers
 

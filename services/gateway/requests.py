@@ -33,16 +33,26 @@ class OpenAccountWithOwner(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Login and password, and at once the code where the second factor is on. `account_id` picks one of several accounts."""
+    """Login and password, and at once the code where the second factor is on. `account_id` picks one of several accounts;
+    `range_link` is what a mailed link past the IP ranges ends with."""
 
     login: Login
     password: Password
     code: Code | None = None
     account_id: Id | None = None
+    range_link: LinkToken | None = None
 
 
 class CompleteSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The challenge that a login gave, and a code of the second factor."""
+    """The challenge that a login gave, and a code of the second factor; with its `range_link`, if it had one."""
+
+    challenge: Challenge
+    code: Code
+    range_link: LinkToken | None = None
+
+
+class FirstCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The challenge of a login that waits for the second factor to be switched on, and the first code of the new seed."""
 
     challenge: Challenge
     code: Code
@@ -75,18 +85,24 @@ class ForgottenPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class ChosenPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in the link of the mail, and a new password."""
+    """What stands behind the # of the link in the mail, and a new password."""
 
     link_token: LinkToken
     password: Password
 
 
 class AcceptedInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in the link of the invitation, and who somebody wants to be."""
+    """What stands behind the # of the link of the invitation, and who somebody wants to be."""
 
     link_token: LinkToken
     name: UserName
     password: Password
+
+
+class MailedLink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands behind the # of a mailed link."""
+
+    link_token: LinkToken
 
 
 class LinkSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,10 +125,11 @@ class AllowedRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class EditedProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another name or login; what is left out stays."""
+    """Another name or login; what is left out stays. Another login of one's own needs one's password."""
 
     name: UserName | None = None
     login: Login | None = None
+    password: Password | None = None
 
 
 class NewRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

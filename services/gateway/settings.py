@@ -20,7 +20,7 @@ NAMES: Final = frozenset(
     (
         "HOST", "HTTPS_PORT", "HTTP_PORT", "TLS_CERTIFICATE", "TLS_KEY", "TRUSTED_PROXIES", "CORS_ORIGINS", "SIGN_UP",
         "SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "DOOR_RATE", "DOOR_BURST", "SIGN_UPS_PER_HOUR",
-        "MAIL_BYTES", "BODY_SECONDS", "HEAD_SECONDS", "LOGS", "LOG_TOKENS",
+        "MAIL_BYTES", "BODY_BYTES", "BODY_SECONDS", "HEAD_SECONDS", "LOGS", "LOG_TOKENS",
     )
 )  # fmt: skip
 """Every setting there is: a misspelt one is an error."""
@@ -54,6 +54,9 @@ class GatewaySettings:
     """Accounts that one source may open."""
     mail_bytes: int
     """The largest mail that is taken in; other bodies have a limit of their own (`bodies.py`)."""
+    body_bytes: int
+    """The most that all bodies together hold in this process; beyond it a request is told to come again. A mail is held a few
+    times over on its way to its service."""
     body_seconds: float
     """Within this time a body has to be there, however long it is."""
     head_seconds: float
@@ -72,6 +75,10 @@ class GatewaySettings:
             raise ValueError(f"there is no setting {PREFIX}{min(unknown)}")
         stack = Settings.load()
         http_port = given.get("HTTP_PORT", "")
+        mail_bytes = int(_positive(given.get("MAIL_BYTES", str(60 << 20))))
+        body_bytes = int(_positive(given.get("BODY_BYTES", str(128 << 20))))
+        if body_bytes < mail_bytes:
+            raise ValueError(f"{PREFIX}BODY_BYTES is no less than {PREFIX}MAIL_BYTES")
         return cls(
             home=stack.home,
             amqp_url=stack.amqp_url,
@@ -90,7 +97,8 @@ class GatewaySettings:
             door_rate=_positive(given.get("DOOR_RATE", "2")),
             door_burst=_positive(given.get("DOOR_BURST", "40")),
             sign_ups_per_hour=_positive(given.get("SIGN_UPS_PER_HOUR", "20")),
-            mail_bytes=int(_positive(given.get("MAIL_BYTES", str(60 << 20)))),
+            mail_bytes=mail_bytes,
+            body_bytes=body_bytes,
             body_seconds=_positive(given.get("BODY_SECONDS", "60")),
             head_seconds=_positive(given.get("HEAD_SECONDS", "10")),
             logs_public=_public(given.get("LOGS", "token")),

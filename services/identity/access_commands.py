@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from services.identity.commands import Login, Password, SourceAddress, Who
+from services.identity.commands import LinkToken, Login, Password, SourceAddress, Who
 from services.identity.events import Role
 from shared.ids import Id
 from shared.personal import Erased, InTransit
@@ -59,20 +59,23 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Login and password, and at once the code where the second factor is on."""
+    """Login and password, and at once the code where the second factor is on. `range_link` lets an owner in from outside of the
+    account's IP ranges, once."""
 
     login: Login
     password: Password
     code: Code | None = None
     account_id: Id | None = None
+    range_link: LinkToken | None = None
     source: SourceAddress
 
 
 class CompleteLogin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The code to a challenge that `log_in` gave."""
+    """The code to a challenge that `log_in` gave; with the same `range_link`, if there was one."""
 
     challenge: Challenge
     code: Code
+    range_link: LinkToken | None = None
     source: SourceAddress
 
 
@@ -240,6 +243,12 @@ class RenewRecoveryCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True):
     recovery_codes: list[Credential]
+
+
+class ResetSecondFactor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Takes the second factor of a user away who has lost it, with their recovery codes."""
+
+    user: Who
 
 
 class RequireSecondFactor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,8 +23,8 @@ from services.identity.events import ApiTokenCreated, ApiTokenRevoked
 from services.identity.routing import add_credential_route, remove_credential_routes
 from services.identity.session import digest
 from services.identity.session_handlers import whose
-from shared.errors import Conflict, NotFound, PermissionRefused, Refused
-from shared.idempotency import done_before, once
+from shared.errors import NotFound, PermissionRefused, Refused
+from shared.idempotency import check_not_done, note_done
 from shared.ids import new_id
 from shared.personal import ERASED
 from shared.work import Store, Work
@@ -36,16 +36,15 @@ def create_api_token(
     store: Store, account_id: str, user_id: str, held: Scope, command: CreateApiToken, idempotency_key: str | None = None
 ) -> CreatedApiToken:
     """A token for oneself; it is in the answer only. Raises `PermissionRefused` for a scope beyond that of the credential it is
-    asked with, `Refused` where the user has too many, `Conflict` where it was made under this key before: it is kept nowhere,
-    so it can't be shown again."""
+    asked with, `Refused` where the user has too many, `AlreadyDone` where it was made under this key before: it is kept
+    nowhere, so it can't be shown again."""
     if not api_tokens.is_within(command.scope, held):
         raise PermissionRefused("Nobody grants more than they hold.")
     token, api_token_id = api_tokens.new_token(), new_id()
 
     def decide(work: Work) -> ApiTokenView:
-        if done_before(work, user_id, idempotency_key, command) is not None:
-            raise Conflict("This token was made before and can't be shown again. Revoke it and make another one.")
-        once(work, user_id, idempotency_key, command, lambda: {"api_token_id": api_token_id})
+        check_not_done(work, user_id, idempotency_key, command)
+        note_done(work, user_id, idempotency_key, command)
         return create(work)
 
     def create(work: Work) -> ApiTokenView:

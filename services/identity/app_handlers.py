@@ -28,7 +28,7 @@ from services.identity.portal_commands import (
 from services.identity.portal_events import AppRegistered, AppRemoved
 from shared import account_states
 from shared.errors import AccountSuspended, NotFound, PersonErased, Refused
-from shared.idempotency import once
+from shared.idempotency import check_not_done, note_done, once
 from shared.ids import new_id
 from shared.personal import ERASED
 from shared.work import Store, Work
@@ -109,12 +109,18 @@ def _consented(answer: AppConsent | str) -> AppConsent:
     return answer
 
 
-def answer_app(store: Store, account_id: str, person_id: str, command: AnswerApp) -> AppAnswered:
+def answer_app(
+    store: Store, account_id: str, person_id: str, command: AnswerApp, idempotency_key: str | None = None
+) -> AppAnswered:
     """Sends the customer back to the app with their answer: a code, good once for a minute, or an error. Where it is not
-    certain that the address is the app's, nobody is sent anywhere: raises `Refused`."""
+    certain that the address is the app's, nobody is sent anywhere: raises `Refused`; `AlreadyDone`."""
 
     def decide(work: Work) -> Answered:
-        return OAuthServer(AppGrants(work)).authorize(command.request, person_id if command.approve else None)
+        check_not_done(work, person_id, idempotency_key, command)
+        answered = OAuthServer(AppGrants(work)).authorize(command.request, person_id if command.approve else None)
+        if answered.redirect_to is not None:
+            note_done(work, person_id, idempotency_key, command)
+        return answered
 
     answered = store.run(account_id, decide, actor=person_id)
     if answered.redirect_to is None:

@@ -42,7 +42,8 @@ RECALLED_FOR = timedelta(seconds=60)
 _ROUTES_AT_MOST = 20_000
 _PASSWORDS_AT_MOST = 2_000
 _SESSION = (
-    f"SELECT {ADMISSION}, c.session_id, c.used_at, c.expires_at FROM session c JOIN app_user u USING (account_id, user_id)"
+    f"SELECT {ADMISSION}, c.session_id, c.used_at, c.expires_at, c.ranges_suspended FROM session c"
+    " JOIN app_user u USING (account_id, user_id)"
     f" WHERE c.account_id = %s AND c.digest = %s AND {WORKS_HERE}"
 )
 _TOUCH = (
@@ -114,12 +115,13 @@ class Authenticator:
             row = work.fetch_one(_SESSION, (work.account_id, digest))
             if row is None:
                 raise Unauthenticated(NOT_GOOD)
-            session_id, used_at, expires_at = row[-3:]
+            session_id, used_at, expires_at, ranges_suspended = row[-4:]
             if not sessions.is_good(used_at, expires_at, work.now):
                 raise Unauthenticated(NOT_GOOD)
             admission = Admission.of(row)
             check_request(admission, work.now)
-            check_source(work, admission, source)
+            if not ranges_suspended:
+                check_source(work, admission, source)
             if sessions.needs_touch(used_at, work.now):
                 work.mark_repeatable()
                 work.later(_TOUCH, (work.now, work.account_id, work.account_id, session_id, work.now))
@@ -196,7 +198,7 @@ class Authenticator:
 
     def _note_token_use(self, route: LoginRoute, api_token_id: str) -> None:
         """The day of a token's last use, and the event; once a day for a token, whoever is first."""
-        account_id, user_id = route
+        account_id, user_id = route.account_id, route.user_id
 
         def decide(work: Work) -> None:
             lock_access(work, user_id)

@@ -28,6 +28,10 @@ IpRange = Annotated[str, msgspec.Meta(min_length=3, max_length=50), InTransit(ca
 """CIDR, as in 203.0.113.0/24 or 2001:db8::/32."""
 
 
+Version = Annotated[int, msgspec.Meta(ge=1)]
+"""Of a user, as it was seen: if it is another one now, the edit is refused (`PreconditionFailed`)."""
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """It is done, or was done before. Says nothing else on purpose."""
 
@@ -91,14 +95,19 @@ class ChangeRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     user: Who
     role: Role
+    expected_version: Version | None = None
 
 
 class ChangeProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another name or login; one's own where `user` is left out."""
+    """Another name or login; one's own where `user` is left out. Another login of one's own needs `password` (and `source`),
+    and counts once the link that is mailed to it was followed."""
 
     user: Who | None = None
     name: UserName | None = None
     login: Login | None = None
+    password: Password | None = None
+    source: SourceAddress | None = None
+    expected_version: Version | None = None
 
 
 class DeactivateUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -160,6 +169,21 @@ class ResetPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: SourceAddress
 
 
+class RequestRangeRecovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mails a one-time link to the login's user, if they own an account with IP ranges. The answer is the same if not."""
+
+    login: Login
+    account_id: Id | None = None
+    source: SourceAddress
+
+
+class ConfirmLogin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Called by the gateway for somebody who has followed the link: the mailbox of a login is theirs."""
+
+    link_token: LinkToken
+    source: SourceAddress
+
+
 class SetIpRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From where users of the account are let in; from anywhere where the list is empty. `source` must be inside."""
 
@@ -188,6 +212,8 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     added_at: datetime
     name: UserName | Erased
     login: Login | Erased
+    version: int
+    """Grows with each change of what is shown here; an edit may name the one that it is based on."""
 
 
 class UserList(msgspec.Struct, frozen=True, kw_only=True):

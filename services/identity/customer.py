@@ -11,7 +11,8 @@ SESSION_PREFIX = "lethe_portal_"
 LINK_PREFIX = "lethe_link_"
 LINK_LIFE = timedelta(minutes=15)
 LINKS_AT_ONCE = 5
-"""Of one person within `LINK_LIFE`: nobody's mailbox is filled by who knows the address."""
+"""Of one address, and of one person, within `LINK_LIFE`: twenty an hour. Nobody's mailbox is filled by who knows the address,
+and no log by who asks again and again."""
 SAVED_SEARCHES_AT_MOST = 100
 
 

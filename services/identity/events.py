@@ -128,6 +128,14 @@ class SecondFactorDisabled(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
+class SecondFactorReset(Event, frozen=True, kw_only=True):
+    """Somebody above the user took the second factor away, for the user has lost it. The password is enough again, unless it is
+    too short to stand alone (`is_password_void`): then it is gone as well, and the user chooses one by a mailed link."""
+
+    user_id: StoredId
+    is_password_void: bool
+
+
 class RecoveryCodeUsed(Event, frozen=True, kw_only=True):
     """A recovery code took the place of the app's code. It is good for nothing any more."""
 
@@ -216,6 +224,31 @@ class PasswordResetRequested(Event, frozen=True, kw_only=True):
     user_id: StoredId
 
 
+class LoginChangeRequested(Event, frozen=True, kw_only=True):
+    """A link was mailed to an address that the user wants to be their login."""
+
+    user_id: StoredId
+
+
+class LoginConfirmed(Event, frozen=True, kw_only=True):
+    """The user followed a link that was mailed to their login: the mailbox is theirs."""
+
+    user_id: StoredId
+
+
+class RangeRecoveryRequested(Event, frozen=True, kw_only=True):
+    """A link was mailed to an owner with which to log in once from outside of the account's IP ranges."""
+
+    user_id: StoredId
+
+
+class IpRangesSuspended(Event, frozen=True, kw_only=True):
+    """An owner logged in by such a link. For this session alone the IP ranges do not hold."""
+
+    user_id: StoredId
+    session_id: StoredId
+
+
 class IpRangesSet(Event, frozen=True, kw_only=True):
     """From where the account's users are let in; from anywhere where `count` is 0. The ranges may be somebody's home."""
 
@@ -271,6 +304,7 @@ TYPES = EventTypes(
         "ApiTokenUsedOnDay": ApiTokenUsedOnDay,
         "SecondFactorEnabled": SecondFactorEnabled,
         "SecondFactorDisabled": SecondFactorDisabled,
+        "SecondFactorReset": SecondFactorReset,
         "RecoveryCodeUsed": RecoveryCodeUsed,
         "RecoveryCodesRenewed": RecoveryCodesRenewed,
         "SecondFactorRequirementSet": SecondFactorRequirementSet,
@@ -283,6 +317,10 @@ TYPES = EventTypes(
         "UserReactivated": UserReactivated,
         "UserDeleted": UserDeleted,
         "PasswordResetRequested": PasswordResetRequested,
+        "LoginChangeRequested": LoginChangeRequested,
+        "LoginConfirmed": LoginConfirmed,
+        "RangeRecoveryRequested": RangeRecoveryRequested,
+        "IpRangesSuspended": IpRangesSuspended,
         "IpRangesSet": IpRangesSet,
         "MailGivenUp": MailGivenUp,
         "ActorCutOff": ActorCutOff,

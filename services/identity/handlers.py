@@ -76,16 +76,19 @@ def add_user(
 
 
 def add_first_owner(
-    store: Store, account_id: str, idempotency_key: str | None, command: AddFirstOwner, person_of: PersonOf
-) -> UserView:
-    """The first owner, with a password. Sent again under its key it completes what a first try left half done."""
+    store: Store, account_id: str, idempotency_key: str | None, command: AddFirstOwner, person_of: PersonOf,
+    *, is_confirmed: bool = True,
+) -> UserView:  # fmt: skip
+    """The first owner, with a password. Sent again under its key it completes what a first try left half done. Who signs up
+    by themselves (not `is_confirmed`) is mailed a link to show that the mailbox is theirs."""
     login = checked_login(command.login)
     check_new(command.password, login, has_second_factor=False)
     operator = Caller(SYSTEM_ACTOR, is_operator=True)
     adding = AddUser(role="owner", name=command.name, login=command.login)
     owner = add_user(store, account_id, operator, idempotency_key, adding, person_of)
     try:
-        set_first_password(store, account_id, SetFirstPassword(user=owner.user_id, password=command.password))
+        first = SetFirstPassword(user=owner.user_id, password=command.password)
+        set_first_password(store, account_id, first, is_confirmed=is_confirmed)
     except Conflict:
         pass  # it was set by the first try, or the owner has changed it since
     return owner
@@ -105,8 +108,8 @@ def check_free(work: Work, login: str) -> None:
         raise Conflict("There is a user with this login already.", field="login")
 
 
-def append_user(work: Work, person_id: str, command: AddUser, login: str) -> str:
-    """A new user of a person; gives the id. Who may do it was decided."""
+def append_user(work: Work, person_id: str, command: AddUser, login: str, *, is_confirmed: bool = False) -> str:
+    """A new user of a person; gives the id. Who may do it was decided. `is_confirmed`: the mailbox of the login is theirs."""
     user_id = new_id()
     added = UserAdded(user_id=user_id, person_id=person_id, role=command.role, name=command.name, login=login)
     work.append(stream_of(user_id), 0, [added])
@@ -114,7 +117,7 @@ def append_user(work: Work, person_id: str, command: AddUser, login: str) -> str
         "INSERT INTO login_token (account_id, token, user_id) VALUES (%s, %s, %s)",
         (work.account_id, login_token(work, login), user_id),
     )
-    add_login_route(work, login, user_id)
+    add_login_route(work, login, user_id, is_confirmed=is_confirmed)
     return user_id
 
 

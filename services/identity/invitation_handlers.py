@@ -189,7 +189,7 @@ def accept_invitation(store: Store, command: AcceptInvitation) -> LoginAnswer:
         if invitation.role == "owner":
             lock_owners(work)
         accepted = AddUser(role=invitation.role, name=command.name, login=login)
-        user_id = append_user(work, invitation.person_id, accepted, login)
+        user_id = append_user(work, invitation.person_id, accepted, login, is_confirmed=True)
         keys = _end(work, invitation)
         done = InvitationAccepted(invitation_id=invitation.invitation_id, user_id=user_id, keys=keys)
         work.append(stream_of(invitation.invitation_id), invitation.version, [done])

@@ -1,6 +1,7 @@
 """One-time links: random tokens that go out by mail, of which only the hash stays. Pure.
 
-A token stands in the path of a link, so it holds nothing but randomness: no id, no account.
+The token stands behind the #, which no browser sends and no server or proxy writes down; whoever follows the link hands it over
+in a body. It holds nothing but randomness: no id, no account.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import secrets
 from typing import Literal, NamedTuple
 
 TOKEN_BYTES = 32
-Purpose = Literal["invitation", "password reset"]
-_PATHS: dict[Purpose, str] = {"invitation": "invitations", "password reset": "password-resets"}
+Purpose = Literal["invitation", "password reset", "login", "IP ranges"]
+_PAGES: dict[Purpose, str] = {
+    "invitation": "invitation", "password reset": "password-reset", "login": "login", "IP ranges": "ip-ranges",
+}  # fmt: skip
 
 
 class Link(NamedTuple):
@@ -24,7 +27,7 @@ class Link(NamedTuple):
 def new_link(public_url: str, purpose: Purpose) -> Link:
     """A link of 256 random bits below the gateway's address."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    return Link(f"{public_url.rstrip('/')}/v1/{_PATHS[purpose]}/{token}", hash_of(token))
+    return Link(f"{public_url.rstrip('/')}/{_PAGES[purpose]}#{token}", hash_of(token))
 
 
 def hash_of(token: str) -> bytes:

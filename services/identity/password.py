@@ -22,7 +22,9 @@ FAILURES_AT_MOST: Final = 100
 """In a row; then the user is locked out until the password is reset."""
 
 hashing = HeavyWork(at_once=2, waiting=5, patience_seconds=5)
-"""All hashes of this process: 128 MiB at most, whatever comes in."""
+"""All hashes of users in this process: 128 MiB at most, whatever comes in."""
+portal_hashing = HeavyWork(at_once=1, waiting=5, patience_seconds=5)
+"""Those of customers, 64 MiB: however many sign in to a portal, the account's users get in."""
 
 _hasher = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4, hash_len=32, salt_len=16, type=Type.ID)
 
@@ -52,15 +54,15 @@ def normalised(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def hashed(password: str) -> str:
+def hashed(password: str, places: HeavyWork = hashing) -> str:
     """The argon2id hash with a fresh salt and today's parameters. Heavy. Raises `Busy`."""
-    made: str = hashing.run(_hasher.hash, _octets(password))
+    made: str = places.run(_hasher.hash, _octets(password))
     return made
 
 
-def matches(stored: str, password: str) -> bool:
+def matches(stored: str, password: str, places: HeavyWork = hashing) -> bool:
     """Whether a password is the one of a hash. Heavy, and takes as long for a wrong one. Raises `Busy`."""
-    return bool(hashing.run(_verify, stored, _octets(password)))
+    return bool(places.run(_verify, stored, _octets(password)))
 
 
 def is_outdated(stored: str) -> bool:

@@ -20,7 +20,8 @@ Whom = Literal["themselves", "lower", "not higher", "anybody", "the account"]
 
 Action = Literal[
     "see users", "add a user", "invite a user", "withdraw an invitation", "change a role", "change a profile", "deactivate",
-    "reactivate", "remove", "delete", "look after credentials", "see IP ranges", "set IP ranges", "require the second factor",
+    "reactivate", "remove", "delete", "look after credentials", "reset a second factor", "see IP ranges", "set IP ranges",
+    "require the second factor",
 ]  # fmt: skip
 
 PERMISSIONS: Final[Mapping[Action, Mapping[Role, frozenset[Whom]]]] = MappingProxyType(
@@ -49,6 +50,8 @@ PERMISSIONS: Final[Mapping[Action, Mapping[Role, frozenset[Whom]]]] = MappingPro
             "owner": frozenset({"not higher", "themselves"}), "admin": frozenset({"not higher", "themselves"}),
             "agent": frozenset({"themselves"}),
         },
+        # never one's own; owners have nobody above them, so one helps the other
+        "reset a second factor": {"owner": frozenset({"not higher"}), "admin": frozenset({"lower"})},
         "see IP ranges": {"owner": frozenset({"the account"}), "admin": frozenset({"the account"})},
         "set IP ranges": {"owner": frozenset({"the account"})},  # who sets them can keep all others out
         "require the second factor": {"owner": frozenset({"the account"})},

@@ -137,7 +137,9 @@ class PortalMethods(RecordingService):
     @rpc_method(argument=AnswerApp, result=AppAnswered, roles=CUSTOMERS, scope="manage")
     def answer_app(self, call: Call) -> AppAnswered:
         """Let an app act for the customer, or not: where to send the browser."""
-        return app_handlers.answer_app(self.store, account_of(call), call.actor.id, call.argument)
+        return app_handlers.answer_app(
+            self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
+        )
 
     @rpc_method(argument=IssueAppTokens, result=OAuthAnswer, roles=SERVICES_ONLY, scope="write")
     def issue_app_tokens(self, call: Call) -> OAuthAnswer:

@@ -33,11 +33,11 @@ def project(recorded: Recorded) -> Iterator[Statement]:
     match event:
         case UserAdded():
             yield Statement(
-                "INSERT INTO app_user (account_id, user_id, person_id, role, state, added_at, name, login, event_id)"
-                " VALUES (%s, %s, %s, %s, 'active', %s, %s, %s, %s)",
+                "INSERT INTO app_user (account_id, user_id, person_id, role, state, added_at, name, login, event_id, version)"
+                " VALUES (%s, %s, %s, %s, 'active', %s, %s, %s, %s, %s)",
                 (
                     account, event.user_id, event.person_id, event.role, envelope.time, recorded.sealed["name"],
-                    recorded.sealed["login"], envelope.event,
+                    recorded.sealed["login"], envelope.event, envelope.version,
                 ),
             )  # fmt: skip
         case UserRemoved() | UserDeactivated() | UserReactivated():
@@ -45,18 +45,21 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             left = "removed" if isinstance(event, UserRemoved) else "deactivated"
             state = "active" if isinstance(event, UserReactivated) else left
             yield Statement(
-                "UPDATE app_user SET state = %s WHERE account_id = %s AND user_id = %s", (state, account, event.user_id)
+                "UPDATE app_user SET state = %s, version = %s WHERE account_id = %s AND user_id = %s",
+                (state, envelope.version, account, event.user_id),
             )
         case RoleChanged():
             yield Statement(
-                "UPDATE app_user SET role = %s WHERE account_id = %s AND user_id = %s", (event.role, account, event.user_id)
+                "UPDATE app_user SET role = %s, version = %s WHERE account_id = %s AND user_id = %s",
+                (event.role, envelope.version, account, event.user_id),
             )
         case ProfileChanged():
             yield Statement(
-                "UPDATE app_user SET name = %s, login = %s, event_id = %s, event_type = %s"
+                "UPDATE app_user SET name = %s, login = %s, event_id = %s, event_type = %s, version = %s"
                 " WHERE account_id = %s AND user_id = %s",
                 (
-                    recorded.sealed["name"], recorded.sealed["login"], envelope.event, envelope.type, account, event.user_id,
+                    recorded.sealed["name"], recorded.sealed["login"], envelope.event, envelope.type, envelope.version,
+                    account, event.user_id,
                 ),
             )  # fmt: skip
         case UserDeleted():

@@ -29,7 +29,7 @@ from shared.references import normalise_address
 from shared.work import SealedValue, Store, Work
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_COLUMNS = "u.user_id, u.person_id, u.role, u.state, u.added_at, u.name, u.login, u.event_id, u.event_type"
+_COLUMNS = "u.user_id, u.person_id, u.role, u.state, u.added_at, u.name, u.login, u.event_id, u.event_type, u.version"
 ALIVE = (
     "NOT EXISTS (SELECT 1 FROM keys.person dead WHERE dead.account_id = u.account_id"
     " AND dead.person_id = u.person_id AND dead.cut_at IS NOT NULL)"
@@ -77,7 +77,7 @@ def _former_user(work: Work, who: str) -> UserView | None:
         return None
     return UserView(
         user_id=user.user_id, person_id=user.person_id, role=user.role, state="removed", added_at=events[0].envelope.time,
-        name=FORMER_AGENT, login=ERASED,
+        name=FORMER_AGENT, login=ERASED, version=user.version,
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _views(work: Work, rows: Sequence[Sequence[Any]]) -> list[UserView]:
     return [
         UserView(
             user_id=row[0], person_id=row[1], role=row[2], state=row[3], added_at=row[4], name=opened[2 * place],
-            login=opened[2 * place + 1],
+            login=opened[2 * place + 1], version=row[9],
         )
         for place, row in enumerate(rows)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ second factor stays as it is, so that somebody else's mailbox is not enough.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from services.identity import password as passwords
@@ -25,7 +26,7 @@ from services.identity.mailed_links import (
 )
 from services.identity.password_handlers import set_password
 from services.identity.queries import find_user
-from services.identity.routing import LoginRoute, login_route_token, routes_of_login
+from services.identity.routing import LoginRoute, confirm_login_route, login_route_token, routes_of_login
 from shared import account_states
 from shared.errors import Conflict, NotFound, PersonErased, Unauthenticated
 from shared.outgoing_mail import queue_mail
@@ -38,6 +39,7 @@ MAILED_AT_MOST = 3
 ANSWER_SECONDS = 0.3
 """How long an answer takes at least: longer than what is done for a user who exists."""
 ACCOUNTS_AT_MOST = 20
+UNCONFIRMED_AT_MOST = 3
 SUBJECT = "A new password"
 TEXT = """Somebody, probably you, wants a new password for your login at a customer-support desk. Choose one by this link:
 
@@ -54,10 +56,19 @@ def request_password_reset(store: Store, command: RequestPasswordReset) -> Done:
     normal_source(command.source)
     with store.work(SYSTEM_ACTOR) as work:
         routes = routes_of_login(work, login_route_token(store.settings, command.login))
-    for route in [one for one in routes if command.account_id in (None, one.account_id)][:ACCOUNTS_AT_MOST]:
+    for route in mailed_to(routes, command.account_id):
         _mail_link(store, route, command.login)
     time.sleep(max(0.0, answer_at - time.monotonic()))  # cooperative: eventlet has patched it
     return Done()
+
+
+def mailed_to(routes: Sequence[LoginRoute], account_id: str | None) -> list[LoginRoute]:
+    """The routes of a login whose users are mailed. Where the mailbox is not confirmed, few: whoever writes somebody's address
+    into many accounts fills no mailbox."""
+    if account_id is not None:
+        return [one for one in routes if one.account_id == account_id]
+    confirmed = [one for one in routes if one.is_confirmed]
+    return confirmed[:ACCOUNTS_AT_MOST] + [one for one in routes if not one.is_confirmed][:UNCONFIRMED_AT_MOST]
 
 
 def _mail_link(store: Store, route: LoginRoute, login: str) -> None:
@@ -111,6 +122,7 @@ def reset_password(store: Store, command: ResetPassword) -> Done:
             raise Conflict("The second factor was switched off at this moment.")
         remove_links(work, user_id)
         set_password(work, current, hashed, alone, "reset")
+        confirm_login_route(work, user_id)
 
     try:
         store.run(account_id, decide, actor=user_id)

@@ -15,14 +15,22 @@ CREATE FUNCTION lethe.remove_credential_routes(p_digests bytea[]) RETURNS void L
 SET search_path = pg_catalog AS
 $$ DELETE FROM lethe.credential_route WHERE digest = ANY (p_digests) AND account_id = lethe.current_account() $$;
 
-CREATE FUNCTION lethe.route_login(p_token bigint) RETURNS TABLE (account_id uuid, user_id uuid) LANGUAGE sql STABLE
-SECURITY DEFINER SET search_path = pg_catalog AS
-$$ SELECT account_id, user_id FROM lethe.login_route WHERE token = p_token ORDER BY account_id, user_id $$;
+-- those whose mailbox was confirmed first, each in the order in which they came
+CREATE FUNCTION lethe.route_login(p_token bigint) RETURNS TABLE (account_id uuid, user_id uuid, is_confirmed boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS
+$$ SELECT account_id, user_id, confirmed_at IS NOT NULL FROM lethe.login_route WHERE token = p_token
+   ORDER BY confirmed_at NULLS LAST, added_at, account_id, user_id $$;
 
-CREATE FUNCTION lethe.add_login_route(p_token bigint, p_user uuid) RETURNS void LANGUAGE sql SECURITY DEFINER
-SET search_path = pg_catalog AS
-$$ INSERT INTO lethe.login_route (token, account_id, user_id) VALUES (p_token, lethe.current_account(), p_user)
+CREATE FUNCTION lethe.add_login_route(p_token bigint, p_user uuid, p_at timestamptz, p_is_confirmed boolean)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS
+$$ INSERT INTO lethe.login_route (token, account_id, user_id, added_at, confirmed_at)
+   VALUES (p_token, lethe.current_account(), p_user, p_at, CASE WHEN p_is_confirmed THEN p_at END)
    ON CONFLICT DO NOTHING $$;
+
+CREATE FUNCTION lethe.confirm_login_route(p_user uuid, p_at timestamptz) RETURNS void LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog AS
+$$ UPDATE lethe.login_route SET confirmed_at = p_at
+   WHERE account_id = lethe.current_account() AND user_id = p_user AND confirmed_at IS NULL $$;
 
 -- the delays of a login go with its last route: they are the only other trace of it
 CREATE FUNCTION lethe.remove_login_routes(p_users uuid[]) RETURNS void LANGUAGE sql SECURITY DEFINER
@@ -54,9 +62,28 @@ CREATE FUNCTION lethe.forget_login_failures(p_login bigint, p_source bigint) RET
 SET search_path = pg_catalog AS
 $$ DELETE FROM lethe.login_delay WHERE login = p_login AND source = p_source $$;
 
+-- mailed links that are over, in all accounts, with what leads to them; so many at once, and none that somebody uses at this moment
+CREATE POLICY sweeping ON lethe.link TO {owner} USING (true);
+CREATE POLICY sweeping ON lethe.sign_in_link TO {owner} USING (true);
+CREATE FUNCTION lethe.sweep_links(p_now timestamptz, p_most integer) RETURNS bigint LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+    WITH gone AS (
+        DELETE FROM lethe.link WHERE (account_id, digest) IN (
+            SELECT account_id, digest FROM lethe.link WHERE expires_at <= p_now LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING account_id, digest),
+    routes AS (DELETE FROM lethe.credential_route WHERE (account_id, digest) IN (SELECT account_id, digest FROM gone)),
+    asks AS (
+        DELETE FROM lethe.sign_in_link WHERE (account_id, digest) IN (
+            SELECT account_id, digest FROM lethe.sign_in_link WHERE expires_at <= p_now LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING 1)
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM asks)
+$$;
+
 REVOKE EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
-    lethe.route_login, lethe.add_login_route, lethe.remove_login_routes, lethe.login_routes_of, lethe.login_failures,
-    lethe.note_login_failure, lethe.forget_login_failures FROM PUBLIC;
+    lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.login_routes_of,
+    lethe.login_failures,
+    lethe.note_login_failure, lethe.forget_login_failures, lethe.sweep_links FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
-    lethe.route_login, lethe.add_login_route, lethe.remove_login_routes, lethe.login_routes_of, lethe.login_failures,
-    lethe.note_login_failure, lethe.forget_login_failures TO {service};
+    lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.login_routes_of,
+    lethe.login_failures,
+    lethe.note_login_failure, lethe.forget_login_failures, lethe.sweep_links TO {service};

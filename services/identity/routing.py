@@ -26,6 +26,8 @@ class LoginRoute(NamedTuple):
 
     account_id: str
     user_id: str
+    is_confirmed: bool = True
+    """Whether somebody showed that the mailbox is theirs: by a link that was mailed there."""
 
 
 def login_route_token(settings: Settings, login: str) -> int:
@@ -33,6 +35,9 @@ def login_route_token(settings: Settings, login: str) -> int:
     return _index(settings.path("root-keys", "cell", "routing.key")).token("login", normalise_address(login))
 
 
+TRIED_AT_MOST = 3
+"""Accounts of one login in which a password is tried where none is named. Each costs a hash, and the answer takes as long as
+for so many whenever it says no."""
 NO_SOURCE = 0
 """In the place of a source, for who is in already and gives another code: their login alone counts."""
 
@@ -61,8 +66,19 @@ def account_of_credential(store: Store, digest: bytes) -> str | None:
 
 
 def routes_of_login(work: Work, token: int) -> list[LoginRoute]:
-    """The users of a login, in all accounts. The one look over accounts that begins with something that people choose."""
-    return [LoginRoute(*row) for row in work.fetch("SELECT account_id, user_id FROM lethe.route_login(%s)", (token,))]
+    """The users of a login, in all accounts: confirmed ones first. The one look over accounts that begins with something that
+    people choose."""
+    look = "SELECT account_id, user_id, is_confirmed FROM lethe.route_login(%s)"
+    return [LoginRoute(*row) for row in work.fetch(look, (token,))]
+
+
+def counted(routes: Sequence[LoginRoute], account_id: str | None) -> list[LoginRoute]:
+    """Those of the routes of a login that a password is tried at. In an account that is named: its own. Otherwise those whose
+    mailbox was confirmed, so many at most: whoever else writes somebody's address into an account of theirs changes nothing
+    for them, and does not learn whether it is known."""
+    if account_id is not None:
+        return [one for one in routes if one.account_id == account_id][:1]
+    return [one for one in routes if one.is_confirmed][:TRIED_AT_MOST]
 
 
 def add_credential_route(work: Work, digest: bytes) -> None:
@@ -77,9 +93,15 @@ def remove_credential_routes(work: Work, digests: Iterable[bytes]) -> None:
         work.later("SELECT lethe.remove_credential_routes(%s::bytea[])", (gone,))
 
 
-def add_login_route(work: Work, login: str, user_id: str) -> None:
-    """Lets a login be found from outside of the account."""
-    work.later("SELECT lethe.add_login_route(%s, %s)", (login_route_token(work.store.settings, login), user_id))
+def add_login_route(work: Work, login: str, user_id: str, *, is_confirmed: bool) -> None:
+    """Lets a login be found from outside of the account; without the account's name only once the mailbox is confirmed."""
+    token = login_route_token(work.store.settings, login)
+    work.later("SELECT lethe.add_login_route(%s, %s, %s, %s)", (token, user_id, work.now, is_confirmed))
+
+
+def confirm_login_route(work: Work, user_id: str) -> None:
+    """The mailbox of this user's login is theirs: they brought what was mailed there, or the cell's operator vouches."""
+    work.later("SELECT lethe.confirm_login_route(%s, %s)", (user_id, work.now))
 
 
 def remove_login_routes(work: Work, user_ids: Sequence[str]) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.identity import password as passwords
+from services.identity import second_factor_mail, totp
 from services.identity import session as sessions
-from services.identity import totp
 from services.identity.access_commands import (
+    BeginSecondFactor,
     ConfirmSecondFactor,
     DisableSecondFactor,
     RecoveryCodes,
     RenewRecoveryCodes,
     RequireSecondFactor,
+    ResetSecondFactor,
     SecondFactorBegun,
     SecondFactorOn,
     SecondFactorPolicy,
@@ -31,13 +33,17 @@ from services.identity.events import (
     SecondFactorDisabled,
     SecondFactorEnabled,
     SecondFactorRequirementSet,
+    SecondFactorReset,
 )
 from services.identity.password_handlers import NOT_GOOD, Attempt, check_delay, count_failure, forget_failures, note_failure
 from services.identity.queries import find_user, role_held
+from services.identity.rights import cut_off
 from services.identity.routing import account_of_credential
 from services.identity.session_handlers import begin_session
+from services.identity.user import check_resets_second_factor
 from shared import clock
 from shared.errors import Conflict, NotFound, PermissionRefused, Refused, Unauthenticated
+from shared.idempotency import check_not_done, note_done
 from shared.ids import new_id
 from shared.work import Store, Work
 
@@ -60,7 +66,9 @@ def accept_code(work: Work, user_id: str, code: str) -> bool:
         step = None if row is None or seed is None else totp.step_of(seed, code, clock.now(), row[2])
         if step is not None and _use_step(work, user_id, step):
             return True
-    work.later(f"UPDATE second_factor SET failures = failures + 1 WHERE {_MINE}", mine)
+    counted = work.change(f"UPDATE second_factor SET failures = failures + 1 WHERE {_MINE} RETURNING failures", mine)
+    if counted and counted[0][0] in totp.TOLD_AFTER:
+        second_factor_mail.tell_of_failures(work, user_id, counted[0][0])
     return False
 
 
@@ -103,9 +111,20 @@ def show_second_factor(store: Store, account_id: str, user_id: str) -> SecondFac
     )  # fmt: skip
 
 
-def begin_second_factor(store: Store, account_id: str, user_id: str) -> SecondFactorBegun:
-    """A new seed for oneself. One that was begun before and never confirmed is void. Raises `Conflict` where it is on."""
-    return store.run(account_id, lambda work: _begin(work, _locked(work, user_id)), actor=user_id)
+def begin_second_factor(
+    store: Store, account_id: str, user_id: str, idempotency_key: str | None = None
+) -> SecondFactorBegun:
+    """A new seed for oneself. One that was begun before and never confirmed is void. Raises `Conflict` where it is on,
+    `AlreadyDone`."""
+    command = BeginSecondFactor()
+
+    def decide(work: Work) -> SecondFactorBegun:
+        check_not_done(work, user_id, idempotency_key, command)
+        begun = _begin(work, _locked(work, user_id))
+        note_done(work, user_id, idempotency_key, command)
+        return begun
+
+    return store.run(account_id, decide, actor=user_id)
 
 
 def begin_in_login(store: Store, challenge: str) -> SecondFactorBegun:
@@ -135,13 +154,19 @@ def _begin(work: Work, admission: Admission) -> SecondFactorBegun:
     return SecondFactorBegun(uri=uri, qr_png=totp.qr_png(uri))
 
 
-def confirm_second_factor(store: Store, account_id: str, user_id: str, command: ConfirmSecondFactor) -> SecondFactorOn:
+def confirm_second_factor(
+    store: Store, account_id: str, user_id: str, command: ConfirmSecondFactor, idempotency_key: str | None = None
+) -> SecondFactorOn:
     """Switches it on with a code of the new seed; all sessions end. Raises `Unauthenticated` for a wrong code, `Conflict` where
-    nothing was begun or it is on."""
+    nothing was begun or it is on, `AlreadyDone`."""
 
     def decide(work: Work) -> SecondFactorOn | None:
+        check_not_done(work, user_id, idempotency_key, command)
         codes = _confirm(work, _locked(work, user_id), command.code)
-        return None if codes is None else SecondFactorOn(recovery_codes=codes, login=None)
+        if codes is None:
+            return None
+        note_done(work, user_id, idempotency_key, command)
+        return SecondFactorOn(recovery_codes=codes, login=None)
 
     return _on(store.run(account_id, decide, actor=user_id))
 
@@ -231,10 +256,38 @@ def disable_second_factor(store: Store, account_id: str, user_id: str, command: 
     return Done()
 
 
-def renew_recovery_codes(store: Store, account_id: str, user_id: str, command: RenewRecoveryCodes) -> RecoveryCodes:
-    """Ten new ones for a code. Raises `Conflict` where the second factor is off, `Unauthenticated` for a wrong code."""
+def reset_second_factor(store: Store, account_id: str, actor_id: str, command: ResetSecondFactor) -> Done:
+    """Takes a user's second factor away who has lost it with the recovery codes: by those above them, and never by a password
+    reset. Sessions and actor tokens end, and the user is told by mail. A password that is too short to stand alone goes with
+    it. Where there is none it is done. Raises `NotFound`, `PermissionRefused`."""
+
+    def decide(work: Work) -> None:
+        view = find_user(work, command.user)
+        lock_access(work, view.user_id)
+        check_resets_second_factor(role_held(work, actor_id), view.role, view.user_id == actor_id)
+        admission, mine = _admitted(work, view.user_id), (account_id, view.user_id)
+        if not admission.has_second_factor:
+            return
+        for table in ("second_factor", "recovery_code"):
+            work.later(f"DELETE FROM {table} WHERE {_MINE}", mine)
+        is_void = bool(work.change(f"DELETE FROM password WHERE {_MINE} AND NOT stands_alone RETURNING 1", mine))
+        ended = end_sessions(work, view.user_id, "second factor changed")
+        reset = SecondFactorReset(user_id=view.user_id, is_password_void=is_void)
+        append_for_user(work, view.user_id, [reset, *ended, cut_off(work, view.user_id)])
+        second_factor_mail.tell_of_reset(work, view, is_void)
+
+    store.run(account_id, decide, actor=actor_id)
+    return Done()
+
+
+def renew_recovery_codes(
+    store: Store, account_id: str, user_id: str, command: RenewRecoveryCodes, idempotency_key: str | None = None
+) -> RecoveryCodes:
+    """Ten new ones for a code. Raises `Conflict` where the second factor is off, `Unauthenticated` for a wrong code,
+    `AlreadyDone`."""
 
     def decide(work: Work) -> list[str] | None:
+        check_not_done(work, user_id, idempotency_key, command)
         admission = _locked(work, user_id)
         if not admission.has_second_factor:
             raise Conflict("The second factor is off.")
@@ -242,6 +295,7 @@ def renew_recovery_codes(store: Store, account_id: str, user_id: str, command: R
             return None
         codes = _new_codes(work, admission)
         append_for_user(work, user_id, [RecoveryCodesRenewed(user_id=user_id)])
+        note_done(work, user_id, idempotency_key, command)
         return codes
 
     codes = store.run(account_id, decide, actor=user_id)

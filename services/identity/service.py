@@ -36,6 +36,7 @@ from services.identity.access_commands import (
     RecoveryCodes,
     RenewRecoveryCodes,
     RequireSecondFactor,
+    ResetSecondFactor,
     RevokeApiToken,
     SecondFactorBegun,
     SecondFactorOn,
@@ -131,7 +132,10 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     def add_first_owner(self, call: Call) -> UserView:
         """Add the first owner of an account, with a password."""
         account = account_of(call)
-        return handlers.add_first_owner(self.store, account, call.idempotency_key, call.argument, self._person_of(account))
+        return handlers.add_first_owner(
+            self.store, account, call.idempotency_key, call.argument, self._person_of(account),
+            is_confirmed=call.actor.kind == "operator",
+        )  # fmt: skip
 
     def _person_of(self, account: str) -> handlers.PersonOf:
         def person_of(login: str, name: str) -> str:
@@ -248,14 +252,16 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
         challenge = challenge_of(call)
         if challenge is not None:
             return second_factor_handlers.begin_in_login(self.store, challenge)
-        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id)
+        return second_factor_handlers.begin_second_factor(self.store, account_of(call), call.actor.id, call.idempotency_key)
 
     @rpc_method(argument=ConfirmSecondFactor, result=SecondFactorOn, roles=USERS | SERVICES_ONLY, scope="manage")
     def confirm_second_factor(self, call: Call) -> SecondFactorOn:
         """Switch the second factor on with a code of the new seed."""
         if challenge_of(call) is not None:
             return second_factor_handlers.confirm_in_login(self.store, call.argument)
-        return second_factor_handlers.confirm_second_factor(self.store, account_of(call), call.actor.id, call.argument)
+        return second_factor_handlers.confirm_second_factor(
+            self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
+        )
 
     @rpc_method(argument=DisableSecondFactor, result=Done, roles=USERS, scope="manage")
     def disable_second_factor(self, call: Call) -> Done:
@@ -265,7 +271,14 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     @rpc_method(argument=RenewRecoveryCodes, result=RecoveryCodes, roles=USERS, scope="manage")
     def renew_recovery_codes(self, call: Call) -> RecoveryCodes:
         """Ten new recovery codes for a code."""
-        return second_factor_handlers.renew_recovery_codes(self.store, account_of(call), call.actor.id, call.argument)
+        return second_factor_handlers.renew_recovery_codes(
+            self.store, account_of(call), call.actor.id, call.argument, call.idempotency_key
+        )
+
+    @rpc_method(argument=ResetSecondFactor, result=Done, roles=MANAGERS, scope="manage")
+    def reset_second_factor(self, call: Call) -> Done:
+        """Take the second factor of a user away who has lost it. The user is told by mail."""
+        return second_factor_handlers.reset_second_factor(self.store, account_of(call), call.actor.id, call.argument)
 
     @rpc_method(argument=RequireSecondFactor, result=SecondFactorPolicy, roles=OWNERS, scope="manage")
     def require_second_factor(self, call: Call) -> SecondFactorPolicy:

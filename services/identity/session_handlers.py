@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from services.identity import session as sessions
 from services.identity.access_commands import (
     EndSession,
@@ -28,21 +30,25 @@ from shared.work import Store, Work
 _CLEARED_AT_ONCE = 100
 
 
-def begin_session(work: Work, admission: Admission, source: str, *, with_second_factor: bool) -> LoginAnswer:
+def begin_session(
+    work: Work, admission: Admission, source: str, *, with_second_factor: bool, beyond_ranges_for: timedelta | None = None
+) -> LoginAnswer:
     """A new session; the token is in the answer only. From here on it is the user who acts. Raises `Unauthenticated` from
-    outside of the account's IP ranges, whatever was right before."""
-    if not lets_in(work, admission, source):
+    outside of the account's IP ranges, whatever was right before; unless they do not hold for it, and then it lasts for so
+    long (`beyond_ranges_for`)."""
+    if beyond_ranges_for is None and not lets_in(work, admission, source):
         raise Unauthenticated(NOT_GOOD)
     work.actor = admission.user_id
     token, session_id = sessions.new_token(), new_id()
-    digest, expires_at = sessions.digest(token), work.now + sessions.ABSOLUTE
+    digest, expires_at = sessions.digest(token), work.now + (beyond_ranges_for or sessions.ABSOLUTE)
     _make_room(work, admission.user_id)
     sealed = seal_for_row(work, admission.user_id, admission.person_id, session_id, "source", source.encode())
     work.later(
-        "INSERT INTO session (account_id, session_id, user_id, person_id, digest, began_at, used_at, expires_at, source)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO session (account_id, session_id, user_id, person_id, digest, began_at, used_at, expires_at, source,"
+        " ranges_suspended) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             work.account_id, session_id, admission.user_id, admission.person_id, digest, work.now, work.now, expires_at, sealed,
+            beyond_ranges_for is not None,
         ),
     )  # fmt: skip
     add_credential_route(work, digest)

@@ -29,7 +29,8 @@ from services.identity.customer_credentials import (
     open_for_customer,
     seal_for_customer,
 )
-from services.identity.password import NOBODYS_HASH, check_new, hashed, matches
+from services.identity.password import NOBODYS_HASH, check_new, hashed, matches, portal_hashing
+from services.identity.password_handlers import ANY_ADDRESS, Attempt, check_delay, count_failure
 from services.identity.portal_commands import (
     AskSignInLink,
     EndOwnSession,
@@ -40,10 +41,12 @@ from services.identity.portal_commands import (
     SignInByPassword,
 )
 from services.identity.portal_events import PortalLinkAsked, PortalPasswordSet, PortalSignInFailed
+from services.identity.routing import source_token
 from shared import account_states
-from shared.errors import AccountSuspended, NotFound, PersonErased, Unauthenticated
+from shared.errors import AccountSuspended, NotFound, PersonErased, Unauthenticated, VersionConflict
 from shared.ids import new_id
 from shared.outgoing_mail import queue_mail
+from shared.references import normalise_address
 from shared.work import SYSTEM_ACTOR, Store, Work
 
 
@@ -61,22 +64,27 @@ FindPerson = Callable[[str], PersonOfAddress]
 def ask_sign_in_link(
     store: Store, account_id: str, command: AskSignInLink, find_person: FindPerson
 ) -> Done:
-    """Mails a one-time link to whose address it is. Says the same, after the same work, where it is nobody's."""
+    """Mails a one-time link to whose address it is. Says the same, after the same work, where it is nobody's, and where so many
+    were asked for with this address lately that nothing is done."""
     _check_open(store, account_id)
     found = find_person(command.address)
     token = session.new_token(LINK_PREFIX)
 
     def decide(work: Work) -> None:
         person_id, link_id = found.person_id, new_id()
+        address = work.blind_index().token("sign-in address", normalise_address(command.address))
+        _lock(work, f"address {address}")
+        _lock(work, person_id or link_id)
+        if _asked_with(work, address) >= LINKS_AT_ONCE:
+            return
         is_mailed = _links_of(work, person_id or SYSTEM_ACTOR) < LINKS_AT_ONCE and person_id is not None
         stream = f"sign-in-link/{link_id}" if person_id is None else stream_of(person_id)
         asked = PortalLinkAsked(link_id=link_id, person_id=person_id)
         work.hold_persons(() if person_id is None else (person_id,))
         work.append(stream, work.versions_of([stream])[stream], [asked])
-        work.later("DELETE FROM sign_in_link WHERE account_id = %s AND expires_at <= %s", (account_id, work.now))
         work.later(
-            "INSERT INTO sign_in_link (account_id, digest, person_id, expires_at) VALUES (%s, %s, %s, %s)",
-            (account_id, session.digest(token), person_id if is_mailed else None, work.now + LINK_LIFE),
+            "INSERT INTO sign_in_link (account_id, digest, person_id, address, expires_at) VALUES (%s, %s, %s, %s, %s)",
+            (account_id, session.digest(token), person_id, address, work.now + LINK_LIFE),
         )
         if person_id is None or found.address is None or not is_mailed:
             work.secret("portal")  # a key is looked up here as well
@@ -88,15 +96,30 @@ def ask_sign_in_link(
 
     try:
         store.run(account_id, decide)
-    except PersonErased:
-        pass  # contacts knew them a moment ago
+    except (PersonErased, VersionConflict):
+        pass  # contacts knew them a moment ago; or they did something else at this moment, again and again
     return Done()
 
 
+def _lock(work: Work, what: str) -> None:
+    """Makes what is asked for one address, and what happens to one customer, happen in turn until the commit: of many at once
+    none is told that others were faster, which could be said of a customer's address only."""
+    work.fetch("SELECT pg_advisory_xact_lock(hashtextextended('identity.portal ' || %s, 0))", (f"{work.account_id} {what}",))
+
+
+def _asked_with(work: Work, address: int) -> int:
+    """How many links were asked for lately with an address, whether it is anybody's or not."""
+    return _good_links(work, "address = %s", address)
+
+
 def _links_of(work: Work, person_id: str) -> int:
-    (count,) = work.fetch(
-        "SELECT count(*) FROM sign_in_link WHERE account_id = %s AND person_id = %s", (work.account_id, person_id)
-    )[0]
+    """How many links were asked for lately for a person, with whichever of their addresses."""
+    return _good_links(work, "person_id = %s", person_id)
+
+
+def _good_links(work: Work, condition: str, value: object) -> int:
+    look = f"SELECT count(*) FROM sign_in_link WHERE account_id = %s AND expires_at > %s AND {condition}"
+    (count,) = work.fetch(look, (work.account_id, work.now, value))[0]
     return int(count)
 
 
@@ -110,6 +133,7 @@ def sign_in_by_link(store: Store, account_id: str, command: SignInByLink) -> Por
         person_id = _take_link(work, command.link_token)
         if person_id is None:
             return None
+        _lock(work, person_id)
         work.later("DELETE FROM sign_in_link WHERE account_id = %s AND person_id = %s", (account_id, person_id))
         return _signed_in(person_id, begin_session(work, person_id, "link", source))
 
@@ -127,21 +151,29 @@ def _take_link(work: Work, link_token: str) -> str | None:
 
 def sign_in_by_password(store: Store, account_id: str, command: SignInByPassword, find_person: FindPerson) -> PortalSignIn:
     """A session for an address and its customer's password. Raises `Unauthenticated`, after the same time, whatever is wrong:
-    the address, the password, too many failures before. `Busy` where too many passwords wait."""
+    the address, the password, too many failures before. `TooManyTries` for a source that has failed often, with whatever
+    address in whatever account; `Busy` where too many passwords wait."""
     _check_open(store, account_id)
     source = normal_source(command.source)
+    attempt = Attempt(ANY_ADDRESS, source_token(store.settings, source))
+    with store.work(SYSTEM_ACTOR) as work:
+        check_delay(work, attempt)
     person_id = find_person(command.address).person_id
     stored = None
     if person_id is not None:
         with store.work(account_id) as work:
             stored = _stored_password(work, person_id)
-    is_right = matches(NOBODYS_HASH if stored is None else stored.hash, command.password)
+    is_right = matches(NOBODYS_HASH if stored is None else stored.hash, command.password, portal_hashing)
     if person_id is None or stored is None or not stored.may_try:
+        with store.work(SYSTEM_ACTOR) as work:
+            count_failure(work, attempt)
         raise Unauthenticated()
     known, row_id = person_id, stored.row_id
 
     def decide(work: Work) -> PortalSignIn | None:
+        _lock(work, known)
         if not is_right:
+            count_failure(work, attempt)
             _note_failure(work, known, source)
             return None
         rows = work.change(
@@ -192,9 +224,11 @@ def set_portal_password(store: Store, account_id: str, person_id: str, command: 
     with store.work(account_id) as work:
         stored = _stored_password(work, person_id)
     old_is_right = (
-        stored is not None and command.old_password is not None and matches(stored.hash, command.old_password)
+        stored is not None
+        and command.old_password is not None
+        and matches(stored.hash, command.old_password, portal_hashing)
     )
-    made = hashed(command.new_password)
+    made = hashed(command.new_password, portal_hashing)
 
     def decide(work: Work) -> bool:
         row = work.fetch_one(
@@ -258,7 +292,7 @@ def _signed_in(person_id: str, begun: BegunSession) -> PortalSignIn:
 def _or_refused(store: Store, account_id: str, decide: Callable[[Work], PortalSignIn | None]) -> PortalSignIn:
     try:
         made = store.run(account_id, decide)
-    except PersonErased:
+    except (PersonErased, VersionConflict):
         made = None
     if made is None:
         raise Unauthenticated()

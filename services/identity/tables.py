@@ -33,6 +33,7 @@ app_user = sa.Table(
     sa.Column("login", BYTEA),
     sa.Column("event_id", _id, nullable=False),
     sa.Column("event_type", sa.Text, nullable=False, server_default="identity.UserAdded"),  # what sealed name and login
+    sa.Column("version", sa.Integer, nullable=False),  # of the stream, at the last change of this row
     sa.Index("user_by_time", "account_id", "added_at", "user_id"),
     sa.Index("user_of_person", "account_id", "person_id"),
 )
@@ -74,6 +75,7 @@ session = _credentials(
     sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("source", BYTEA, nullable=False),  # sealed
+    sa.Column("ranges_suspended", sa.Boolean, nullable=False),  # the account's IP ranges do not hold for it
     indices=(
         sa.Index("session_by_digest", "account_id", "digest", unique=True),
         sa.Index("session_of_user", "account_id", "user_id"),
@@ -137,6 +139,8 @@ login_route = sa.Table(
     sa.Column("token", sa.BigInteger, primary_key=True),
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("user_id", _id, primary_key=True),
+    sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("confirmed_at", sa.DateTime(timezone=True)),  # NULL until somebody showed that the mailbox is theirs
     sa.Index("login_route_of_user", "account_id", "user_id"),
     info={"cell_wide": True, "by_function": True},
 )
@@ -183,8 +187,10 @@ link = sa.Table(  # one-time links that were mailed: of the token only its SHA-2
     sa.Column("person_id", _id, nullable=False),
     sa.Column("mailed_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("held", BYTEA),  # what it is to bring about, sealed under the user's key: the login that they will have
     sa.Index("link_of_subject", "account_id", "subject_id"),
     sa.Index("link_of_person", "account_id", "person_id"),
+    sa.Index("link_by_end", "expires_at"),
     info={"outside_log": True},
 )
 ip_ranges = sa.Table(
@@ -281,8 +287,12 @@ sign_in_link = _customers(  # of nobody where the address that was typed is nobo
     "sign_in_link",
     sa.Column("digest", BYTEA, primary_key=True),  # SHA-256
     sa.Column("person_id", _id),
+    sa.Column("address", sa.BigInteger, nullable=False),  # keyed token of what was typed
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-    indices=(sa.Index("sign_in_link_by_end", "account_id", "expires_at"),),
+    indices=(
+        sa.Index("sign_in_link_by_end", "expires_at"),
+        sa.Index("sign_in_link_of_address", "account_id", "address"),
+    ),
 )
 portal_password = _customers(
     "portal_password",

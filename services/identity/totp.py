@@ -21,6 +21,8 @@ SEED_BYTES: Final = 20
 FAILURES_AT_MOST: Final = 20
 """Over the user's life; only a success resets it. From then on a recovery code alone lets in."""
 RECOVERY_CODES: Final = 10
+TOLD_AFTER: Final = frozenset({5, FAILURES_AT_MOST})
+"""Failures after which the user is told by mail: whoever gives codes has the password."""
 _RECOVERY_BYTES = 10
 _SIX_DIGITS = re.compile(r"[0-9]{6}")
 

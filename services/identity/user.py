@@ -18,7 +18,7 @@ from services.identity.events import (
     UserRemoved,
 )
 from services.identity.permissions import check, check_grants
-from shared.errors import NotFound, PermissionRefused, Refused
+from shared.errors import NotFound, PermissionRefused, PreconditionFailed, Refused
 from shared.events import Event
 
 FORMER_AGENT = "former agent"
@@ -88,6 +88,14 @@ def check_manages(held: Role | None, role: Role) -> None:
     check(held, "look after credentials", to=role)
 
 
+def check_resets_second_factor(held: Role | None, role: Role, is_self: bool) -> None:
+    """Those above a user take a lost second factor away, an owner that of another owner; nobody their own, since whoever has
+    their session could do it too. Raises `PermissionRefused`."""
+    check(held, "reset a second factor", to=role)
+    if is_self:
+        raise PermissionRefused("Nobody resets their own second factor: switch it off with a code, or ask another owner.")
+
+
 def removal(held: Role | None, user: User | None, owners: int, reason: RemovalReason) -> Sequence[Event]:
     """Removes a user; nothing where they are removed already. `owners` counts the account's active owners, this one included.
 
@@ -137,6 +145,13 @@ def check_changes_profile(held: Role | None, user: User | None, is_self: bool) -
     user = _present(user)
     check(held, "change a profile", to=user.role, is_self=is_self)
     return user
+
+
+def check_as_seen(version: int, expected: int | None) -> None:
+    """Whether a user is as the caller saw them; `expected` is None for who does not care. Decided in the transaction of the
+    edit: of many who saw the same, one passes. Raises `PreconditionFailed`."""
+    if expected is not None and version != expected:
+        raise PreconditionFailed()
 
 
 def check_deletes(held: Role | None, user: User | None, owners: int) -> User:

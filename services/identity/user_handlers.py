@@ -19,16 +19,20 @@ from services.identity.commands import (
     ShowUser,
     UserView,
 )
-from services.identity.credentials import end_all_access, end_sessions, lock_access
+from services.identity.credentials import append_for_user, end_all_access, end_sessions, lock_access
 from services.identity.events import ApiTokenRevoked, ProfileChanged, Role, UserDeleted
 from services.identity.handlers import Caller, check_free, checked_login
 from services.identity.item_cuts import cut_item
+from services.identity.login_address_handlers import PersonWith, ask_login_change, move_login
+from services.identity.login_confirmation import mail_confirmation
 from services.identity.mailed_links import remove_links
-from services.identity.queries import ALIVE, find_user, is_id, lock_owners, login_token, owners, role_held, show_user
+from services.identity.password_handlers import check_own_password
+from services.identity.queries import ALIVE, find_user, is_id, lock_owners, owners, role_held, show_user
 from services.identity.rights import cut_off
-from services.identity.routing import add_login_route, remove_credential_routes, remove_login_routes
+from services.identity.routing import remove_credential_routes, remove_login_routes
 from services.identity.user import (
     User,
+    check_as_seen,
     check_changes_profile,
     check_deletes,
     deactivation,
@@ -41,18 +45,22 @@ from shared.errors import Refused
 from shared.events import Event
 from shared.work import Store, Work
 
-PersonWith = Callable[[str, str], str]
-"""(login, person id) → the person whose address the login is: the one who is named, where nobody had it. Repeatable."""
 Decide = Callable[[Role | None, User | None, int], Sequence[Event]]
 """(role of who acts, the user, active owners of the account) → what happens."""
 
 
 def change_role(store: Store, account_id: str, caller: Caller, command: ChangeRole) -> UserView:
     """Gives a user another role. Raises `NotFound`, `PermissionRefused` (nobody grants more than they hold), `Refused` for a
-    last owner."""
+    last owner, `PreconditionFailed` where the user is not as they were seen."""
 
     def decide(work: Work) -> str:
-        return _change(work, caller, command.user, lambda held, user, left: role_change(held, user, left, command.role))
+        def change(held: Role | None, user: User | None, left: int) -> Sequence[Event]:
+            events = role_change(held, user, left, command.role)
+            if user is not None:
+                check_as_seen(find_user(work, user.user_id).version, command.expected_version)
+            return events
+
+        return _change(work, caller, command.user, change)
 
     return _shown(store, account_id, caller, decide)
 
@@ -97,51 +105,50 @@ def _change(work: Work, caller: Caller, who: str, decide: Decide, *, ends_api_to
 def change_profile(
     store: Store, account_id: str, caller: Caller, command: ChangeProfile, person_with: PersonWith
 ) -> UserView:
-    """Another name or login. A new login is a further address of the same person, so that it goes with them.
+    """Another name or login. A new login is a further address of the same person, so that it goes with them. One's own needs
+    the password, and counts once the link that is mailed to it was followed (`confirm_login`): until then the old one stays.
 
     Raises `NotFound`, `PermissionRefused`, `Conflict` for a login that is another user's, `Refused` for an address that the
-    account knows as somebody else's."""
+    account knows as somebody else's, `PreconditionFailed` where the user is not as they were seen, and as
+    `check_own_password`."""
     login = None if command.login is None else checked_login(command.login)
 
     def look(work: Work) -> UserView:
         view = find_user(work, command.user or caller.actor_id)
         user = fold(one.event for one in work.load(stream_of(view.user_id)))
         check_changes_profile(role_held(work, caller.actor_id), user, view.user_id == caller.actor_id)
+        check_as_seen(view.version, command.expected_version)
         if login is not None and login != view.login:
             check_free(work, login)
         return view
 
     before = store.run(account_id, look, actor=caller.actor_id)
-    if login is not None and login != before.login and person_with(login, before.person_id) != before.person_id:
-        raise Refused("The account knows this address as somebody else's.", reason="address of another person")
+    own = None
+    if login is not None and login != before.login:
+        if before.user_id == caller.actor_id:
+            own = check_own_password(store, account_id, caller.actor_id, command.password, command.source)
+        elif person_with(login, before.person_id) != before.person_id:
+            raise Refused("The account knows this address as somebody else's.", reason="address of another person")
 
     def decide(work: Work) -> str:
+        lock_access(work, find_user(work, command.user or caller.actor_id).user_id)
         view = look(work)
         name = command.name if command.name is not None else view.name
+        if own is not None and login is not None:
+            ask_login_change(work, view.user_id, login, own)
         changed = ProfileChanged(
-            user_id=view.user_id, person_id=view.person_id, name=name, login=login if login is not None else view.login
-        )
+            user_id=view.user_id, person_id=view.person_id, name=name,
+            login=login if login is not None and own is None else view.login,
+        )  # fmt: skip
         if (changed.name, changed.login) == (view.name, view.login):
             return view.user_id
-        stream = stream_of(view.user_id)
         if changed.login != view.login:
-            _move_login(work, view.user_id, str(changed.login))
-            remove_links(work, view.user_id)  # what was mailed to the old address gets nobody in
-        work.append(stream, work.versions_of([stream])[stream], [changed])
+            move_login(work, view.user_id, str(changed.login), is_confirmed=False)
+            mail_confirmation(work, view.user_id, view.person_id, str(changed.login))
+        append_for_user(work, view.user_id, [changed])
         return view.user_id
 
     return _shown(store, account_id, caller, decide)
-
-
-def _move_login(work: Work, user_id: str, login: str) -> None:
-    """The user is found by the new login, and no more by the old one."""
-    work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
-    work.later(
-        "INSERT INTO login_token (account_id, token, user_id) VALUES (%s, %s, %s)",
-        (work.account_id, login_token(work, login), user_id),
-    )
-    remove_login_routes(work, [user_id])
-    add_login_route(work, login, user_id)
 
 
 def delete_user(store: Store, account_id: str, caller: Caller, command: DeleteUser) -> Done:

@@ -3,14 +3,27 @@ methods and reactions, nothing else; `service.py` has the rest of the class."""
 
 from __future__ import annotations
 
-import msgspec
+from typing import Final
 
-from services.identity import invitation_handlers, ip_range_handlers, queries, reset_handlers, user_handlers
+import msgspec
+from nameko.timer import timer
+
+from services.identity import (
+    invitation_handlers,
+    ip_range_handlers,
+    login_address_handlers,
+    mailed_links,
+    queries,
+    range_recovery,
+    reset_handlers,
+    user_handlers,
+)
 from services.identity.access_commands import LoginAnswer
 from services.identity.commands import (
     AcceptInvitation,
     ChangeProfile,
     ChangeRole,
+    ConfirmLogin,
     DeactivateUser,
     DeleteUser,
     Done,
@@ -21,6 +34,7 @@ from services.identity.commands import (
     ListInvitations,
     ReactivateUser,
     RequestPasswordReset,
+    RequestRangeRecovery,
     ResetPassword,
     SetIpRanges,
     UserView,
@@ -34,6 +48,7 @@ from shared.ids import Id
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Service, account_of, actor_of
 
+SWEEP_EVERY_SECONDS: Final = 60
 MANAGERS = frozenset({"owner", "admin"})
 FIRST_OWNER_BY = OPERATORS | SERVICES_ONLY
 """Who gives a new account its first owner: the operator, and the gateway for somebody who signs up."""
@@ -56,7 +71,7 @@ class UserMethods(Service):
 
         return ask
 
-    def _person_with(self, account: str) -> user_handlers.PersonWith:
+    def _person_with(self, account: str) -> login_address_handlers.PersonWith:
         def ask(login: str, person_id: str) -> str:
             return self._person(account, {"address": login, "name": "", "person_id": person_id})
 
@@ -75,7 +90,7 @@ class UserMethods(Service):
 
     @rpc_method(argument=ChangeProfile, result=UserView, roles=USERS, scope="manage")
     def change_profile(self, call: Call) -> UserView:
-        """Change a user's name or login, one's own for instance."""
+        """Change a user's name or login; another login of one's own needs the password, and a link that is mailed to it."""
         account = account_of(call)
         return user_handlers.change_profile(
             self.store, account, caller_of(call), call.argument, self._person_with(account)
@@ -129,6 +144,16 @@ class UserMethods(Service):
         """Set a new password by a mailed link. For the gateway."""
         return reset_handlers.reset_password(self.store, call.argument)
 
+    @rpc_method(argument=RequestRangeRecovery, result=Done, roles=SERVICES_ONLY, scope="manage")
+    def request_range_recovery(self, call: Call) -> Done:
+        """Mail an owner a one-time link past the account's IP ranges, if there is such an owner. For the gateway."""
+        return range_recovery.request_range_recovery(self.store, call.argument)
+
+    @rpc_method(argument=ConfirmLogin, result=Done, roles=SERVICES_ONLY, scope="manage")
+    def confirm_login(self, call: Call) -> Done:
+        """Show by a mailed link that the mailbox of a login is one's own. For the gateway."""
+        return login_address_handlers.confirm_login(self.store, call.argument, self._person_with)
+
     @rpc_method(argument=SetIpRanges, result=IpRanges, roles=MANAGERS, scope="manage")
     def set_ip_ranges(self, call: Call) -> IpRanges:
         """Set from where users of the account are let in."""
@@ -138,6 +163,11 @@ class UserMethods(Service):
     def show_ip_ranges(self, call: Call) -> IpRanges:
         """From where users of the account are let in."""
         return queries.show_ip_ranges(self.store, account_of(call))
+
+    @timer(interval=SWEEP_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    def sweep_links(self) -> None:
+        """Removes mailed links that are over."""
+        mailed_links.sweep_links(self.store)
 
     @reaction("identity.UserDeleted")
     def on_user_deleted(self, envelope: Envelope) -> None:

@@ -26,7 +26,7 @@ class Credentials:
     """An account's owner with a session and an API token, and how they are shown."""
 
     def __init__(self, api: Api) -> None:
-        self.opened, self.session = api.open_account()
+        self.opened, self.session = api.open_account(is_confirmed=True)
         self.account: str = self.opened["account"]["account_id"]
         self.login: str = self.opened["owner"]["login"]
         made = api.call("POST", "/v1/tokens", {"name": "job", "scope": "manage", "days": 7}, token=self.session)

@@ -38,7 +38,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(doors: Doors, door: C
     """The medians of samples taken in turn differ by a tenth at most, in the best of some rounds: what else the machine does
     disturbs a round, and a difference that is there is in all of them. The answers are the same to the letter."""
     with doors.client() as api:
-        opened, _ = api.open_account()
+        opened, _ = api.open_account(is_confirmed=True)
         known = opened["owner"]["login"]
         ratios: list[float] = []
         for _ in range(ROUNDS):
@@ -67,7 +67,7 @@ def test_two_hundred_logins_at_once_do_not_exhaust_the_memory(doors: Doors) -> N
     """With the right password, each from an address of its own: every one is answered, and is in or told that there is too
     much to do; no process of identity ever had more than 256 MiB beyond what it has when idle; and then the desk is open."""
     with doors.client() as api:
-        opened, _ = api.open_account()
+        opened, _ = api.open_account(is_confirmed=True)
         asked = {"login": opened["owner"]["login"], "password": PASSWORD}
     idle = {name: kibibytes(pid, "VmRSS") for name, pid in replicas(doors)}
     for _, pid in replicas(doors):

@@ -91,7 +91,7 @@ def test_who_tries_again_gets_in_and_nothing_is_doubled(doors: Doors, victim: st
     session that is there was told by one event, and identity's log is whole."""
     doors.stack.await_ready(60)
     with doors.client(1) as api:
-        opened, token = api.open_account()
+        opened, token = api.open_account(is_confirmed=True)
     login, owner = opened["owner"]["login"], opened["owner"]["user_id"]
     progress, killed = Progress(), []
     with ThreadPoolExecutor(CLIENTS) as pool:

@@ -107,6 +107,16 @@ def test_no_password_goes_over_an_open_line_to_another_machine(monkeypatch: pyte
     assert ([], []) == (taker.logins, taker.received)
 
 
+def test_no_mail_goes_over_an_open_line_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server elsewhere that offers no encryption gets nothing, unless its URL says so. (This machine plays the other one.)"""
+    monkeypatch.setattr(MailServer, "is_on_this_machine", False)
+    with mail_taker() as taker:
+        assert Delivery("failed") == deliver(MailServer.of(f"smtp://127.0.0.1:{taker.port}"), message())
+        assert [] == taker.received
+        assert Delivery("delivered", 250) == deliver(MailServer.of(f"smtp://127.0.0.1:{taker.port}?tls=never"), message())
+    assert [False] == taker.was_encrypted
+
+
 def test_an_address_beyond_ascii_needs_a_server_that_takes_it() -> None:
     """SMTPUTF8 (RFC 6531) where it is offered; a server without it will never take the mail."""
     to = "věra@orchard.example"

@@ -10,6 +10,9 @@ import pytest
 from services.identity.access_commands import LoginAnswer
 from services.identity.commands import Done
 from services.identity.holdings import HOLDINGS
+from services.identity.link import hash_of
+from services.identity.mailed_links import sweep_links
+from services.identity.routing import account_of_credential
 from shared import clock
 from shared.erasing import erase_subject, probe
 from shared.errors import (
@@ -127,6 +130,23 @@ def test_a_link_that_is_over_leads_nowhere(team: Team, monkeypatch: pytest.Monke
             team.accept(wrong)
     with pytest.raises(NotFound):
         team.call("withdraw_invitation", {"invitation_id": new_id()})
+
+
+def test_links_that_are_over_are_swept(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rows go, in whichever account, with what leads to them from outside; one that is good stays."""
+    for _ in range(2):
+        ask_for_reset(team, "olga@kettles.example")
+    over = [hash_of(link_in(mail)) for mail in team.mails()]
+    team.invite("agent", NINA)
+    good = team.link_in_mail()
+    team.call("ask_sign_in_link", {"address": "nobody@example.org"}, actor=GATEWAY)
+    real = clock.now
+    monkeypatch.setattr(clock, "now", lambda: real() + timedelta(hours=1, seconds=1))
+    assert sweep_links(team.store) >= 3
+    assert [(hash_of(good),)] == [(bytes(digest),) for (digest,) in team.rows("SELECT digest FROM link WHERE account_id = %s")]
+    assert [] == team.rows("SELECT 1 FROM sign_in_link WHERE account_id = %s")
+    assert [None, None, team.account] == [account_of_credential(team.store, digest) for digest in (*over, hash_of(good))]
+    assert team.accept(good).status == "in"
 
 
 def test_a_suspended_account_takes_nobody_in(team: Team) -> None:

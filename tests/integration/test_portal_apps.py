@@ -15,7 +15,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from services.identity.app import ACCESS_LIFE, CODE_LIFE
 from shared import account_states, clock
 from shared.clock import now as real_now
-from shared.errors import AccountSuspended, InvalidArgument, NotFound, Refused, Unauthenticated
+from shared.errors import AccountSuspended, AlreadyDone, InvalidArgument, NotFound, Refused, Unauthenticated
 from shared.ids import new_id
 from tests.support.cell import Cell
 from tests.support.portal import AnApp, Portal, at_once, challenge_of
@@ -290,6 +290,17 @@ def test_no_token_of_an_app_stands_in_a_table(portal: Portal, app: AnApp) -> Non
             rows = str(work.fetch(f"SELECT t.*, t::text FROM {table} AS t WHERE t.account_id = %s", (portal.account,)))
         for secret in secrets:
             assert secret not in rows and secret.encode().hex() not in rows, table
+
+
+def test_an_answer_to_an_app_is_given_once_under_its_key(portal: Portal, app: AnApp) -> None:
+    """Sent again it gives no second code, and says that it was done; under another key it is another answer."""
+    argument = {"request": app.request(challenge_of("v" * 43)), "approve": True}
+    alice = portal.customer(portal.alice)
+    assert "code=" in portal.call("identity", "answer_app", argument, alice, "k").redirect_to
+    with pytest.raises(AlreadyDone):
+        portal.call("identity", "answer_app", argument, alice, "k")
+    assert 1 == portal.count("app_code")
+    assert "code=" in portal.call("identity", "answer_app", argument, alice, "another").redirect_to
 
 
 def test_a_suspended_account_serves_no_app(portal: Portal, app: AnApp) -> None:

@@ -14,6 +14,7 @@ from shared.errors import (
     NotFound,
     PermissionRefused,
     PersonErased,
+    PreconditionFailed,
     Refused,
     Unauthenticated,
 )
@@ -150,6 +151,26 @@ def test_a_profile_is_changed_by_its_user_and_by_managers(team: Team) -> None:
         with pytest.raises(PermissionRefused):
             team.call("change_profile", {"user": user.user_id, "name": "X"}, actor=team.acts(actor))
     assert team.call("change_profile", {"user": agent.user_id, "name": "X"}, actor=team.acts(admin)).name == "X"
+
+
+@pytest.mark.parametrize("method", ["change_profile", "change_role"])
+def test_of_edits_of_what_was_seen_one_passes(team: Team, method: str) -> None:
+    """Twenty at once, each based on the version that all have seen: one is made, nineteen are told that somebody was faster.
+    What happened to the user without being shown (a login) is no other version."""
+    adam = team.with_password("agent", "adam@kettles.example")
+    team.log_in("adam@kettles.example")
+    seen = team.show(adam.user_id)
+    assert seen.version == adam.version
+
+    def edit(place: int) -> UserView:
+        what = {"name": f"Adam {place}"} if method == "change_profile" else {"role": ("admin", "owner")[place % 2]}
+        edited: UserView = team.call(method, {"user": adam.user_id, "expected_version": seen.version} | what)
+        return edited
+
+    told = at_once([partial(edit, place) for place in range(20)])
+    (made,) = [one for one in told if isinstance(one, UserView)]
+    assert [PreconditionFailed] * 19 == [type(one) for one in told if one is not made]
+    assert made == team.show(adam.user_id) and made.version > seen.version
 
 
 def test_a_deleted_user_is_a_former_agent(team: Team) -> None:

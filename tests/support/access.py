@@ -25,9 +25,9 @@ from services.identity.access_commands import (
 )
 from services.identity.api_token_handlers import create_api_token
 from services.identity.authentication import Authenticator
-from services.identity.commands import AddUser, UserView
+from services.identity.commands import AddFirstOwner, AddUser, UserView
 from services.identity.events import TYPES, Role
-from services.identity.handlers import Caller, add_user
+from services.identity.handlers import Caller, add_first_owner, add_user
 from services.identity.holdings import HOLDINGS
 from services.identity.login_handlers import log_in
 from services.identity.password_handlers import set_first_password
@@ -37,6 +37,7 @@ from shared import clock
 from shared.erasing import erase_subject, probe
 from shared.events import Envelope
 from shared.ids import new_id
+from shared.outgoing_mail import OutgoingMail, claim, read_claimed
 from shared.settings import Settings
 from shared.tokens import TokenIssuer, TokenVerifier
 from shared.work import SYSTEM_ACTOR, Store
@@ -68,6 +69,20 @@ class Access:
     def user(self, by: UserView, role: Role, login: str = "", password: str | None = PASSWORD) -> UserView:
         """A further user."""
         return self._added(Caller(by.user_id), role, login, password)
+
+    def signed_up(self, login: str = "", password: str = PASSWORD) -> UserView:
+        """The first owner, who has not confirmed the mailbox of their login."""
+        asked = AddFirstOwner(name="Olga Owl", login=login or f"olga.{new_id()[:8]}@kettles.example", password=password)
+        return add_first_owner(self.store, self.account, None, asked, self.person_of, is_confirmed=False)
+
+    def mails(self) -> list[OutgoingMail]:
+        """The mails of this account that nobody has read yet."""
+        found = []
+        while (claimed := claim(self.store)) is not None:
+            read = read_claimed(self.store, *claimed)
+            if claimed[0] == self.account and read is not None and read.mail is not None:
+                found.append(read.mail)
+        return found
 
     def _added(self, caller: Caller, role: Role, login: str, password: str | None) -> UserView:
         adding = AddUser(role=role, name="Olga Owl", login=login or f"olga.{new_id()[:8]}@kettles.example")

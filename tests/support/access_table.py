@@ -108,6 +108,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "confirm_second_factor": f"{USERS} {SERVICES}",
         "disable_second_factor": USERS,
         "renew_recovery_codes": USERS,
+        "reset_second_factor": "owner admin",
         "require_second_factor": "owner",
         "list_invitations": "owner admin read write",
         "invite_user": "owner admin",  # the operator and the gateway: the first owner of an account only
@@ -115,6 +116,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "accept_invitation": SERVICES,
         "request_password_reset": SERVICES,
         "reset_password": SERVICES,
+        "confirm_login": SERVICES,
+        "request_range_recovery": SERVICES,
         "show_ip_ranges": "owner admin read write",
         "set_ip_ranges": "owner",
         "add_first_owner": f"operator {SERVICES}",

@@ -203,6 +203,15 @@ TABLE: dict[str, Row] = {
         lambda side: {"link_token": side.reset_token, "password": a_password()}, stranger="own", made="reset_password",
         status=204,
     ),
+    # logins
+    "confirm_login": Row(
+        EVERYBODY, "POST /v1/logins/confirmation", _answered, lambda side: {"link_token": side.login_link}, stranger="own",
+        made="confirm_login", status=204,
+    ),
+    "request_range_recovery": Row(
+        EVERYBODY, "POST /v1/logins/ip-range-recovery", _answered, lambda side: {"login": side.login}, stranger="own",
+        suspended="own", status=202,
+    ),
     # users
     "list_users": Row(READERS, "GET /v1/users", _lists("users", "user_id", lambda side: side.agent), stranger="own"),
     "add_user": Row(
@@ -226,6 +235,9 @@ TABLE: dict[str, Row] = {
     ),
     "reactivate_user": Row(
         MANAGERS, "POST /v1/users/{side.agent}/reactivation", _user("state", "active"), made="reactivate_user"
+    ),
+    "reset_second_factor": Row(
+        MANAGERS, "POST /v1/users/{side.agent}/second-factor-reset", _answered, made="reset_second_factor", status=204
     ),
     "delete_user": Row(
         MANAGERS, "DELETE /v1/users/{side.agent}", _gone("/v1/users?limit=500", "users", "user_id", lambda side: side.agent),
@@ -370,8 +382,7 @@ TABLE: dict[str, Row] = {
     ),
     "end_own_sessions": Row("customer", "DELETE /v1/portal/sessions", _answered, made="end_own_sessions", status=204),
     "sign_out": Row(
-        # an API token is no session: there is nothing to end
-        "customer read write manage", "DELETE /v1/portal/sessions/current", _answered, made="sign_out", status=204,
+        "customer", "DELETE /v1/portal/sessions/current", _answered, made="sign_out", status=204,
     ),
     "end_own_session": Row(
         "customer", "DELETE /v1/portal/sessions/{side.portal_session}", _answered, made="end_own_session", status=204

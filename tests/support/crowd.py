@@ -58,19 +58,20 @@ class Doors:
         self.stack = stack
         found: dict[str, Any] = stack.status()["gateway"]
         self.urls: list[str] = found["urls"]
+        self._home = Path(found["certificate"]).parents[1]
         self._context = ssl.create_default_context(cafile=str(found["certificate"]))
 
     @contextmanager
     def client(self, gateway: int = 0, source: str | None = None) -> Iterator[Api]:
         """A client of one gateway at an address of its own."""
         with self._client(self.urls[gateway % len(self.urls)], source or fresh_address()) as made:
-            yield Api(made)
+            yield Api(made, self._home)
 
     @contextmanager
     def client_of(self, url: str, source: str) -> Iterator[Api]:
         """A client of the gateway at an address."""
         with self._client(url, source) as made:
-            yield Api(made)
+            yield Api(made, self._home)
 
     def _client(self, url: str, source: str) -> httpx.Client:
         transport = httpx.HTTPTransport(verify=self._context, local_address=source)

@@ -84,6 +84,7 @@ class Side:
     alert: str
     invitation_token: str
     reset_token: str
+    login_link: str
     mails: list[bytes]
 
     @property
@@ -401,6 +402,7 @@ CALLS: dict[str, dict[str, How]] = {
             as_whom=lambda side: side.guarded_token,
         ),
         "disable_second_factor": How(lambda _: {"code": "000000"}, lambda _, answer: answer == {}),
+        "reset_second_factor": How(lambda side: {"user": side.agent}, lambda _, answer: answer == {}),
         "require_second_factor": How(lambda _: {"required": False}, lambda _, answer: answer["required"] is False),
         "change_password": How(
             lambda side: {"old_password": side.password, "new_password": a_password(), "source": SOURCE},
@@ -483,6 +485,13 @@ CALLS: dict[str, dict[str, How]] = {
         ),
         "reset_password": How(
             lambda side: {"link_token": side.reset_token, "password": a_password(), "source": SOURCE},
+            lambda _, answer: answer == {}, "service", "the cell",
+        ),
+        "request_range_recovery": How(
+            lambda side: {"login": side.login, "source": SOURCE}, lambda _, answer: answer == {}, "service", "the cell"
+        ),
+        "confirm_login": How(
+            lambda side: {"link_token": side.login_link, "source": SOURCE},
             lambda _, answer: answer == {}, "service", "the cell",
         ),
         "show_ip_ranges": How(lambda _: None, lambda _, answer: isinstance(answer["ranges"], list)),

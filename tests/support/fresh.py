@@ -20,7 +20,7 @@ from tests.support.access_side import SOURCE, a_password
 from tests.support.desk import Desk
 from tests.support.every_call import Side
 from tests.support.portal_side import grant_app, mailed_link, person_of
-from tests.support.team_side import add_user, forgotten, invited
+from tests.support.team_side import add_user, forgotten, invited, moved
 
 Fresh = tuple[Side, str | None]
 """What to ask for, and the token with which; None: the column's own."""
@@ -89,6 +89,13 @@ def _with_second_factor(desk: Desk, side: Side, who: str) -> Fresh:
     )
 
 
+def _guarded(desk: Desk, side: Side, who: str) -> Fresh:
+    """An agent who has it on, for those above them."""
+    user, _, token = fresh_user(desk, "agent", side.password)
+    enrol(desk, token)
+    return replace(side, agent=user), None
+
+
 def _challenged(desk: Desk, side: Side, who: str) -> Fresh:
     made, _ = _with_second_factor(desk, side, who)
     return replace(made, challenge=log_in(desk, made.login, made.password)["challenge"]), None
@@ -120,6 +127,10 @@ def _forgotten(desk: Desk, side: Side, who: str) -> Fresh:
     login = f"{_word()}@fresh.example"
     add_user(desk, "agent", login)
     return replace(side, reset_token=forgotten(desk, login)), None
+
+
+def _moved(desk: Desk, side: Side, who: str) -> Fresh:
+    return replace(side, login_link=moved(desk, f"{_word()}@fresh.example")), None
 
 
 def _person(desk: Desk, side: Side, who: str) -> Fresh:
@@ -182,6 +193,7 @@ MADE: dict[str, Maker] = {
     "complete_login": _challenged, "confirm_second_factor": _enrolling,
     "disable_second_factor": _with_second_factor, "renew_recovery_codes": _with_second_factor,
     "withdraw_invitation": _invitation, "accept_invitation": _invited, "reset_password": _forgotten,
+    "confirm_login": _moved, "reset_second_factor": _guarded,
     "request_erasure": _person, "request_own_erasure": _person, "set_portal_password": _person,
     "sign_in_by_link": _mailed, "end_own_session": _customers_session, "end_own_sessions": _customers_session,
     "remove_saved_search": _search, "remove_app": _app, "end_own_app_grant": _app_grant, "issue_app_tokens": _app_grant,
@@ -225,6 +237,7 @@ EFFECTS: dict[str, Callable[[Desk, Side, str], bool]] = {
     "revoke_api_token": _has_no("list_api_tokens", "api_tokens", "api_token_id", lambda side: side.api_token, user="agent"),
     "change_password": _lets_nobody_in,
     "disable_second_factor": _is_off,
+    "reset_second_factor": _is_off,
     "withdraw_invitation": _has_no(
         "list_invitations", "invitations", "invitation_id", lambda side: side.spare_invitation
     ),

@@ -64,7 +64,7 @@ def mailed_link(desk: Desk, person: str) -> str:
     token = f"lethe_link_{secrets.token_urlsafe(24)}"
     with closing(superuser(desk.callers.settings, "identity")) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO lethe.sign_in_link (account_id, digest, person_id, expires_at) VALUES (%s, %s, %s, %s)",
+            "INSERT INTO lethe.sign_in_link (account_id, digest, person_id, address, expires_at) VALUES (%s, %s, %s, 0, %s)",
             (desk.account, hashlib.sha256(token.encode()).digest(), person, clock.now() + timedelta(hours=1)),
         )
         connection.commit()

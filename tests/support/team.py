@@ -20,7 +20,7 @@ GATEWAY = service_actor("gateway")
 OPERATOR = Actor(kind="operator", id=new_id(), role="operator")
 HERE = "203.0.113.7"
 PASSWORD = "crab ladder monsoon nine"
-_LINK = re.compile(r"https://\S+/v1/(?:invitations|password-resets)/(\S+)")
+_LINK = re.compile(r"https://\S+/(?:invitation|password-reset|login|ip-ranges)#(\S+)")
 
 
 class Team:

@@ -3,16 +3,14 @@ invitations that are open, and the tokens of links that were mailed."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from deploy.stack import control
 from shared.ids import new_id
-from tests.support.desk import Desk, await_it
+from tests.support import mailbox
+from tests.support.desk import Desk
 
 
 def nobodys() -> dict[str, str]:
     """What no account has, of this."""
-    return {name: f"lethe_link_{new_id()}" for name in ("invitation_token", "reset_token")}
+    return {name: f"lethe_link_{new_id()}" for name in ("invitation_token", "reset_token", "login_link")}
 
 
 def make_team(desk: Desk, word: str) -> dict[str, str]:
@@ -23,6 +21,7 @@ def make_team(desk: Desk, word: str) -> dict[str, str]:
     return made | {
         "invitation_token": invited(desk, f"invited@{word}.example"),
         "reset_token": forgotten(desk, f"forgetful@{word}.example"),
+        "login_link": moved(desk, f"moved@{word}.example"),
     }
 
 
@@ -45,16 +44,13 @@ def forgotten(desk: Desk, login: str) -> str:
     return mailed_token(desk, login)
 
 
+def moved(desk: Desk, login: str) -> str:
+    """The token of a link to confirm a login: that of a user to whom another one was given."""
+    user = add_user(desk, "agent", f"before.{login}")
+    desk.call("identity", "change_profile", {"user": user, "login": login})
+    return mailed_token(desk, login)
+
+
 def mailed_token(desk: Desk, address: str) -> str:
     """What the link in the last mail to an address ends with."""
-    home = desk.callers.settings.home
-
-    def text() -> str | None:
-        listed = control.ask(home, {"do": "list"}, control.MAILBOX) or {"mails": []}
-        numbers = [one["number"] for one in listed["mails"] if address in one["recipients"]]
-        shown = control.ask(home, {"do": "show", "number": numbers[-1]}, control.MAILBOX) if numbers else None
-        return str(shown["mail"]["text"]) if shown else None
-
-    (url,) = [one for one in await_it(text, 30, lambda: f"no mail to {address}").split() if one.startswith("http")]
-    parts = urlsplit(url)
-    return parts.fragment or parts.path.rpartition("/")[2]
+    return mailbox.mailed_token(desk.callers.settings.home, address)

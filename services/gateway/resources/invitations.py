@@ -70,7 +70,7 @@ def withdraw_invitation(
     "/acceptance",
     **operation(
         answer=LoginAnswer, takes=AcceptedInvitation, public=True, changes=True, also=REFUSED_LOGINS,
-        example={"link_token": "what stands in the link", "name": "Aron Example", "password": "another long sentence"},
+        example={"link_token": "what the mailed link ends with", "name": "Aron Example", "password": "another long sentence"},
     ),
 )  # fmt: skip
 def accept_invitation(

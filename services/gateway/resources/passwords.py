@@ -53,7 +53,7 @@ def request_password_reset(
     "/resets",
     **operation(
         status=NO_CONTENT, takes=ChosenPassword, public=True, changes=True, also=REFUSED_LOGINS,
-        example={"link_token": "what stands in the link", "password": "another long sentence"},
+        example={"link_token": "what the mailed link ends with", "password": "another long sentence"},
     ),
 )  # fmt: skip
 def reset_password(

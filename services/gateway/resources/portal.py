@@ -50,6 +50,7 @@ from services.tickets.commands import (
     ShowAttachment,
     ShowTicket,
 )
+from shared.errors import PermissionRefused
 
 router = APIRouter(tags=["portal"])
 DOWNLOAD: Final = "application/octet-stream"
@@ -142,9 +143,10 @@ def list_own_sessions(caller: CallerOf) -> Response:
 
 @router.delete("/portal/sessions/current", **operation(status=NO_CONTENT, changes=True))
 def sign_out(caller: CallerOf, key: IdempotencyKey = None) -> Response:
-    """Ends the session that the request was sent with."""
-    if caller.who.session_id is not None:
-        caller.change("identity", "end_own_session", EndOwnSession(session_id=caller.who.session_id), Done, key)
+    """Ends the session that the request was sent with. A token is none: it is revoked where it was made."""
+    if caller.who.session_id is None:
+        raise PermissionRefused("This ends a session of the portal, and the request was sent with none.")
+    caller.change("identity", "end_own_session", EndOwnSession(session_id=caller.who.session_id), Done, key)
     return nothing_to_say()
 
 

@@ -18,7 +18,7 @@ from services.gateway.parameters import (
     id_in_path,
     public_json_body,
 )
-from services.gateway.requests import CompleteSession, EnrolAtLogin, OpenSession
+from services.gateway.requests import CompleteSession, EnrolAtLogin, FirstCode, OpenSession
 from services.identity.access_commands import (
     BeginSecondFactor,
     CompleteLogin,
@@ -51,8 +51,9 @@ OfUser = Annotated[str | None, Query(pattern=UUID, description="Of this user; on
 def log_in(gateway: GatewayOf, source: Source, asked: Annotated[OpenSession, public_json_body(OpenSession)]) -> Response:
     """Logs in. `status` says whether there is a session, or what is still to come. The session's token is shown here only."""
     command = LogIn(
-        login=asked.login, password=asked.password, code=asked.code, account_id=asked.account_id, source=source
-    )
+        login=asked.login, password=asked.password, code=asked.code, account_id=asked.account_id,
+        range_link=asked.range_link, source=source,
+    )  # fmt: skip
     return answered(gateway.client.call("identity", "log_in", command, account=None, result_type=LoginAnswer))
 
 
@@ -66,7 +67,7 @@ def complete_login(
     gateway: GatewayOf, source: Source, asked: Annotated[CompleteSession, public_json_body(CompleteSession)]
 ) -> Response:
     """The second factor of a login, where `log_in` asked for it."""
-    command = CompleteLogin(challenge=asked.challenge, code=asked.code, source=source)
+    command = CompleteLogin(challenge=asked.challenge, code=asked.code, range_link=asked.range_link, source=source)
     return answered(gateway.client.call("identity", "complete_login", command, account=None, result_type=LoginAnswer))
 
 
@@ -86,12 +87,12 @@ def begin_enrolment_at_login(gateway: GatewayOf, asked: Annotated[EnrolAtLogin, 
 @router.post(
     "/sessions/enrolment/confirmation",
     **operation(
-        answer=SecondFactorOn, takes=CompleteSession, public=True, changes=True, also=REFUSED_LOGINS,
+        answer=SecondFactorOn, takes=FirstCode, public=True, changes=True, also=REFUSED_LOGINS,
         example={**_CHALLENGE, "code": "492039"},
     ),
 )  # fmt: skip
 def confirm_enrolment_at_login(
-    gateway: GatewayOf, source: Source, asked: Annotated[CompleteSession, public_json_body(CompleteSession)]
+    gateway: GatewayOf, source: Source, asked: Annotated[FirstCode, public_json_body(FirstCode)]
 ) -> Response:
     """The first code of the new seed completes the login. The recovery codes are shown here only."""
     command = ConfirmSecondFactor(code=asked.code, challenge=asked.challenge, source=source)

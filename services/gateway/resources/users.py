@@ -7,7 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.gateway.answers import ETAG, LOCATION, NEXT_LINK, answered, check_match, etag, nothing_to_say, page, tagged
+from services.gateway.answers import (
+    ETAG,
+    LOCATION,
+    NEXT_LINK,
+    answered,
+    check_match,
+    etag,
+    is_any,
+    nothing_to_say,
+    page,
+    tagged,
+)
 from services.gateway.calling import Caller
 from services.gateway.openapi import NO_CONTENT, operation
 from services.gateway.parameters import (
@@ -18,10 +29,12 @@ from services.gateway.parameters import (
     IdempotencyKey,
     IfMatch,
     Limit,
+    Source,
     id_in_path,
     json_body,
 )
 from services.gateway.requests import EditedProfile, NewRole
+from services.identity.access_commands import ResetSecondFactor
 from services.identity.commands import (
     AddUser,
     ChangeProfile,
@@ -85,12 +98,15 @@ def show_user(caller: CallerOf, gateway: GatewayOf, user_id: UserId) -> Response
     ),
 )
 def change_profile(
-    caller: CallerOf, gateway: GatewayOf, user_id: UserId, asked: Annotated[EditedProfile, json_body(EditedProfile)],
-    if_match: IfMatch = None, key: IdempotencyKey = None,
+    caller: CallerOf, gateway: GatewayOf, source: Source, user_id: UserId,
+    asked: Annotated[EditedProfile, json_body(EditedProfile)], if_match: IfMatch = None, key: IdempotencyKey = None,
 ) -> Response:  # fmt: skip
-    """Another name or login, of oneself or of a user below."""
-    _check_seen(caller, gateway, user_id, if_match)
-    command = ChangeProfile(user=user_id, name=asked.name, login=asked.login)
+    """Another name or login, of oneself or of a user below. A login of one's own needs the password, and counts once the link
+    that is mailed to it was followed (`POST /v1/logins/confirmation`): until then the answer has the old one."""
+    command = ChangeProfile(
+        user=user_id, name=asked.name, login=asked.login, password=asked.password, source=source,
+        expected_version=_version_seen(caller, gateway, user_id, if_match),
+    )  # fmt: skip
     return tagged(gateway.etag_key, caller.change("identity", "change_profile", command, UserView, key))
 
 
@@ -103,8 +119,8 @@ def change_role(
     if_match: IfMatch = None, key: IdempotencyKey = None,
 ) -> Response:  # fmt: skip
     """Gives a user another role. Nobody grants more than they hold, and a last owner stays one."""
-    _check_seen(caller, gateway, user_id, if_match)
-    command = ChangeRole(user=user_id, role=asked.role)
+    seen = _version_seen(caller, gateway, user_id, if_match)
+    command = ChangeRole(user=user_id, role=asked.role, expected_version=seen)
     return tagged(gateway.etag_key, caller.change("identity", "change_role", command, UserView, key))
 
 
@@ -122,6 +138,14 @@ def reactivate_user(caller: CallerOf, gateway: GatewayOf, user_id: UserId, key: 
     return tagged(gateway.etag_key, user)
 
 
+@router.post("/{user_id}/second-factor-reset", **operation(status=NO_CONTENT, changes=True))
+def reset_second_factor(caller: CallerOf, user_id: UserId, key: IdempotencyKey = None) -> Response:
+    """Takes the second factor of a user away who has lost it with the recovery codes. Nobody their own; an owner's by another
+    owner. The user is logged out, and told by mail."""
+    caller.change("identity", "reset_second_factor", ResetSecondFactor(user=user_id), Done, key)
+    return nothing_to_say()
+
+
 @router.delete("/{user_id}", **operation(status=NO_CONTENT, changes=True))
 def delete_user(caller: CallerOf, user_id: UserId, key: IdempotencyKey = None) -> Response:
     """The user's profile goes for good; what they did then shows "former agent". A last owner can't be deleted."""
@@ -133,5 +157,10 @@ def _user(caller: Caller, user_id: str) -> UserView:
     return caller.query("identity", "show_user", ShowUser(user=user_id), UserView)
 
 
-def _check_seen(caller: Caller, gateway: Gateway, user_id: str, if_match: str | None) -> None:
-    check_match(gateway.etag_key, if_match, _user(caller, user_id))
+def _version_seen(caller: Caller, gateway: Gateway, user_id: str, if_match: str | None) -> int | None:
+    """The version that the edit is based on; None for whichever there is. Raises as `check_match`."""
+    if is_any(if_match):
+        return None
+    present = _user(caller, user_id)
+    check_match(gateway.etag_key, str(if_match), present)
+    return present.version

@@ -178,7 +178,7 @@ def test_a_trace_is_found_by_the_probe(access: Access) -> None:
         "INSERT INTO lethe.recovery_code (account_id, user_id, person_id, digest) VALUES (%s, %s, %s, 'x')", ids
     )
     cursor.execute(
-        "INSERT INTO lethe.login_route (token, account_id, user_id) VALUES (%s, %s, %s)",
+        "INSERT INTO lethe.login_route (token, account_id, user_id, added_at) VALUES (%s, %s, %s, now())",
         (login_route_token(access.settings, str(agent.login)), access.account, agent.user_id),
     )
     connection.close()

@@ -10,9 +10,10 @@ import pytest
 from argon2 import PasswordHasher
 
 from services.identity import password as passwords
-from services.identity.access_commands import ChangePassword, LogIn, SetFirstPassword
-from services.identity.commands import AddFirstOwner, RemoveUser, UserView
+from services.identity.access_commands import ChangePassword, LogIn, LoginAnswer, SetFirstPassword
+from services.identity.commands import AddFirstOwner, ConfirmLogin, RemoveUser, UserView
 from services.identity.handlers import Caller, add_first_owner, remove_user
+from services.identity.login_address_handlers import confirm_login
 from services.identity.login_handlers import log_in
 from services.identity.password_handlers import (
     Attempt,
@@ -65,18 +66,91 @@ def test_the_login_leads_to_its_account_by_itself(access: Access) -> None:
     assert (access.account, owner.user_id) == (log_in(access.store, command).account_id, log_in(access.store, command).user_id)
 
 
-def test_a_login_of_two_accounts_needs_the_account(access: Access) -> None:
-    """Without it the answer is that to an unknown login; with it each account lets in its own."""
+def test_a_login_of_two_accounts_is_tried_in_each(access: Access) -> None:
+    """Each password leads to its own account. One that both have needs the account, and so does nobody's: it is a failure of
+    each, and delays the next try once."""
     login = f"olga.{new_id()[:8]}@kettles.example"
     here, there = access.owner(login), Access(access.settings)
     other = there.owner(login, OTHER_PASSWORD)
-    for password in (PASSWORD, OTHER_PASSWORD):
-        with pytest.raises(Unauthenticated):
-            log_in(access.store, LogIn(login=login, password=password, source=HOME))
-    assert here.user_id == access.log_in(here).user_id
-    assert other.user_id == there.log_in(other, OTHER_PASSWORD).user_id
+    assert (access.account, here.user_id) == where(anywhere(access, login, PASSWORD))
+    assert (there.account, other.user_id) == where(anywhere(access, login, OTHER_PASSWORD))
+    with pytest.raises(Unauthenticated):
+        anywhere(access, login, "a wrong password")
+    assert ["LoginFailed"] == access.events(here)[-1:] == there.events(other)[-1:]
+    with access.store.work(access.account) as work:
+        token = Attempt.of(access.store, login, HOME)
+        assert 1 == work.fetch("SELECT failures FROM lethe.login_failures(%s, %s)", token)[0][0]
     with pytest.raises(Unauthenticated):
         there.log_in(other, PASSWORD)
+    same = Access(access.settings)
+    third = same.owner(login)
+    events = [access.events(here), same.events(third)]
+    with pytest.raises(Unauthenticated):
+        anywhere(access, login, PASSWORD)
+    assert events == [access.events(here), same.events(third)]  # it was right: nobody is told of a failure
+    assert (here.user_id, third.user_id) == (access.log_in(here).user_id, same.log_in(third).user_id)
+
+
+def anywhere(access: Access, login: str, password: str) -> LoginAnswer:
+    """A login that names no account."""
+    return log_in(access.store, LogIn(login=login, password=password, source=HOME))
+
+
+def where(answer: LoginAnswer) -> tuple[str, str | None]:
+    return answer.account_id, answer.user_id
+
+
+def test_an_address_in_somebody_elses_account_changes_nothing(access: Access) -> None:
+    """Who adds somebody's login to an account of theirs, or signs up with it, neither keeps them out nor learns of them: their
+    own login is found in their account alone, whether the other one is there or not."""
+    login = f"olga.{new_id()[:8]}@kettles.example"
+    victim, adding, signing_up, first = access.owner(login), *(Access(access.settings) for _ in range(3))
+    adding.user(adding.owner(), "agent", login, password=None)
+    attacker = signing_up.signed_up(login, OTHER_PASSWORD)
+    assert victim.user_id == anywhere(access, login, PASSWORD).user_id
+    unknown = first.signed_up(f"nobody.{new_id()[:8]}@kettles.example", OTHER_PASSWORD)
+    told = {code_of(lambda one=one: anywhere(access, str(one.login), OTHER_PASSWORD)) for one in (attacker, unknown)}
+    assert 1 == len(told) and told.pop().startswith("unauthenticated: ")
+    assert attacker.user_id == signing_up.log_in(attacker, OTHER_PASSWORD).user_id
+
+
+def test_a_login_leads_to_its_account_once_its_mailbox_is_confirmed(access: Access) -> None:
+    """Who signs up names the account until they have followed the link in the mail, which is good once."""
+    owner = access.signed_up()
+    with pytest.raises(Unauthenticated):
+        anywhere(access, str(owner.login), PASSWORD)
+    assert "in" == access.log_in(owner).status
+    (mailed,) = access.mails()
+    assert owner.login == mailed.to
+    confirm = ConfirmLogin(link_token=mailed.text.split("/login#")[1].split()[0], source=HOME)
+    confirm_login(access.store, confirm, lambda _: lambda __, person: person)
+    assert owner.user_id == anywhere(access, str(owner.login), PASSWORD).user_id
+    assert "LoginConfirmed" in access.events(owner)
+    with pytest.raises(Unauthenticated):
+        confirm_login(access.store, confirm, lambda _: lambda __, person: person)
+
+
+def test_a_no_takes_as_long_for_a_login_of_several_accounts(real_hashes: None, access: Access, time: MovableClock) -> None:
+    """The medians of a login of one account, of one of three, and of an unknown one are within 15 %, in one of three rounds."""
+    one, three = (f"{name}.{new_id()[:8]}@kettles.example" for name in ("one", "three"))
+    access.owner(one)
+    for account in [Access(access.settings) for _ in range(3)]:
+        account.owner(three)
+    ratios = []
+    for _ in range(3):
+        taken: dict[str, list[float]] = {one: [], three: [], "nobody@nowhere.example": []}
+        for _ in range(6):
+            for login, seconds in taken.items():
+                time.advance(hours=2)  # so that no delay is in the way
+                begun = perf_counter()
+                with pytest.raises(Unauthenticated):
+                    anywhere(access, login, "a wrong password")
+                seconds.append(perf_counter() - begun)
+        medians = [median(seconds) for seconds in taken.values()]
+        ratios.append(max(medians) / min(medians))
+        if ratios[-1] <= 1.15:
+            return
+    pytest.fail(f"the ratios of the medians were {ratios}")
 
 
 def test_everything_that_is_wrong_is_told_in_the_same_words(access: Access) -> None:

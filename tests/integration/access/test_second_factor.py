@@ -39,6 +39,7 @@ from services.identity.second_factor_handlers import (
 from shared import account_states, clock
 from shared.errors import (
     AccountSuspended,
+    AlreadyDone,
     Conflict,
     InvalidArgument,
     LetheError,
@@ -460,3 +461,45 @@ def test_codes_of_a_real_authenticator_let_in(access: Access, time: MovableClock
     confirm_second_factor(access.store, access.account, owner.user_id, confirm)
     time.advance(seconds=30)
     assert "in" == access.log_in(owner, code=shown()).status
+
+
+def test_what_gives_a_secret_is_done_once_under_its_key(access: Access) -> None:
+    """Beginning, confirming, renewing: of eight at once under one key one gives its secret, the others are told that it was
+    done, and so is who comes later. What was given counts; another request under the key is a conflict; nothing of it is at
+    rest."""
+    owner = access.owner()
+    mine = (access.store, access.account, owner.user_id)
+    (begun,) = once_of_eight(lambda: begin_second_factor(*mine, "begin"))
+    app = pyotp.parse_uri(begun.uri)
+    assert isinstance(app, pyotp.TOTP)
+    confirm = ConfirmSecondFactor(code=app.at(clock.now()), source=HOME)
+    (on,) = once_of_eight(lambda: confirm_second_factor(*mine, confirm, "confirm"))
+    renew = RenewRecoveryCodes(code=on.recovery_codes[0])
+    (renewed,) = once_of_eight(lambda: renew_recovery_codes(*mine, renew, "renew"))
+    assert access.log_in(owner, code=renewed.recovery_codes[0]).status == "in"
+    with pytest.raises(Conflict) as other:
+        renew_recovery_codes(*mine, RenewRecoveryCodes(code=renewed.recovery_codes[1]), "renew")
+    assert not isinstance(other.value, AlreadyDone)
+    with access.store.work(access.account) as work:
+        kept = str(work.fetch("SELECT t::text FROM lethe.idempotency t WHERE account_id = %s", (access.account,)))
+    assert "{}" in kept and str(app.secret) not in kept and renewed.recovery_codes[0] not in kept
+
+
+def once_of_eight(call: Callable[[], Any]) -> list[Any]:
+    """The answers of eight calls at once; all others were told that it was done, and so is a ninth."""
+    told = outcomes([call] * 8)
+    assert [AlreadyDone] * 7 == [type(one) for one in told if isinstance(one, LetheError)]
+    with pytest.raises(AlreadyDone):
+        call()
+    return [one for one in told if not isinstance(one, LetheError)]
+
+
+def test_a_wrong_code_uses_no_key_up(access: Access) -> None:
+    """The same request under the same key may succeed later."""
+    owner = access.owner()
+    _, codes = access.authenticator_app(owner)
+    mine = (access.store, access.account, owner.user_id)
+    for _ in range(2):
+        with pytest.raises(Unauthenticated):
+            renew_recovery_codes(*mine, RenewRecoveryCodes(code="aaaa-aaaa-aaaa-aaaa"), "key")
+    assert renew_recovery_codes(*mine, RenewRecoveryCodes(code=codes[0]), "another key")

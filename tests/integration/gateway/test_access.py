@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pyotp
@@ -47,6 +49,27 @@ def test_users_are_added_and_edited_by_who_has_seen_them(desk: Api) -> None:
     assert ["owner"] == [one["role"] for one in listed]
 
 
+def test_of_twenty_edits_with_one_tag_one_passes(desk: Api, gateway: Plain) -> None:
+    """Twenty at once, at both gateways: one is answered with a new tag, nineteen by 412."""
+    _, token = desk.open_account()
+    made = add_user(desk, token)
+    place, tag = made.headers["location"], made.headers["etag"]
+    together = Barrier(20)
+
+    def edit(number: int) -> tuple[int, str]:
+        with api(gateway["urls"][number % 2], gateway["certificate"]) as one:
+            one.call("GET", place, token=token)
+            together.wait()
+            answer = one.call("PATCH", place, {"name": f"Aron {number}"}, token=token, If_Match=tag)
+        return answer.status_code, answer.json().get("code", answer.headers.get("etag"))
+
+    with ThreadPoolExecutor(20) as pool:
+        told = list(pool.map(edit, range(20)))
+    (passed,) = [one for one in told if one[0] == 200]
+    assert [(412, "precondition_failed")] * 19 == [one for one in told if one is not passed]
+    assert passed[1] == desk.call("GET", place, token=token).headers["etag"] != tag
+
+
 def test_a_last_owner_stays(desk: Api) -> None:
     """Neither deleted nor made less."""
     opened, token = desk.open_account()
@@ -58,7 +81,7 @@ def test_a_last_owner_stays(desk: Api) -> None:
 def test_an_address_range_lets_in_and_keeps_out(desk: Api, desk_stack: Stack) -> None:
     """Nobody locks themselves out; from outside of the range nobody gets in, whatever the request says of itself; behind a
     proxy that is trusted, the client that it saw does."""
-    opened, token = desk.open_account()
+    opened, token = desk.open_account(is_confirmed=True)
     outside = desk.call("PUT", "/v1/account/ip-ranges", {"ranges": ["203.0.113.0/24"]}, token=token)
     assert 400 <= outside.status_code < 500, outside.text
     both = {"ranges": ["127.0.0.0/8", "203.0.113.0/24"]}
@@ -95,7 +118,7 @@ def test_an_address_range_lets_in_and_keeps_out(desk: Api, desk_stack: Stack) ->
 @pytest.fixture
 def enrolled(desk: Api) -> tuple[Plain, pyotp.TOTP]:
     """An owner with the second factor on, and their authenticator."""
-    opened, token = desk.open_account()
+    opened, token = desk.open_account(is_confirmed=True)
     begun = desk.call("POST", "/v1/second-factor/enrolment", token=token)
     assert 200 == begun.status_code, begun.text
     app = pyotp.parse_uri(begun.json()["uri"])
@@ -123,7 +146,7 @@ def test_with_the_second_factor_on_every_login_needs_it(desk: Api, enrolled: tup
 
 def test_a_password_is_changed_with_the_old_one(desk: Api) -> None:
     """All sessions end; the old password is none any more."""
-    opened, token = desk.open_account()
+    opened, token = desk.open_account(is_confirmed=True)
     login = opened["owner"]["login"]
     wrong = desk.call("PUT", "/v1/password", {"old_password": "x", "new_password": OTHER_PASSWORD}, token=token)
     assert 400 <= wrong.status_code < 500

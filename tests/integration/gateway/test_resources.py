@@ -19,7 +19,7 @@ MAIL = "message/rfc822"
 @pytest.fixture(scope="module")
 def owner(desk: Api) -> tuple[Plain, str]:
     """An account for tests that add to it and count nothing: what opening it answered, and its owner's session."""
-    return desk.open_account()
+    return desk.open_account(is_confirmed=True)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_token_does_no_more_than_its_scope(desk: Api, owner: tuple[Plain, str]
 
 def test_sessions_are_listed_and_ended(desk: Api) -> None:
     """Logging out ends this session, and ending all leaves the one that asked for it."""
-    opened, first = desk.open_account()
+    opened, first = desk.open_account(is_confirmed=True)
     second, third = (desk.log_in(opened["owner"]["login"]) for _ in range(2))
     assert 3 == len(desk.call("GET", "/v1/sessions", token=first).json()["sessions"])
     assert 204 == desk.call("DELETE", "/v1/sessions/current", token=third).status_code

@@ -15,7 +15,8 @@ DOCUMENT: dict[str, Any] = application()._app.openapi()
 OPERATIONS = [(method, path, one) for path, item in DOCUMENT["paths"].items() for method, one in item.items()]
 PUBLIC = {
     "open_account", "log_in", "complete_login", "begin_enrolment_at_login", "confirm_enrolment_at_login",
-    "request_password_reset", "reset_password", "accept_invitation", "show_health", "show_liveness",
+    "request_password_reset", "reset_password", "confirm_login", "accept_invitation",
+    "request_range_recovery", "show_health", "show_liveness",
     "ask_sign_in_link", "sign_in_by_link", "sign_in_by_password", "claim_erasure", "issue_app_tokens", "revoke_app_token",
 }  # fmt: skip
 """Operations that take no credential. Written by hand: a new one is thought about here."""
@@ -67,6 +68,14 @@ def test_what_changes_something_may_be_sent_again(method: str, path: str, operat
         assert "Idempotency-Key" not in names or operation["operationId"] == "open_account"
         return
     assert "Idempotency-Key" in names
+
+
+@each_operation
+def test_a_parameter_that_may_be_left_out_is_never_null(method: str, path: str, operation: dict[str, Any]) -> None:
+    """There is no null in a header or a query: it is there with one kind of value, or not there."""
+    for one in operation.get("parameters", []):
+        assert isinstance(one["schema"]["type"], str) and one["schema"]["type"] != "null", one
+        assert "anyOf" not in one["schema"] and one["schema"].get("default", "") is not None
 
 
 @each_operation

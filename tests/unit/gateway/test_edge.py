@@ -94,6 +94,21 @@ def test_a_body_is_counted_while_it_comes() -> None:
     assert (413, "close") == (answer.status_code, answer.headers["connection"])
 
 
+def test_a_body_beyond_the_room_for_all_is_to_come_again() -> None:
+    """With a length ahead or without; the next one that fits is read, so what was taken is given back."""
+    app = application(body_bytes=100)
+
+    async def pieces() -> Any:
+        for _ in range(3):
+            yield b" " * 50
+
+    for content in (b" " * 150, pieces()):
+        answer = ask(app, "POST", "/v1/sessions", content=content, headers={"Content-Type": "application/json"})
+        assert (503, "busy", "1") == (answer.status_code, answer.json()["code"], answer.headers["retry-after"])
+        assert "close" == answer.headers["connection"]
+    assert 422 == ask(app, "POST", "/v1/sessions", content=b"{}", headers={"Content-Type": "application/json"}).status_code
+
+
 def test_a_body_has_its_time() -> None:
     """Whoever sends a body slowly is told that it took too long."""
 

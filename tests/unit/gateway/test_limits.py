@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.limits import CredentialNames, TokenBuckets
+from services.gateway.limits import BytesInFlight, CredentialNames, TokenBuckets
+from services.gateway.problems import NoRoom
 
 
 class Clock:
@@ -15,6 +16,25 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_bodies_share_one_room() -> None:
+    """What one holds another can't have, until it is given back; who is refused has taken nothing, and a part only grows."""
+    room = BytesInFlight(100)
+    one, other = room.part(), room.part()
+    one.cover(60)
+    one.cover(20)
+    with pytest.raises(NoRoom):
+        other.cover(41)
+    other.cover(40)
+    assert 100 == room.held
+    with pytest.raises(NoRoom):
+        one.cover(61)
+    one.give_back()
+    other.cover(100)
+    other.give_back()
+    other.give_back()
+    assert 0 == room.held
 
 
 def test_a_burst_is_admitted_and_the_next_has_to_wait() -> None:

@@ -45,6 +45,7 @@ def test_what_is_said_counts() -> None:
         ("CORS_ORIGINS", "*"), ("CORS_ORIGINS", "http://desk.example"), ("CORS_ORIGINS", "https://desk.example/x"),
         ("SIGN_UP", "yes"), ("HTTPS_PORT", "0"), ("HTTPS_PORT", "x"), ("SOURCE_RATE", "-1"), ("SOURCE_RATE", "inf"),
         ("BODY_SECONDS", "nan"), ("LOGS", "open"), ("LOGS", ""), ("LOG_TOKENS", "a token"), ("LOG_TOKENS", "AB" * 32),
+        ("BODY_BYTES", "1000"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_understood_ends_the_start(name: str, value: str) -> None:

@@ -83,6 +83,16 @@ def test_a_wrong_url_is_refused_without_repeating_it(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("rest", ["?tls=no", "?tls=never&x=1", "?x", "#x"])
+def test_what_the_url_does_not_know_is_refused(rest: str) -> None:
+    """A misspelt wish to send in the open is no wish, and one for `smtps://` makes no sense: neither is passed over."""
+    for url in (f"smtp://mail.example{rest}", "smtps://mail.example?tls=never"):
+        with pytest.raises(ValueError, match="ends with nothing but"):
+            MailServer.of(url)
+    assert MailServer.of("smtp://mail.example?tls=never").may_be_open
+    assert not MailServer.of("smtp://mail.example").may_be_open
+
+
 @pytest.mark.parametrize("sender", ["", "Desk", "a@b.example, c@d.example"])
 def test_a_wrong_sender_is_refused(sender: str) -> None:
     """There is one address that mails come from."""
