@@ -7,6 +7,7 @@ from typing import Any
 
 from audit.findings import Verdict as AuditVerdict
 from audit.replay import ReplayResult
+from audit.trail import TrailPage
 from cli.account_commands import CreatedAccount
 from cli.canonical import CanonicalExport
 from cli.certificate_commands import Verdict
@@ -69,6 +70,7 @@ _OWN: dict[str, Any] = {
     "staff lookups": LookedUpList,
     "audit verify": list[AuditVerdict],
     "audit replay": list[ReplayResult],
+    "audit trail": TrailPage,
     "clock show": ClockView,
     "clock advance": ClockView,
 }
