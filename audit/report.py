@@ -94,8 +94,8 @@ def _erasures(figures: Figures) -> str:
 def _late(figures: Figures) -> str:
     law = (
         '<p class="soft">Late is what was not completed within one month of its request (GDPR Art. 12(3)), counted by'
-        " Regulation 1182/71: until the last hour of the day of the same number, or of the next working day. Public holidays are"
-        " not considered, nor an extension of two months, which no event records yet.</p>"
+        " Regulation 1182/71: until the last hour of the day of the same number, or of the next working day. Public holidays"
+        " are not considered, nor an extension of two months, which no event records yet.</p>"
     )
     if not figures.late_in_all:
         none = '<p class="good">None: every erasure was, or can still be, completed in time.</p>'
