@@ -20,6 +20,7 @@ _NUMBERS: Final = 76
 _HEIGHT: Final = 220
 _LEFT: Final = 52
 _FOOT: Final = 26
+_COLUMN: Final = 64
 
 
 def bars(name: str, title: str, description: str, rows: Sequence[tuple[str, float, str]]) -> str:
@@ -53,10 +54,10 @@ def stacks(
             f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + plot}" y2="{y:.1f}" class="{"grid" if tick else "axis"}"/>'
             f'<text x="{_LEFT - 8}" y="{y:.1f}" class="number end">{_plain(top * tick / 4)}</text>'
         )
-    every = max(1, math.ceil(len(columns) / 7))
+    every = max(1, math.ceil(len(columns) / 5))
     for place, (label, parts) in enumerate(columns.items()):
-        x, y = _LEFT + place * step, base
-        gap = min(step * 0.2, 6)
+        wide = min(step - min(step * 0.2, 6), _COLUMN)
+        x, y = _LEFT + place * step + (step - wide) / 2, base
         whole = f"{label}: " + ", ".join(f"{kind} {_plain(parts[kind])}" for kind in kinds if parts.get(kind))
         drawn.append(f"<g><title>{escape(whole)}</title>")
         for number, kind in enumerate(kinds):
@@ -64,13 +65,12 @@ def stacks(
             if height:
                 y -= height
                 drawn.append(
-                    f'<rect x="{x + gap / 2:.1f}" y="{y:.2f}" width="{min(step - gap, 48):.1f}" height="{height:.2f}"'
+                    f'<rect x="{x:.1f}" y="{y:.2f}" width="{wide:.1f}" height="{height:.2f}"'
                     f' class="kind{number}"/>'
                 )
         drawn.append("</g>")
         if place % every == 0:
-            middle = x + gap / 2 + min(step - gap, 48) / 2
-            drawn.append(f'<text x="{middle:.1f}" y="{_HEIGHT - 8}" class="number middle">{escape(label)}</text>')
+            drawn.append(f'<text x="{x + wide / 2:.1f}" y="{_HEIGHT - 8}" class="number middle">{escape(label)}</text>')
     return _svg(name, title, description, _HEIGHT, "".join(drawn)) + _legend(kinds)
 
 

@@ -20,7 +20,7 @@ from audit.report_style import STYLE
 from shared.durable_files import replace
 
 NAME: Final = "report.html"
-MOST_COLUMNS: Final = 62
+MOST_COLUMNS: Final = 124
 MOST_READERS_SHOWN: Final = 50
 _SPANS: Final = (
     ("under 10 s", 10), ("under 1 min", 60), ("under 10 min", 600), ("under 1 hour", 3_600), ("under 1 day", 86_400),

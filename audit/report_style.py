@@ -20,7 +20,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .25rem; } h2 { font-size: 
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { margin: .5rem 0; max-width: 68ch; } .soft, caption, figcaption { color: var(--soft); } .soft { font-size: .92rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.25rem; margin: 1.25rem 0; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem;
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.4rem, 1fr)); gap: .75rem;
   margin: 1.25rem 0; padding: 0; }
 .figures div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .7rem .9rem; }
 .figures dt { color: var(--soft); font-size: .85rem; } .figures dd { margin: 0; font-size: 1.45rem; font-weight: 650; }
@@ -39,6 +39,7 @@ caption { text-align: left; padding-bottom: .25rem; } th, td { text-align: left;
   vertical-align: top; border-bottom: 1px solid var(--line); } th { font-weight: 600; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 code, .id { font-family: ui-monospace, "Liberation Mono", monospace; font-size: .82rem; overflow-wrap: anywhere; }
+td.id { min-width: 10rem; }
 details summary { cursor: pointer; color: var(--soft); font-size: .92rem; margin: .5rem 0; }
 @media (max-width: 560px) { main { padding: 1rem .75rem 2rem; } section { padding: .9rem; } svg text { font-size: 17px; }
   svg .number { font-size: 16px; } }

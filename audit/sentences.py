@@ -72,7 +72,7 @@ _SHARED: Final[Mapping[str, Sentence]] = {
         + (f"; {count(e.shared_items, 'item')} stayed, since others share them" if e.shared_items else "")
     ),
     "ErasureReceipted": _receipt,
-    "ReadsRecorded": lambda e: f"{count(len(e.reads), 'read')} by users put on record",
+    "ReadsRecorded": lambda e: f"Put {count(len(e.reads), 'read')} by users on record",
     "StaffLookedUp": lambda e: (
         f"Vendor staff {short(e.staff_id)} was shown {what_was_shown(e.person_ids, e.ticket_ids)} by {e.method},"
         f" for {e.purpose}, under grant {short(e.grant_id)}"
@@ -142,7 +142,7 @@ _USERS: Final[Mapping[str, Sentence]] = {
         f" session {short(e.session_id)}"
     ),
     "LoginFailed": lambda e: f"A login as user {short(e.user_id)} failed: {_FAILED_BY.get(e.reason, e.reason)}",
-    "SessionsEnded": lambda e: f"{count(len(e.session_ids), 'session')} of user {short(e.user_id)} ended: {e.reason}",
+    "SessionsEnded": lambda e: f"Ended {count(len(e.session_ids), 'session')} of user {short(e.user_id)}: {e.reason}",
     "PasswordUsedOnDay": lambda e: f"User {short(e.user_id)} used the API with their password on {e.day:%Y-%m-%d}",
     "ApiTokenCreated": lambda e: (
         f"API token {short(e.api_token_id)} of user {short(e.user_id)} was created: scope {e.scope},"
@@ -195,7 +195,7 @@ _PORTAL: Final[Mapping[str, Sentence]] = {
     "PortalSignInFailed": lambda e: f"A sign-in to the portal as person {short(e.person_id)} failed",
     "PortalPasswordSet": lambda e: f"Person {short(e.person_id)} set a password for the portal",
     "PortalSessionsEnded": lambda e: (
-        f"{count(len(e.session_ids), 'portal session')} of person {short(e.person_id)} ended: {e.reason}"
+        f"Ended {count(len(e.session_ids), 'portal session')} of person {short(e.person_id)}: {e.reason}"
     ),
     "SavedSearchAdded": lambda e: f"Person {short(e.person_id)} saved search {short(e.search_id)}",
     "SavedSearchRemoved": lambda e: f"Saved search {short(e.search_id)} was removed, {count(len(e.keys), 'key')} cut",
