@@ -53,7 +53,8 @@ class Placed(NamedTuple):
     """An envelope's canonical bytes, and where they stand."""
 
     service: str
-    index: int
+    at: int
+    """The index in the service's log."""
     envelope: bytes
 
 
@@ -185,7 +186,7 @@ def _has_any(line: bytes, wanted: Sequence[bytes]) -> bool:
     return not wanted or any(one in line for one in wanted)
 
 
-def check_ids(ids: Mapping[str, str | None]) -> None:
+def check_ids(ids: Mapping[Any, str | None]) -> None:
     """Raises `InvalidArgument`, which names the field, for what is no id."""
     for field, value in ids.items():
         if value is not None and not is_id(value):

@@ -170,14 +170,14 @@ def happenings_of(placed: Placed) -> Iterator[Happening]:
     """What an event says has happened: itself, or each of the reads that it records."""
     envelope = decode_envelope(placed.envelope)
     if envelope.service != placed.service:
-        raise Tampered("an event is that of another service's log", service=placed.service, index=placed.index)
+        raise Tampered("an event is that of another service's log", service=placed.service, index=placed.at)
     if envelope.type not in RECORDING:
-        yield Happening((_microseconds(envelope.time), placed.service, placed.index, 0), envelope, None)
+        yield Happening((_microseconds(envelope.time), placed.service, placed.at, 0), envelope, None)
         return
     event = RECORDING[envelope.type].decode(envelope)
     assert isinstance(event, ReadsRecorded)  # what else the type stands for
     for place, read in enumerate(event.reads):
-        yield Happening((_microseconds(read.at), placed.service, placed.index, place), envelope, read)
+        yield Happening((_microseconds(read.at), placed.service, placed.at, place), envelope, read)
 
 
 def strings_in(data: Any) -> Iterator[str]:
