@@ -124,7 +124,7 @@ def messages_of(session: Session, person_id: str) -> list[MessageView]:
 def reads_of(session: Session, person_id: str) -> list[ToldRead]:
     """Who saw what of a person, as the person is told, in the order of the times."""
 
-    def fetch(after: str | None) -> tuple[list[ToldRead], str | None]:
+    def fetch(after: int | None) -> tuple[list[ToldRead], int | None]:
         page = session.query(
             "identity", "list_told_reads", ToldReadsOfPerson(person_id=person_id, after=after, limit=500), ToldReadPage
         )

@@ -167,7 +167,8 @@ class PortalMethods(RecordingService):
     def show_customer(self, call: Call) -> CustomerView:
         """What a person has in the portal, for their right of access."""
         found = customer_queries.show_customer(self.store, account_of(call), call.argument)
-        self.note_read(call, "show_customer", Shown([call.argument.person_id], []), "data access")
+        has_any = found.since is not None or found.sessions or found.saved_searches or found.app_grants
+        self.note_read(call, "show_customer", Shown([call.argument.person_id] if has_any else [], []), "data access")
         return found
 
     @rpc_method(argument=ToldReadQuery, result=ToldReadPage, roles=CUSTOMERS, scope="read")
@@ -182,7 +183,7 @@ class PortalMethods(RecordingService):
         asked: ToldReadsOfPerson = call.argument
         account, query = account_of(call), ToldReadQuery(after=asked.after, limit=asked.limit)
         found = told_reads.list_told_reads(self.store, account, asked.person_id, query, self._ask_for_reads(account))
-        self.note_read(call, "list_told_reads", Shown([asked.person_id], []), "data access")
+        self.note_read(call, "list_told_reads", Shown([asked.person_id] if found.reads else [], []), "data access")
         return found
 
     def _ask_for_reads(self, account: str) -> told_reads.Ask:

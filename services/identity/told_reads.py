@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from services.identity.portal_commands import ToldRead, ToldReader, ToldReadPage, ToldReadQuery
+from services.identity.portal_commands import READ_PLACES, ToldRead, ToldReader, ToldReadPage, ToldReadQuery
 from services.identity.user import stream_of
 from shared.errors import InvalidArgument
 from shared.events import decode_envelope
@@ -21,13 +21,18 @@ from shared.work import Store, Work
 RECORDING = ("contacts", "tickets", "identity")
 """The services that record reads, in the order in which they are told."""
 
+_READS_IN_AN_EVENT = 2**10
+"""More than one event holds (`read_buffer.py`: 500)."""
+_INDICES = READ_PLACES // 4 // _READS_IN_AN_EVENT
+"""2⁴⁰ events of each of up to four services."""
+
 Ask = Callable[[str, ReadsOfPerson], PersonReads]
 """(service, query) → what it recorded."""
 
 
 def list_told_reads(store: Store, account_id: str, person_id: str, query: ToldReadQuery, ask: Ask) -> ToldReadPage:
     """A page of the reads of a person, one service after another, each in the order of its log."""
-    service, index, place = _place(query.after)
+    first, index, place = _parts(query.after)
     with store.work(account_id) as work:
         rows = work.fetch(
             "SELECT grant_id FROM staff_grant WHERE account_id = %s ORDER BY requested_at DESC LIMIT %s",
@@ -36,9 +41,9 @@ def list_told_reads(store: Store, account_id: str, person_id: str, query: ToldRe
     grants = [grant for (grant,) in rows]
     found: list[tuple[str, PersonRead]] = []
     next_after = None
-    for name in RECORDING[RECORDING.index(service) :]:
+    for number, name in enumerate(RECORDING[first:], first):
         if len(found) == query.limit:
-            next_after = f"{name}.-1.0"
+            next_after = _place(number, -1, 0)
             break
         page = ask(
             name,
@@ -48,7 +53,7 @@ def list_told_reads(store: Store, account_id: str, person_id: str, query: ToldRe
         )
         found += [(name, one) for one in page.reads]
         if page.has_more:
-            next_after = f"{name}.{page.reads[-1].index}.{page.reads[-1].place}"
+            next_after = _place(number, page.reads[-1].index, page.reads[-1].place)
             break
         index, place = -1, 0
     with store.work(account_id) as work:
@@ -95,10 +100,14 @@ class _Readers:
         return f"{self._index.token('reader', f'{self._person} {actor_id}') & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
-def _place(after: str | None) -> tuple[str, int, int]:
-    if after is None:
-        return RECORDING[0], -1, 0
-    service, index, place = after.split(".")
-    if service not in RECORDING:
+def _place(service: int, index: int, place: int) -> int:
+    """A place as one number: of the service in `RECORDING`, log index (-1: before the first), place in the event."""
+    return (service * _INDICES + index + 1) * _READS_IN_AN_EVENT + place
+
+
+def _parts(after: int | None) -> tuple[int, int, int]:
+    above, place = divmod(after or 0, _READS_IN_AN_EVENT)
+    service, index = divmod(above, _INDICES)
+    if service >= len(RECORDING):
         raise InvalidArgument(field="after", rule="must be what a page ended with")
-    return service, int(index), int(place)
+    return service, index - 1, place

@@ -29,7 +29,7 @@ from services.gateway.parameters import (
 from services.gateway.requests import LinkSignIn, PasswordSignIn
 from services.identity.commands import Done
 from services.identity.portal_commands import (
-    READ_PLACE,
+    READ_PLACES,
     AddSavedSearch,
     AskSignInLink,
     EndOwnSession,
@@ -197,10 +197,7 @@ def show_own_attachment(caller: CallerOf, blob_id: Annotated[str, id_in_path("th
 @router.get("/portal/reads", **operation(answer=ToldReadPage, headers=NEXT_LINK))
 def list_own_reads(
     request: Request, caller: CallerOf,
-    after: Annotated[
-        str | None,
-        Query(pattern=READ_PLACE, description="The `next_after` of the page before.", examples=["tickets.41.0"]),
-    ] = None,
+    after: Annotated[int | None, Query(ge=0, lt=READ_PLACES, description="The `next_after` of the page before.")] = None,
     limit: Limit = 100,
 ) -> Response:  # fmt: skip
     """A page of who saw what of the customer: when, in which role, and for what. Readers have a pseudonym each, and no name."""
