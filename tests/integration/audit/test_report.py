@@ -170,10 +170,13 @@ def test_late_erasures_are_named(tmp_path: Path) -> None:
 def test_what_stands_in_the_folder_stays_a_text(tmp_path: Path) -> None:
     """Markup in a manifest or an event, which somebody may have put there, is shown and not run."""
     request = "<img src=x onerror=alert(1)>"
-    folder = made_folder(tmp_path / "made", erasure(request, datetime(2020, 1, 1, tzinfo=UTC), None), clock.now())
+    begun = datetime(2020, 1, 1, tzinfo=UTC)
+    looked = event("StaffLookedUp", begun, request_id="", staff_id="<i>x", purpose="<u>x", person_ids=[], ticket_ids=[])
+    folder = made_folder(tmp_path / "made", [*erasure(request, begun, None), looked], clock.now())
     write_report(folder)
     text = (folder / "report.html").read_text()
     assert "<script>x" not in text and "<img" not in text and "<b>x" not in text
+    assert "<i>x" not in text and "<u>x" not in text and "&lt;u&gt;x" in text
     assert "&lt;img src=x" in text and "&lt;script&gt;x" in text
     assert [] == Page(text).open
 

@@ -134,6 +134,9 @@ def test_an_account_is_shown_alone_and_whole(source: Source, story: Story) -> No
     both = tell(source, account=story.account, user=story.agent.id)
     assert [one.event_id for one in tell(source, user=story.agent.id).entries] == [one.event_id for one in both.entries]
     assert not tell(source, account=new_id(), user=story.agent.id).known
+    of_agent_about_alice = tell(source, person=story.alice, user=story.agent.id).entries
+    assert {story.agent.id} == {one.who.id for one in of_agent_about_alice}
+    assert all(story.alice in one.ids["person"] for one in of_agent_about_alice)
 
 
 def test_pages_give_the_whole_trail_once(source: Source, story: Story) -> None:
