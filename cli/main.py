@@ -20,8 +20,7 @@ from shared.errors import InternalError, LetheError
 _GROUPS: Final = (
     "cli.stack_commands", "cli.demo", "cli.demo_access", "cli.account_commands", "cli.import_commands", "cli.person_commands",
     "cli.ticket_commands", "cli.erase_commands", "cli.certificate_commands", "cli.audit_commands",
-    "cli.audit_watch_commands",
-    "cli.audit_prove_commands",
+    "cli.audit_watch_commands", "cli.audit_prove_commands", "cli.audit_trail_commands", "cli.audit_report_commands",
     "cli.export_commands", "cli.rpc_commands", "cli.clock_commands", "cli.keys_commands", "cli.dead_letter_commands",
     "cli.mail_commands", "cli.reads_commands", "cli.staff_commands", "cli.schema_commands",
 )  # fmt: skip

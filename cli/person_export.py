@@ -10,7 +10,7 @@ import msgspec
 
 from cli.session import Session, pages
 from services.contacts.commands import PersonView, ShowPerson
-from services.identity.portal_commands import CustomerView, ShowCustomer
+from services.identity.portal_commands import CustomerView, ShowCustomer, ToldRead, ToldReadPage, ToldReadsOfPerson
 from services.tickets.commands import (
     AttachmentContent,
     AttachmentView,
@@ -68,6 +68,8 @@ class PersonExport(msgspec.Struct, frozen=True, kw_only=True):
     tickets: list[TicketView]
     messages: list[ExportedMessage]
     portal: CustomerView
+    reads: list[ToldRead]
+    """Who was shown something of them, when and for what, as far as it was in the logs when this was made."""
 
 
 def export_person(session: Session, who: str, with_contents: bool) -> PersonExport:
@@ -79,6 +81,7 @@ def export_person(session: Session, who: str, with_contents: bool) -> PersonExpo
         tickets=tickets_of(session, profile.person_id),
         messages=[_message(session, one, with_contents) for one in messages_of(session, profile.person_id)],
         portal=session.query("identity", "show_customer", ShowCustomer(person_id=profile.person_id), CustomerView),
+        reads=reads_of(session, profile.person_id),
     )
 
 
@@ -116,6 +119,18 @@ def messages_of(session: Session, person_id: str) -> list[MessageView]:
         return page.messages, page.next_after
 
     return pages(fetch)
+
+
+def reads_of(session: Session, person_id: str) -> list[ToldRead]:
+    """Who saw what of a person, as the person is told, in the order of the times."""
+
+    def fetch(after: int | None) -> tuple[list[ToldRead], int | None]:
+        page = session.query(
+            "identity", "list_told_reads", ToldReadsOfPerson(person_id=person_id, after=after, limit=500), ToldReadPage
+        )
+        return page.reads, page.next_after
+
+    return sorted(pages(fetch), key=lambda one: one.at)
 
 
 def attachment_content(session: Session, one: AttachmentView) -> bytes:

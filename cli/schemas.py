@@ -9,6 +9,7 @@ from audit.findings import Verdict as AuditVerdict
 from audit.proof_check import ProofCheck
 from audit.replay import ReplayResult
 from audit.ticket_state import TicketState
+from audit.trail import TrailPage
 from cli.account_commands import CreatedAccount
 from cli.audit_prove_commands import EventProofView, ExtensionProofView
 from cli.canonical import CanonicalExport
@@ -81,6 +82,7 @@ _OWN: dict[str, Any] = {
     "audit prove extends": list[ExtensionProofView],
     "audit prove check": list[ProofCheck],
     "audit ticket": TicketState,
+    "audit trail": TrailPage,
     "clock show": ClockView,
     "clock advance": ClockView,
 }

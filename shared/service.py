@@ -23,6 +23,7 @@ from shared.erasing import Count, Holdings, Retained, erase_subject, probe
 from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
 from shared.ids import Id, new_id
+from shared.person_reads import PersonReads, ReadsOfPerson, reads_of_person
 from shared.personal import InTransit, NotPersonal
 from shared.read_buffer import ReadBuffer
 from shared.read_listing import ListReads, ReadPage, list_reads
@@ -223,6 +224,11 @@ class RecordingService(Service):
     def list_reads(self, call: Call) -> ReadPage:
         """Who was shown something of a person or ticket, when and for what, as this service recorded it."""
         return list_reads(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ReadsOfPerson, result=PersonReads, roles=SERVICES_ONLY, scope="read")
+    def reads_of_person(self, call: Call) -> PersonReads:
+        """Who was shown something of a person, as this service recorded it: for identity, which tells them."""
+        return reads_of_person(self.store, account_of(call), call.argument)
 
     @rpc_method(argument=ListStaffLookups, result=StaffLookupPage, roles=MANAGERS, scope="read")
     def list_staff_lookups(self, call: Call) -> StaffLookupPage:

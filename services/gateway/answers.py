@@ -30,8 +30,8 @@ def nothing_to_say() -> Response:
 
 
 def page(request: Request, value: msgspec.Struct) -> Response:
-    """A page of a list, with the way to the next one (RFC 8288). Its `next_after` is an opaque id, so it may stand in a URL."""
-    after: str | None = getattr(value, "next_after", None)
+    """A page of a list, with the way to the next one (RFC 8288). Its `next_after`, an id or a number, may stand in a URL."""
+    after: str | int | None = getattr(value, "next_after", None)
     if after is None:
         return answered(value)
     query = urlencode({**request.query_params, "after": after})

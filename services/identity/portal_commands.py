@@ -7,15 +7,18 @@ source addresses pass in sealed RPC bodies only, and are kept as hashes or seale
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from services.identity.access_commands import Credential
 from services.identity.commands import LinkToken, Password, SourceAddress
 from services.identity.portal_events import GrantScope, SignInBy
+from shared.events import ServiceName
 from shared.ids import Id
-from shared.personal import Erased, InTransit
+from shared.person_reads import PurposeName
+from shared.personal import Erased, InTransit, NotPersonal
+from shared.read_records import MethodName
 
 TypedAddress = Annotated[str, msgspec.Meta(min_length=3, max_length=320), InTransit(category="e-mail")]
 SearchName = Annotated[str, msgspec.Meta(min_length=1, max_length=200), InTransit(category="content")]
@@ -24,6 +27,11 @@ AppName = Annotated[str, msgspec.Meta(min_length=1, max_length=200), InTransit(c
 RedirectUri = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000), InTransit(category="content")]
 Parameter = Annotated[str, msgspec.Meta(max_length=2_000), InTransit(category="credential")]
 """A parameter of OAuth 2 as it came: it is checked by the protocol, which has errors of its own."""
+ToldReader = Literal["owner", "admin", "agent", "user", "vendor staff"]
+"""In which role somebody read. *user*: one whose role is not known any more."""
+READ_PLACES = 2**52
+"""So many places there are in what a person is told: a page begins after one of them. JSON has no exact numbers beyond 2⁵³."""
+ReadPlace = Annotated[int, msgspec.Meta(ge=0, lt=READ_PLACES)]
 
 
 class AskSignInLink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +71,39 @@ class SetPortalPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     new_password: Password
     old_password: Password | None = None
     link_token: LinkToken | None = None
+
+
+class ToldReadQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of who saw what of the customer who asks, from after the place that the page before ended with."""
+
+    after: ReadPlace | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+
+
+class ToldReadsOfPerson(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same of any person, for their right of access."""
+
+    person_id: Id
+    after: ReadPlace | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+
+
+class ToldRead(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody was shown something of the person: when, in which role, and for which purpose. `reader` tells one reader
+    from another and is no id; `index` is the place of the record in the service's log."""
+
+    at: datetime
+    by: ToldReader
+    reader: Annotated[str, NotPersonal("keyed, for this person alone")]
+    purpose: PurposeName
+    service: ServiceName
+    method: MethodName
+    index: int
+
+
+class ToldReadPage(msgspec.Struct, frozen=True, kw_only=True):
+    reads: list[ToldRead]
+    next_after: ReadPlace | None
 
 
 class PortalSessionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.identity import app_handlers, customer_queries, saved_search_handlers, sign_in_handlers
+from services.identity import app_handlers, customer_queries, saved_search_handlers, sign_in_handlers, told_reads
 from services.identity.commands import Done
 from services.identity.portal_commands import (
     AddSavedSearch,
@@ -39,10 +39,14 @@ from services.identity.portal_commands import (
     ShowCustomer,
     SignInByLink,
     SignInByPassword,
+    ToldReadPage,
+    ToldReadQuery,
+    ToldReadsOfPerson,
     TypedAddress,
 )
 from services.identity.sign_in_handlers import FindPerson, PersonOfAddress
 from shared.ids import Id
+from shared.person_reads import PersonReads, ReadsOfPerson, reads_of_person
 from shared.read_records import Shown
 from shared.rpc import Call, rpc_method
 from shared.service import CUSTOMERS, SERVICES_ONLY, USERS, RecordingService, account_of, actor_of
@@ -165,8 +169,35 @@ class PortalMethods(RecordingService):
     def show_customer(self, call: Call) -> CustomerView:
         """What a person has in the portal, for their right of access."""
         found = customer_queries.show_customer(self.store, account_of(call), call.argument)
-        self.note_read(call, "show_customer", Shown([call.argument.person_id], []), "data access")
+        has_any = found.since is not None or found.sessions or found.saved_searches or found.app_grants
+        self.note_read(call, "show_customer", Shown([call.argument.person_id] if has_any else [], []), "data access")
         return found
+
+    @rpc_method(argument=ToldReadQuery, result=ToldReadPage, roles=CUSTOMERS, scope="read")
+    def list_own_reads(self, call: Call) -> ToldReadPage:
+        """Who was shown something of the customer, when, in which role and for what (GDPR Art. 15)."""
+        account = account_of(call)
+        return told_reads.list_told_reads(self.store, account, call.actor.id, call.argument, self._ask_for_reads(account))
+
+    @rpc_method(argument=ToldReadsOfPerson, result=ToldReadPage, roles=USERS, scope="read")
+    def list_told_reads(self, call: Call) -> ToldReadPage:
+        """What `list_own_reads` tells a customer, of any person, for their right of access. No reader is named in it."""
+        asked: ToldReadsOfPerson = call.argument
+        account, query = account_of(call), ToldReadQuery(after=asked.after, limit=asked.limit)
+        found = told_reads.list_told_reads(self.store, account, asked.person_id, query, self._ask_for_reads(account))
+        self.note_read(call, "list_told_reads", Shown([asked.person_id] if found.reads else [], []), "data access")
+        return found
+
+    def _ask_for_reads(self, account: str) -> told_reads.Ask:
+        def ask(service: str, query: ReadsOfPerson) -> PersonReads:
+            if service == self.name:
+                return reads_of_person(self.store, account, query)
+            answer: PersonReads = self.runtime.client.call(
+                service, "reads_of_person", query, account=account, repeatable=True, result_type=PersonReads
+            )
+            return answer
+
+        return ask
 
     def _find_person(self, account: str) -> FindPerson:
         def find_person(address: str) -> PersonOfAddress:

@@ -77,6 +77,31 @@ def test_the_command_line_shows_who_saw_a_person(
     assert "show_person" in capfd.readouterr().out
 
 
+def test_a_person_is_told_in_their_export(
+    own_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lethe person export` tells Ann of the looks by an agent and by the vendor's staff, in which role and for what; the
+    export of Bea, who was not looked at, tells of neither."""
+    monkeypatch.setenv("LETHE_HOME", str(own_stack.home))
+    desk.take_in([MAIL.replace(b"Ann Archer", b"Bea Baker").replace(b"ann@", b"bea@").replace(b"<1@", b"<2@")])
+    agent = desk.call("identity", "add_user", {"role": "agent", "name": "Abe", "login": "abe@kettles.example"})["user_id"]
+    token, operator = desk.callers.user(desk.account, "agent", agent), desk.callers.operator
+    desk.call("contacts", "show_person", {"who": "ann@archer.example"}, token=token)
+    grant = desk.call("identity", "request_staff_access", {"purpose": "incident"}, token=operator)["grant_id"]
+    desk.call("identity", "approve_staff_access", {"grant_id": grant})
+    staff = desk.call("identity", "open_staff_session", {"grant_id": grant}, token=operator)["token"]
+    desk.call("contacts", "show_person", {"who": "ann@archer.example"}, token=staff)
+
+    def told(address: str) -> set[tuple[str, str, str]]:
+        capfd.readouterr()
+        assert 0 == invoke(["person", "export", address, "--account", desk.account])
+        return {(one["by"], one["method"], one["purpose"]) for one in json.loads(capfd.readouterr().out)["reads"]}
+
+    seen = {("agent", "show_person", "support"), ("vendor staff", "show_person", "incident")}
+    await_it(lambda: seen <= told("ann@archer.example"), 30)
+    assert seen.isdisjoint(told("bea@archer.example"))
+
+
 def test_an_agent_may_not_ask_who_saw_what(desk: Desk) -> None:
     """Owners and admins look after the records; an agent is refused by each service that has some."""
     agent = desk.callers.user(desk.account, "agent")

@@ -23,6 +23,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
         "list_reads": "owner admin read write",
+        "reads_of_person": SERVICES,
         "add_mailbox": "owner admin operator",
         "add_organisation": f"{USERS} write",
         "add_user_person": SERVICES,
@@ -41,6 +42,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
         "list_reads": "owner admin read write",
+        "reads_of_person": SERVICES,
         "import_mails": f"{USERS} write",
         "known_sources": f"{USERS} read write",
         "list_own_tickets": CUSTOMERS,
@@ -61,6 +63,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "show_health": f"operator {SERVICES}",
         "keep_account_state": "",  # lifecycle alone
         "list_reads": "owner admin read write",
+        "reads_of_person": SERVICES,
         "approve_staff_access": "owner",
         "break_glass": "operator",
         "confirm_break_glass": "operator",
@@ -82,6 +85,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "add_saved_search": "customer app_write",
         "remove_saved_search": "customer app_write",
         "show_customer": f"{USERS} read write",
+        "list_own_reads": CUSTOMERS,
+        "list_told_reads": f"{USERS} read write",
         "list_apps": "owner admin read write",
         "register_app": "owner admin",
         "show_app_request": CUSTOMERS,

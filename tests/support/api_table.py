@@ -395,6 +395,7 @@ TABLE: dict[str, Row] = {
         "customer", "GET /v1/portal/tickets/{side.ticket}", _lists("messages", "message_id", lambda side: side.message)
     ),
     "show_own_attachment": Row("customer", "GET /v1/portal/attachments/{side.blob}", _downloads),
+    "list_own_reads": Row("customer", "GET /v1/portal/reads", lambda _, answer, __: len(answer.json()["reads"]) > 0),
     "list_saved_searches": Row(
         "customer", "GET /v1/portal/saved-searches", _lists("searches", "search_id", lambda side: side.search)
     ),

@@ -240,9 +240,16 @@ def _subject(caller: Actor = "service") -> dict[str, How]:
     }
 
 
-def _reads(subject: Callable[[Side], str]) -> dict[str, How]:
+def _reads(subject: Callable[[Side], str], person: Callable[[Side], str]) -> dict[str, How]:
     """What each service has that records reads. An answer to its own has reads: those by which the side was made."""
-    return {"list_reads": How(lambda side: {"subject_id": subject(side)}, lambda _, answer: len(answer["reads"]) > 0)}
+
+    def of_a_person(side: Side) -> Row:
+        return {"person_id": person(side), "grant_ids": [side.grant]}
+
+    return {
+        "list_reads": How(lambda side: {"subject_id": subject(side)}, lambda _, answer: len(answer["reads"]) > 0),
+        "reads_of_person": How(of_a_person, lambda _, answer: len(answer["reads"]) > 0, "service"),
+    }
 
 
 def _text(side: Side) -> Row:
@@ -287,7 +294,7 @@ ADDING = {
 """Methods after which an account has what it was called with. They are tried after the others."""
 
 CALLS: dict[str, dict[str, How]] = {
-    "contacts": _subject() | _lookups() | _reads(lambda side: side.person) | {
+    "contacts": _subject() | _lookups() | _reads(lambda side: side.person, lambda side: side.person) | {
         "add_mailbox": How(lambda side: {"address": f"info@{side.word}.example"}, lambda _, answer: bool(answer["id"])),
         "add_organisation": How(lambda side: {"name": f"Firm {side.word}"}, lambda _, answer: bool(answer["id"])),
         "add_user_person": How(
@@ -314,7 +321,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side, answer: len(answer["texts"][0]["identifiers"][0]["person_ids"]) == 1, "service",
         ),
     },
-    "tickets": _subject() | _lookups() | _reads(lambda side: side.ticket) | {
+    "tickets": _subject() | _lookups() | _reads(lambda side: side.ticket, lambda side: side.person) | {
         "import_mails": How(
             lambda side: {"mails": side.mails},
             lambda _, answer: {one["status"] for one in answer["mails"]} >= {"known", "refused"},
@@ -343,7 +350,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"ticket_id": side.ticket}, _lists("messages", "message_id", lambda side: side.message)
         ),
     },
-    "identity": _subject() | _lookups() | _reads(lambda side: side.agent_person) | {
+    "identity": _subject() | _lookups() | _reads(lambda side: side.agent_person, lambda side: side.agent_person) | {
         "list_staff_grants": How(lambda _: {}, _lists("grants", "grant_id", lambda side: side.grant)),
         "show_staff_grant": How(lambda side: {"grant_id": side.grant}, _has("grant_id", lambda side: side.grant)),
         "open_staff_session": How(
@@ -429,6 +436,8 @@ CALLS: dict[str, dict[str, How]] = {
         "show_customer": How(
             lambda side: {"person_id": side.person}, lambda _, answer: answer["signed_in_at"] is not None
         ),
+        "list_own_reads": How(lambda _: {}, lambda _, answer: len(answer["reads"]) > 0, "customer"),
+        "list_told_reads": How(lambda side: {"person_id": side.person}, lambda _, answer: len(answer["reads"]) > 0),
         "remove_saved_search": How(lambda side: {"search_id": side.search}, lambda _, answer: answer == {}, "customer"),
         "list_apps": How(lambda _: {}, _lists("apps", "app_id", lambda side: side.app)),
         "register_app": How(

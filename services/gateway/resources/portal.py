@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.contacts.commands import PersonView
@@ -29,6 +29,7 @@ from services.gateway.parameters import (
 from services.gateway.requests import LinkSignIn, PasswordSignIn
 from services.identity.commands import Done
 from services.identity.portal_commands import (
+    READ_PLACES,
     AddSavedSearch,
     AskSignInLink,
     EndOwnSession,
@@ -41,6 +42,8 @@ from services.identity.portal_commands import (
     SetPortalPassword,
     SignInByLink,
     SignInByPassword,
+    ToldReadPage,
+    ToldReadQuery,
 )
 from services.tickets.commands import (
     AttachmentContent,
@@ -191,6 +194,16 @@ def show_own_attachment(caller: CallerOf, blob_id: Annotated[str, id_in_path("th
     """An attachment of a message that the customer may see."""
     found = caller.query("tickets", "show_own_attachment", ShowAttachment(blob_id=blob_id), AttachmentContent)
     return download(found.content, DOWNLOAD, found.name)
+
+
+@router.get("/portal/reads", **operation(answer=ToldReadPage, headers=NEXT_LINK))
+def list_own_reads(
+    request: Request, caller: CallerOf,
+    after: Annotated[int | None, Query(ge=0, lt=READ_PLACES, description="The `next_after` of the page before.")] = None,
+    limit: Limit = 100,
+) -> Response:  # fmt: skip
+    """A page of who saw what of the customer: when, in which role, and for what. Readers have a pseudonym each, and no name."""
+    return page(request, caller.query("identity", "list_own_reads", ToldReadQuery(after=after, limit=limit), ToldReadPage))
 
 
 @router.get("/portal/saved-searches", **operation(answer=SavedSearchList))
