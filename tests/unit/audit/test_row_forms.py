@@ -18,7 +18,7 @@ def test_an_insert_gives_all_columns_of_its_row() -> None:
     assert isinstance(form, InsertForm)
     assert not form.ignores_conflicts
     assert form.values == (
-        Given(0), Given(1), Given(2), Given(3), "active", Given(4), None, None, Given(5), "identity.UserAdded"
+        Given(0), Given(1), Given(2), Given(3), "active", Given(4), None, None, Given(5), "identity.UserAdded", None
     )  # fmt: skip
 
 

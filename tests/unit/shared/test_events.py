@@ -182,7 +182,7 @@ EXAMPLES: dict[str, object] = {
     "role": "agent", "failure": "rejected", "attempts": 1, "reply_code": 550,
     "how": "own", "with_second_factor": True, "session_ids": [ONE_ID], "day": "2026-01-01T00:00:00Z", "scope": "read",
     "alert_id": ONE_ID, "service": "tickets", "cause": "truncated", "handed_in": False, "seen_size": 5, "seen_root": "00",
-    "size": None, "root": None, "cleared_by": "itself",
+    "size": None, "root": None, "cleared_by": "itself", "is_password_void": False,
     "asked_by": "user", "by": "link", "left": 9, "required_from": None, "count": 0,
     "reads": [
         {
