@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from audit.exported import ExportManifest
 from audit.findings import Verdict as AuditVerdict
 from audit.replay import ReplayResult
 from cli.account_commands import CreatedAccount
@@ -69,6 +70,7 @@ _OWN: dict[str, Any] = {
     "staff lookups": LookedUpList,
     "audit verify": list[AuditVerdict],
     "audit replay": list[ReplayResult],
+    "audit export": ExportManifest,
     "clock show": ClockView,
     "clock advance": ClockView,
 }
