@@ -93,7 +93,7 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
         read_log(connection, handle, end=published.size)
     return ExportedLog(
         origin=published.origin, size=published.size, root=published.root.hex(), events=count,
-        events_sha256=digest.hexdigest(),
+        sha256=digest.hexdigest(),
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class ExportedLog(msgspec.Struct, frozen=True, kw_only=True):
     root: _Hex
     events: int
     """Lines in `events.jsonl`: as many as its size, unless events were missing."""
-    events_sha256: _Hex
+    sha256: _Hex
 
 
 class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):

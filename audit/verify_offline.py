@@ -114,7 +114,7 @@ class _Offline:
             return
         found = ExportedLog(
             origin=self._published.origin, size=self._published.size, root=self._published.root.hex(), events=self._lines,
-            events_sha256=self._digest.hexdigest(),
+            sha256=self._digest.hexdigest(),
         )  # fmt: skip
         wrong = [name for name in ExportedLog.__struct_fields__ if getattr(said, name) != getattr(found, name)]
         if wrong:

@@ -299,7 +299,7 @@ def _rewrite(exported: Exported, key: SigningKey) -> None:
     (folder / "checkpoint").write_bytes(sign_note(text, key))
     path = exported.folder / "manifest.json"
     said = msgspec.json.decode(path.read_bytes())
-    said["services"]["contacts"] |= {"root": writer.root().hex(), "events_sha256": sha256(b"".join(lines)).hexdigest()}
+    said["services"]["contacts"] |= {"root": writer.root().hex(), "sha256": sha256(b"".join(lines)).hexdigest()}
     path.write_bytes(msgspec.json.encode(said))
 
 
@@ -323,7 +323,7 @@ def test_missing_file_is_named(exported: Exported, file: str, kind: str, index: 
     assert (kind, index) in places(check(exported))
 
 
-@pytest.mark.parametrize("field", ["origin", "size", "root", "events", "events_sha256"])
+@pytest.mark.parametrize("field", ["origin", "size", "root", "events", "sha256"])
 def test_manifest_that_says_something_else_is_named(exported: Exported, field: str) -> None:
     """The manifest is compared with what the folder holds, field by field."""
     path = exported.folder / "manifest.json"
