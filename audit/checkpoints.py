@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from audit.findings import Findings
-from audit.tile_check import read_published
+from audit.public_log import read_published
 from shared import clock
 from shared.errors import InvalidArgument, Tampered
 from shared.personal import NotPersonal

@@ -7,15 +7,15 @@ the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from audit.findings import Findings, Kind
 
 MOST_PLACES = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A place where the log is not as signed. `signed` or `found` is None where there is nothing (commitments, 32 bytes)."""
 
     index: int | None
@@ -28,32 +28,32 @@ class Place:
 
 
 class Displacements:
-    """Gathers the places of one log of `size` signed leaves."""
+    """Gathers the places of one log of `size` signed leaves. `places` and `beyond` (how many more there were) are what a
+    verification that goes on had gathered before."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, places: list[Place] | None = None, beyond: int = 0) -> None:
         self._size = size
-        self._places: list[Place] = []
-        self._beyond = 0
+        self.places: list[Place] = places or []
+        self.beyond = beyond
 
-    @property
     def any(self) -> bool:
         """Whether there is anything to explain."""
-        return bool(self._places)
+        return bool(self.places)
 
     def add(self, place: Place) -> None:
         """Notes a place: a signed one with other or no contents, or contents at a place that was never signed."""
-        if len(self._places) < MOST_PLACES:
-            self._places.append(place)
+        if len(self.places) < MOST_PLACES:
+            self.places.append(place)
         else:
-            self._beyond += 1
+            self.beyond += 1
 
     def explain(self, findings: Findings) -> None:
         """Adds the findings that the places amount to."""
-        signed_at = {place.signed: place.index for place in self._places if place.signed is not None}
-        found_at = {place.found: place for place in self._places if place.found is not None}
+        signed_at = {place.signed: place.index for place in self.places if place.signed is not None}
+        found_at = {place.found: place for place in self.places if place.found is not None}
         gone: list[Place] = []
         moved: list[tuple[int, int, Place]] = []  # where it stands, where it was signed
-        for place in self._places:
+        for place in self.places:
             home = signed_at.get(place.found) if place.found is not None else None
             signed_is_elsewhere = place.signed in found_at
             if home is not None and place.index is not None:
@@ -70,8 +70,8 @@ class Displacements:
                 findings.add("dropped", text, index=home, stream=place.stream, event_id=place.event_id)
         self._add_gone(findings, gone)
         self._add_moved(findings, moved)
-        if self._beyond:
-            findings.add("changed", f"and {self._beyond} more places are not as signed; too many to tell what happened there")
+        if self.beyond:
+            findings.add("changed", f"and {self.beyond} more places are not as signed; too many to tell what happened there")
 
     def _add(self, findings: Findings, kind: Kind, text: str, place: Place) -> None:
         findings.add(kind, text, index=place.index, stream=place.stream, event_id=place.event_id)

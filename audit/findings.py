@@ -6,6 +6,7 @@ Findings hold ids, indices and times only, so a verdict may be printed, mailed a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -42,6 +43,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     root: Annotated[str, NotPersonal("a hash, in hexadecimal")]
     kept_size: int | None
     """The size of the checkpoint that the auditor kept; None where there was none to compare with."""
+    since: int = 0
+    """Where the events begin that were looked at; of those before only hashes were compared with the kept checkpoint."""
+    resumed_at: int = 0
+    """Up to where an earlier, interrupted run had come: what was there is said as of then."""
     checked: int
     """Events compared with their leaves."""
     pruned: int
@@ -63,6 +68,11 @@ class Findings:
     def __init__(self) -> None:
         self.kept: list[Finding] = []
         self.counts: Counter[str] = Counter()
+
+    def extend(self, kept: Iterable[Finding], counts: Mapping[str, int]) -> None:
+        """Takes in what was found before: the findings kept of it, and how many there were of each kind."""
+        self.kept.extend(kept)
+        self.counts.update(counts)
 
     def add(
         self, kind: Kind, text: str, *, index: int | None = None, stream: str | None = None, event_id: str | None = None

@@ -13,50 +13,41 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.findings import Findings
-from shared import clock
-from shared.cut_journal import Cut, journal_key, read
+from audit.public_log import PublicLog
+from shared.cut_journal import Cut, read
 from shared.errors import Tampered
-from shared.settings import Settings
+
+GRACE = timedelta(seconds=60)
+"""How long a committed event, or a cut, may be on its way into the log, a checkpoint, the journal."""
 
 
-def read_journal(settings: Settings, service: str, findings: Findings) -> list[Cut] | None:
+def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     """The journal's entries, verified; None, with a finding, where it does not hold."""
-    path = settings.path("tiles", service) / "cut-journal.jsonl"
-    if not path.exists():
+    if not log.journal.exists():
         return []
-    public_key = _verifier(settings, service)
-    if public_key is None:
-        findings.add("journal", "the cut journal can't be checked: its verifier key is missing")
-        return None
     try:
-        return read(path, public_key)
+        octets = base64.b64decode(log.journal_key.read_text("utf-8"), validate=True)
+        return read(log.journal, Ed25519PublicKey.from_public_bytes(octets))
+    except FileNotFoundError:
+        findings.add("journal", "the cut journal can't be checked: its verifier key is missing")
+    except ValueError:
+        findings.add("journal", "the cut journal can't be checked: its verifier key can't be read")
     except Tampered as error:
         findings.add("journal", f"{error.message} (line {error.details.get('line')})")
-        return None
-
-
-def compare_cuts(journal: list[Cut], cuts: Mapping[tuple[str, str], datetime], grace: timedelta, findings: Findings) -> None:
-    """Adds a finding for each person whose cut only one of the two knows. A cut of this moment may be on its way."""
-    noted = {(cut.account, cut.subject) for cut in journal if cut.kind == "person"}
-    now = clock.now()
-    for (account, person), at in cuts.items():
-        if (account, person) not in noted and now - at > grace:
-            findings.add("journal", f"the log says that person {person} was cut, the cut journal does not")
-    for cut in journal:
-        if cut.kind == "person" and (cut.account, cut.subject) not in cuts and now - cut.time > grace:
-            findings.add("journal", f"the cut journal says that person {cut.subject} was cut, the log does not")
-
-
-def _verifier(settings: Settings, service: str) -> Ed25519PublicKey | None:
-    """The journal's public key: published beside the other verifier keys, or, on a local stack, from the key itself."""
-    try:
-        encoded = settings.path("verifiers", f"journal-{service}.key").read_text("utf-8")
-        return Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True))
-    except FileNotFoundError:
-        pass
-    try:
-        if settings.path("root-keys", service, "journal.key").exists():
-            return journal_key(settings.path("root-keys"), service).public_key()
-    except PermissionError:
-        pass
     return None
+
+
+def compare_cuts(
+    journal: list[Cut], cuts: Mapping[tuple[str, str], datetime], now: datetime, findings: Findings, partial: bool = False
+) -> None:
+    """Adds a finding for each person whose cut only one of the two knows. A cut of this moment may be on its way.
+
+    `now` is when log and journal were read; `partial`: `cuts` are those of a part of the log, the journal's are not.
+    """
+    noted = {(cut.account, cut.subject) for cut in journal if cut.kind == "person"}
+    for (account, person), at in cuts.items():
+        if (account, person) not in noted and now - at > GRACE:
+            findings.add("journal", f"the log says that person {person} was cut, the cut journal does not")
+    for cut in () if partial else journal:
+        if cut.kind == "person" and (cut.account, cut.subject) not in cuts and now - cut.time > GRACE:
+            findings.add("journal", f"the cut journal says that person {cut.subject} was cut, the log does not")

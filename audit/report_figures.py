@@ -17,11 +17,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from audit.sources import ExportedEvent, FolderSource, Placed
+from audit.exported import ExportedLine
+from audit.sources import FolderSource, Placed
 from audit.statutory_month import end_of_month_for
 from audit.trail_subjects import RECORDING, happenings_of
 from shared.checkpoint import parse_checkpoint
-from shared.errors import InvalidArgument, Tampered
+from shared.errors import Tampered
 from shared.events import Envelope, decode_envelope
 
 MOST_LATE: Final = 500
@@ -113,7 +114,7 @@ class Figures:
 def figures_of(folder: Path) -> Figures:
     """The figures of an exported folder. Raises `InvalidArgument` and `Tampered` as `FolderSource` does."""
     source = FolderSource(folder)
-    figures = Figures(source.cell, _time(source.taken_at))
+    figures = Figures(source.cell, source.taken_at)
     for service in source.services:
         log = _log(source, service)
         figures.logs.append(log)
@@ -126,12 +127,8 @@ def figures_of(folder: Path) -> Figures:
 
 
 def _log(source: FolderSource, service: str) -> LogFigures:
-    try:
-        said = msgspec.convert(source.logs[service], dict[str, Any])
-        signed = _checkpoint(source.folder / service)
-        log = LogFigures(service, str(said["origin"]), int(said["size"]), str(said["root"]), signed)
-    except (msgspec.ValidationError, KeyError, ValueError, TypeError):
-        raise InvalidArgument(field="folder", rule=f"its manifest does not describe the log of {service}") from None
+    said = source.logs[service]
+    log = LogFigures(service, said.origin, said.size, said.root, _checkpoint(source.folder / service))
     for line in _journal_lines(source.folder / service / "cut-journal.jsonl"):
         cut = line.get("cut")
         if isinstance(cut, dict):
@@ -162,7 +159,7 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
                 raise Tampered("a line of the cut journal can't be read") from None
 
 
-def _count(figures: Figures, log: LogFigures, event: ExportedEvent) -> None:
+def _count(figures: Figures, log: LogFigures, event: ExportedLine) -> None:
     raw = bytes(event.envelope)
     envelope = decode_envelope(raw)
     log.events += 1

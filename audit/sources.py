@@ -7,26 +7,22 @@ the database gives was compared with the leaf beside it; whether leaves and line
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from audit.exported import EVENTS, ExportedLine, ExportedLog, read_manifest
 from audit.reading import auditor_connection
 from shared.errors import InvalidArgument, Tampered
 from shared.ids import is_id
-from shared.personal import NotPersonal
 from shared.settings import SERVICES, Settings
 
-FORM = "lethe audit export 1"
 MOST_LINE_BYTES = 16 * 2**20
 """A longer line is no event: an envelope travels in one message."""
-MOST_MANIFEST_BYTES = 2**20
 _ROWS_AT_ONCE = 500
-_SERVICE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 _ACCOUNT_WITH_STREAM = """
 WITH RECURSIVE account (id) AS (
@@ -109,40 +105,20 @@ class DatabaseSource:
                     yield Placed(service, index, raw)
 
 
-class ExportedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a folder's `events.jsonl`. `parts` says of each sealed part, in the order of the envelope, whether its bytes
-    were there when the folder was written; the bytes themselves are not in it."""
-
-    index: Annotated[int, msgspec.Meta(ge=0)]
-    salt: Annotated[bytes, NotPersonal("random")]
-    parts: list[Literal["sealed", "pruned"]]
-    envelope: msgspec.Raw
-
-
-class ExportedLog(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder's manifest says of one service's log."""
-
-    origin: Annotated[str, NotPersonal("the name of a log")]
-    size: Annotated[int, msgspec.Meta(ge=0)]
-    root: Annotated[str, NotPersonal("a hash, in hexadecimal")]
-    events: Annotated[int, msgspec.Meta(ge=0)]
-    sha256: Annotated[str, NotPersonal("a digest")]
-
-
 class FolderSource:
     """A folder that `lethe audit export` wrote. Its manifest is read at once, its events as they are asked for.
 
-    Raises `InvalidArgument` where it is no such folder, `Tampered` where a line of it can't be read.
+    Raises `InvalidArgument` where it is no such folder, `Tampered` where its manifest or a line of it can't be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        manifest = _manifest(folder)
-        self.cell = _text(manifest, "cell")
-        self.taken_at = _text(manifest, "taken_at")
-        self.logs: Mapping[str, Any] = manifest["services"]
+        manifest = read_manifest(folder)
+        self.cell = manifest.cell
+        self.taken_at = manifest.taken_at
+        self.logs: Mapping[str, ExportedLog] = manifest.services
         self.services = tuple(sorted(self.logs, key=_usual_order))
-        self._decode = msgspec.json.Decoder(ExportedEvent).decode
+        self._decode = msgspec.json.Decoder(ExportedLine).decode
 
     def account_with(self, service: str, stream: str) -> str | None:
         """See `Source`: a folder has no index."""
@@ -160,12 +136,12 @@ class FolderSource:
                 event = self._event(service, line)
                 yield Placed(service, event.index, bytes(event.envelope))
 
-    def events(self, service: str) -> Iterator[ExportedEvent]:
+    def events(self, service: str) -> Iterator[ExportedLine]:
         """All lines of a service, in the order of its log."""
         for line in self._lines(service):
             yield self._event(service, line)
 
-    def _event(self, service: str, line: bytes) -> ExportedEvent:
+    def _event(self, service: str, line: bytes) -> ExportedLine:
         try:
             return self._decode(line)
         except msgspec.MsgspecError:
@@ -173,7 +149,7 @@ class FolderSource:
 
     def _lines(self, service: str) -> Iterator[bytes]:
         try:
-            with (self.folder / service / "events.jsonl").open("rb") as file:
+            with (self.folder / service / EVENTS).open("rb") as file:
                 while line := file.readline(MOST_LINE_BYTES):
                     if len(line) >= MOST_LINE_BYTES:
                         raise Tampered("a line of the exported events is too long to be an event", service=service)
@@ -191,29 +167,6 @@ def check_ids(ids: Mapping[Any, str | None]) -> None:
     for field, value in ids.items():
         if value is not None and not is_id(value):
             raise InvalidArgument(field=field, rule="must be an id, such as 5f0c7a8e-3a52-4b0e-9a43-5b8f0a3f8a11")
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    wrong = InvalidArgument(field="folder", rule="must be a folder that `lethe audit export` wrote")
-    try:
-        with (folder / "manifest.json").open("rb") as file:
-            raw = file.read(MOST_MANIFEST_BYTES + 1)
-        manifest = msgspec.json.decode(raw, type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError):
-        raise wrong from None
-    services = manifest.get("services")
-    if manifest.get("form") != FORM or not isinstance(services, dict):
-        raise wrong
-    if not all(_SERVICE.fullmatch(name) for name in services):
-        raise wrong  # a name is a folder's name: it leads nowhere else
-    return manifest
-
-
-def _text(manifest: Mapping[str, Any], name: str) -> str:
-    value = manifest.get(name)
-    if not isinstance(value, str):
-        raise InvalidArgument(field="folder", rule=f"its manifest lacks {name!r}")
-    return value
 
 
 def _usual_order(service: str) -> tuple[int, str]:

@@ -1,155 +1,162 @@
 """Verifies one service's event log (mission A2, A3): every event against the signed tree, nothing trusted but a checkpoint.
 
-The auditor's role reads ciphertext and has no keys. Order of the work: the published checkpoint and the tiles; the rows of
-the log in one snapshot, each with its event; streams; what is not signed yet; prunes and the cut journal. Memory does not
-grow with the log (8 bytes for a cut key, 16 for a pruned part, 50,000 misplaced events at most). It changes nothing.
+The auditor's role reads ciphertext and has no keys. Order of the work: the published checkpoint; the rows of the log in one
+snapshot, each with its event and beside the entry in the tiles; what is not signed yet; prunes and the cut journal. Memory
+grows by about 100 bytes a stream, 8 a cut key, 16 a pruned part, and holds 50,000 misplaced events at most. It changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from audit.displacements import Displacements, Place
 from audit.event_checks import EventChecks, id_text
 from audit.findings import Finding, Findings, Verdict
-from audit.journal_check import compare_cuts, read_journal
+from audit.journal_check import GRACE, compare_cuts, read_journal
+from audit.log_walk import LogWalk
+from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log, read_unlogged
-from audit.tile_check import check_tiles, open_note_of, read_published
+from audit.tile_check import Known, SignedTree, TreePosition, position_before
+from audit.verification_state import FEWEST_EVENTS_IN_A_STEP, STEPS, LogState
 from shared import clock
 from shared.checkpoint import Checkpoint
-from shared.errors import LetheError, Tampered
-from shared.events import decode_envelope
+from shared.errors import LetheError
 from shared.settings import Settings
-from shared.tiles import TileReader, files_in
-
-GRACE = timedelta(seconds=60)
-"""How long a committed event, or a cut, may be on its way into the log, a checkpoint, the journal."""
+from shared.tiles import files_in
 
 Progress = Callable[[str, int, int], object]
-"""Is told the step, and how much of how much of it is done."""
+"""Is told the step, and how much of how much of it is done. It may raise `KeyboardInterrupt` to stop: then, and only then, the
+state of the verification is kept as it stands."""
 
-_STREAMS = """
-SELECT index, stream, version, expected, event_id::text FROM (
-    SELECT l.index, e.stream, e.version, e.event_id,
-           COALESCE(lag(e.version) OVER of_stream, 0) + 1 AS expected,
-           lag(l.index) OVER of_stream AS before
-    FROM lethe.event e JOIN lethe.log l USING (sequence)
-    WINDOW of_stream AS (PARTITION BY e.account_id, e.stream ORDER BY e.version)
-) AS placed WHERE version <> expected OR index < before ORDER BY index LIMIT 1000
-"""
 _UNSIGNED = """
 SELECT min(index), count(*), COALESCE(bool_or(indexed_at < clock_timestamp() - %s), false)
 FROM lethe.log WHERE index >= %s
 """
 
 
-def verify(settings: Settings, service: str, kept: bytes | None = None, progress: Progress = lambda *_: None) -> Verdict:
+def verify(
+    settings: Settings,
+    service: str,
+    kept: bytes | None = None,
+    progress: Progress = lambda *_: None,
+    *,
+    since: bool = False,
+    state: LogState | None = None,
+    save: Callable[[LogState], object] | None = None,
+) -> Verdict:
     """Checks the log of a service. `kept` is the note of a checkpoint that the auditor kept elsewhere.
 
+    `since`: only what came after the kept checkpoint; that the log extends it is shown by hashes, and no event before it is
+    looked at. `state` is where an earlier run stopped; `save` is given such states on the way, and at an interruption.
     Everything that is not as it was signed becomes a finding. Raises `Unavailable` where the database can't be reached.
     """
-    return _Verification(settings, service, kept, progress).run()
+    return _Verification(settings, service, kept, progress, since, state, save).run()
 
 
 class _Verification:
     """One run over one log."""
 
-    def __init__(self, settings: Settings, service: str, kept: bytes | None, progress: Progress) -> None:
+    def __init__(
+        self, settings: Settings, service: str, kept: bytes | None, progress: Progress, since: bool, state: LogState | None,
+        save: Callable[[LogState], object] | None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._service = service
         self._progress = progress
+        self._save = save
+        self._log = PublicLog.of(settings, service)
         self._findings = Findings()
         # the journal first: what it names was committed before, so the snapshot that is taken later has it
-        self._journal = read_journal(settings, service, self._findings)
-        self._published, _ = read_published(settings, service, self._findings)
-        self._kept: Checkpoint | None = None
-        if kept is not None:
-            self._kept = open_note_of(settings, service, kept, "the checkpoint that was kept", self._findings)
-        self._displaced = Displacements(self._published.size)
-        self._checks = EventChecks(service, self._findings)
-        self._entries: Iterator[bytes] = iter(())
-        self._next = 0
+        self._journal = read_journal(self._log, self._findings)
+        self._published, note = self._log.published(self._findings)
+        self._kept = self._open(kept, "the checkpoint that was kept")
+        self._notes = [*(state.notes if state else ()), *([note] if note else ())]
+        known = [Known(self._kept)] if self._kept else []
+        for earlier in dict.fromkeys(state.notes if state else ()):
+            name = "the checkpoint under which this verification began"
+            checkpoint = self._open(earlier, name)
+            known += [Known(checkpoint, name)] if checkpoint else []
+        self._begun = state.position if state else 0
+        self._since = min(self._kept.size, self._published.size) if since and self._kept else 0
+        position, tree = max(self._begun, self._since), state.tree if state else None
+        if state is None and self._since:
+            position, tree = self._after_kept()
+        self._tree = SignedTree(files_in(self._log.tiles), self._published, known, self._findings, tree)
+        self._displaced = Displacements(self._published.size, *((state.places, state.beyond) if state else ()))
+        self._checks = EventChecks(
+            service, self._findings, self._displaced.any, bool(self._since), state.checks if state else None
+        )
+        self._walk = LogWalk(
+            self._tree, self._checks, self._displaced, self._findings, self._at_boundary, position,
+            state.checked if state else 0,
+        )  # fmt: skip
+        self._saved_at = position
         self._pending = 0
-        self._checked = 0
+        self._found_here = Counter(self._findings.counts)  # found again by a run that goes on, so it is not kept for it
+        self._first_kept = len(self._findings.kept)
+        if state:
+            self._findings.extend(state.findings, state.counts)
 
     def run(self) -> Verdict:
-        size, tiles = self._published.size, self._settings.path("tiles", self._service)
-        good = check_tiles(
-            tiles, self._published, self._kept, self._findings, lambda done, of: self._progress("tiles", done, of)
-        )
+        size = self._published.size
         with auditor_connection(self._settings, self._service) as connection:
-            self._entries = _entries(tiles, size)
-            read_log(connection, self._take, end=size)
-            self._pass_over(size)
-            self._check_streams(connection)
+            read_log(connection, self._walk.take, start=self._walk.position, end=size)
+            good = self._walk.finish()
             self._check_unsigned(connection)
             read_unlogged(connection, self._take_unlogged)
         self._displaced.explain(self._findings)
         self._checks.report_unexplained()
         if self._journal is not None:
-            compare_cuts(self._journal, self._checks.cuts, GRACE, self._findings)
-        return self._verdict(good)
-
-    def _verdict(self, tiles_are_good: bool) -> Verdict:
-        if not tiles_are_good and not self._findings.kept:
+            compare_cuts(self._journal, self._checks.cuts, clock.now(), self._findings, partial=bool(self._since))
+        if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
         return Verdict(
-            service=self._service, origin=self._published.origin, size=self._published.size,
-            root=self._published.root.hex(), kept_size=self._kept.size if self._kept else None, checked=self._checked,
-            pruned=self._checks.pruned, pending=self._pending, findings=self._findings.in_order(),
-            left_out=self._findings.left_out,
+            service=self._service, origin=self._published.origin, size=size, root=self._published.root.hex(),
+            kept_size=self._kept.size if self._kept else None, since=self._since, resumed_at=self._begun,
+            checked=self._walk.checked, pruned=self._checks.pruned, pending=self._pending,
+            findings=self._findings.in_order(), left_out=self._findings.left_out,
         )  # fmt: skip
 
-    # -- the signed part of the log
+    # -- where it begins, and where it may stop
 
-    def _take(self, rows: list[LogRow]) -> None:
-        for row in rows:
-            if row.at < self._next:
-                self._add_changed(row, "the log has this index twice")
-                continue
-            self._pass_over(row.at)
-            self._next = row.at + 1
-            self._compare(row, next(self._entries, None))
-        self._progress("events", self._next, self._published.size)
+    def _open(self, note: bytes | None, which: str) -> Checkpoint | None:
+        return None if note is None else self._log.open_note(note, which, self._findings)
 
-    def _compare(self, row: LogRow, entry: bytes | None) -> None:
-        signed = row.leaf if entry is None else entry  # where the tiles can't be read, that is a finding of its own
-        if not row.salted:
-            self._displaced.add(Place(row.at, signed, None))
+    def _after_kept(self) -> tuple[int, TreePosition | None]:
+        """Where the events after the kept checkpoint begin; the very beginning where the tiles before it can't be read."""
+        try:
+            return self._since, position_before(files_in(self._log.tiles), self._published.size, self._since)
+        except LetheError as error:
+            text = f"the tiles before the checkpoint that was kept can't be read: {error.message}, {error.details.get('path')}"
+            self._findings.add("truncated", text)
+            self._since = 0
+            return 0, None
+
+    def _at_boundary(self, position: int) -> None:
+        size = self._published.size
+        try:
+            self._progress("events", position, size)
+        except KeyboardInterrupt:
+            self._keep_state(position)
+            raise
+        if position - self._saved_at >= max(size // STEPS, FEWEST_EVENTS_IN_A_STEP):
+            self._keep_state(position)
+
+    def _keep_state(self, position: int) -> None:
+        self._saved_at = position
+        if self._save is None:
             return
-        self._checked += 1
-        found = sha256(row.salted).digest()
-        if found == signed:
-            if row.leaf != signed:
-                self._add_changed(row, "the leaf in the log's row is not the one that was signed")
-            self._checks.check(row)
-        else:
-            self._displaced.add(Place(row.at, signed, found, row.stream, id_text(row.event_id)))
-            self._note_unverified(row)
-
-    def _pass_over(self, index: int) -> None:
-        """Notes the indices before `index` that have no row."""
-        while self._next < index:
-            entry = next(self._entries, None)
-            self._displaced.add(Place(self._next, entry or b"", None))
-            self._next += 1
-
-    def _check_streams(self, connection: Any) -> None:
-        """Each stream's versions follow one another, without a hole, in the order of the log."""
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_sort = on")
-            cursor.execute(_STREAMS)
-            for index, stream, version, expected, event_id in cursor.fetchall():
-                text = (
-                    f"version {version} of the stream stands where {expected} is due"
-                    if version != expected
-                    else f"version {version} of the stream stands before version {version - 1}"
-                )
-                self._findings.add("reordered", text, index=index, stream=stream, event_id=event_id)
+        self._save(
+            LogState(
+                service=self._service, position=position, notes=self._notes, tree=self._tree.position(),
+                checks=self._checks.state(), places=list(self._displaced.places), beyond=self._displaced.beyond,
+                findings=self._findings.kept[self._first_kept :], counts=self._findings.counts - self._found_here,
+                checked=self._walk.checked,
+            )
+        )  # fmt: skip
 
     # -- what no checkpoint covers yet
 
@@ -174,7 +181,8 @@ class _Verification:
             if not row.salted:
                 self._findings.add("dropped", "the event of this row is gone", index=row.at)
             elif sha256(row.salted).digest() != row.leaf:
-                self._add_changed(row, "the event is not the one whose leaf is in the log")
+                text = "the event is not the one whose leaf is in the log"
+                self._findings.add("changed", text, index=row.at, stream=row.stream, event_id=id_text(row.event_id))
             else:
                 self._checks.check(row)
                 self._add_on_its_way(row, row.at)
@@ -184,37 +192,17 @@ class _Verification:
         for row in rows:
             if abs(now - row.occurred_at / 1e6) <= GRACE.total_seconds():
                 self._pending += 1
-                self._note_unverified(row)
+                self._checks.note_unverified(row.salted)
                 self._add_on_its_way(row, None)
             else:
                 found = sha256(row.salted).digest()
                 self._displaced.add(Place(None, None, found, row.stream, id_text(row.event_id)))
 
-    # --
-
     def _add_on_its_way(self, row: LogRow, index: int | None) -> None:
         """Where signed events are missing, what is not signed yet may be one of them, moved or without its row."""
-        if self._displaced.any:
+        if self._displaced.any():
             found = sha256(row.salted).digest()
             self._displaced.add(Place(index, None, found, row.stream, id_text(row.event_id), on_its_way=True))
-
-    def _note_unverified(self, row: LogRow) -> None:
-        """A cut that stands at another place than it was signed at, or on its way into the log, still explains a prune."""
-        try:
-            self._checks.note(decode_envelope(row.envelope))
-        except Tampered:
-            pass
-
-    def _add_changed(self, row: LogRow, text: str) -> None:
-        self._findings.add("changed", text, index=row.at, stream=row.stream, event_id=id_text(row.event_id))
-
-
-def _entries(tiles: Path, size: int) -> Iterator[bytes]:
-    """The entries in the tiles, as far as they can be read."""
-    try:
-        yield from TileReader(files_in(tiles), size).entries()
-    except LetheError:
-        return  # `check_tiles` has said so
 
 
 __all__ = ["GRACE", "Finding", "Progress", "Verdict", "verify"]

@@ -1,26 +1,35 @@
-"""`lethe audit`: verify the logs, replay them, take their checkpoints. It reads databases and files by itself, as the auditor.
+"""`lethe audit`: verify, export and replay the logs, take their checkpoints. It reads databases and files by itself.
 
 Unlike other commands it asks no service: an auditor does not take the word of what is audited.
 """
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from audit.checkpoints import read_checkpoints, take_checkpoints, write_checkpoints
+from audit.checkpoints import KeptCheckpoints, read_checkpoints, take_checkpoints, write_checkpoints
+from audit.export import export
 from audit.findings import Verdict
+from audit.verification_state import LogState, VerificationState, read_state, write_state
 from audit.verify import verify
+from audit.verify_offline import verify_offline
 from cli import replay_commands
 from cli.audit_options import Service
 from cli.audit_options import progress as _progress
 from cli.audit_options import services as _services
 from cli.audit_options import settings as _settings
+from cli.audit_verdict import show_limits, show_verdicts
 from cli.exit_status import TAMPERED
 from cli.options import HELP, Json, Out
-from cli.output import note, show, show_json, table, write_file
+from cli.output import note, show, show_json, write_file
+from shared.errors import InvalidArgument
+from shared.settings import Settings
 
 audit = typer.Typer(help="Check that the logs are whole.", no_args_is_help=True, context_settings=HELP, rich_markup_mode=None)
 
@@ -39,6 +48,32 @@ def verify_command(
         Path | None,
         typer.Option("--checkpoint", metavar="FILE", dir_okay=False, help="Checkpoints that were kept: audit checkpoint."),
     ] = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            "--since-checkpoint", metavar="FILE", dir_okay=False,
+            help="Look only at what came after these kept checkpoints, and that the logs extend them. Does not show whether"
+            " what was signed before is still there.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume", metavar="FILE", dir_okay=False,
+            help="Keep in this file how far it has come, and go on from there if it is there. Ctrl+C leaves it.",
+        ),
+    ] = None,
+    offline: Annotated[
+        Path | None,
+        typer.Option(
+            "--offline", metavar="FOLDER", file_okay=False,
+            help="Check this export (audit export), without server, network and keys.",
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="DIR", file_okay=False, help="With --offline: your own copies of the verifier keys."),
+    ] = None,
     service: Service = None,
     json: Json = False,
 ) -> None:
@@ -46,18 +81,47 @@ def verify_command(
 
     Ends with 5 where anything is not as it was signed. Example: lethe audit verify --checkpoint kept.json
     """
-    settings = _settings()
-    kept = read_checkpoints(checkpoint) if checkpoint is not None else None
-    verdicts: list[Verdict] = []
-    for name in _services(service):
-        with _progress(name) as report:
-            verdicts.append(verify(settings, name, kept.note(name) if kept else None, report))
+    _refuse_together({"--checkpoint": checkpoint, "--since-checkpoint": since})
+    _refuse_together({"--offline": offline, "--since-checkpoint": since})
+    _refuse_together({"--offline": offline, "--resume": resume})
+    if keys is not None and offline is None:
+        raise InvalidArgument(field="keys", rule="goes with --offline; a stack's keys are in its home")
+    file = checkpoint or since
+    kept = None if file is None else read_checkpoints(file)
+    names = _services(service)
+    if offline is not None:
+        with _progress("export") as report:
+            verdicts = verify_offline(
+                offline, kept, keys, names if service else (), lambda name, done, of: report(f"{name} events", done, of)
+            )
+    else:
+        verdicts = _verify_here(_settings(), names, kept, since is not None, resume)
     if json:
         show_json(verdicts)
     else:
-        _show_verdicts(verdicts, checkpoint is not None)
+        show_verdicts(verdicts)
+        show_limits(verdicts, kept is not None, offline is not None, keys is not None)
     if not all(verdict.good for verdict in verdicts):
         raise typer.Exit(TAMPERED)
+
+
+@audit.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where it goes: an empty folder, or one to be made.")],
+    json: Json = False,
+) -> None:
+    """Write all logs into a folder that can be verified elsewhere: events, tiles, checkpoints and public keys, no secret.
+
+    Check it, also on another machine: lethe audit verify --offline FOLDER. Example: lethe audit export august
+    """
+    with _progress("export") as report:
+        manifest = export(_settings(), folder, lambda name, step, done, of: report(f"{name} {step}", done, of))
+    if json:
+        show_json(manifest)
+        return
+    events = sum(log.events for log in manifest.services.values())
+    show(f"{events} events of {len(manifest.services)} logs are in {folder}")
+    note(f"Check it on any machine, without network and keys: lethe audit verify --offline {folder}")
 
 
 @audit.command("checkpoint")
@@ -74,31 +138,56 @@ def checkpoint_command(out: Out = None) -> None:
     note(f"{len(kept.notes)} checkpoints written to {out}. Keep it elsewhere: lethe audit verify --checkpoint {out}")
 
 
-def _show_verdicts(verdicts: list[Verdict], with_kept: bool) -> None:
-    show(
-        table(
-            "Event logs",
-            ("log", "events", "pruned parts", "not signed yet", "kept checkpoint", "verdict"),
-            [
-                (
-                    verdict.origin, verdict.size, verdict.pruned, verdict.pending,
-                    "none" if verdict.kept_size is None else f"of {verdict.kept_size} events",
-                    "whole" if verdict.good else f"{len(verdict.findings) + verdict.left_out} finding(s)",
-                )
-                for verdict in verdicts
-            ],
-        )
-    )  # fmt: skip
-    found = [(verdict, finding) for verdict in verdicts for finding in verdict.findings]
-    if found:
-        columns = ("service", "kind", "index", "stream", "event id", "what")
-        rows = [
-            (
-                verdict.service, one.kind, "" if one.index is None else str(one.index), one.stream or "", one.event_id or "",
-                one.text,
-            )
-            for verdict, one in found
-        ]  # fmt: skip
-        show(table("Findings", columns, rows))
-    if not with_kept:
-        note("Compared with no kept checkpoint, so a log that was cut short and signed anew would pass: lethe audit checkpoint")
+def _verify_here(
+    settings: Settings, names: Sequence[str], kept: KeptCheckpoints | None, since: bool, resume: Path | None
+) -> list[Verdict]:
+    """The verdicts on the logs of a stack. With a file to resume from, an interruption leaves it and the end removes it."""
+    state = VerificationState(kept=kept.notes if kept else None, since=since)
+    if resume is not None:
+        state = read_state(resume, state.kept, since)
+
+    def save(log: LogState | None) -> None:
+        state.log = log
+        if resume is not None:
+            write_state(resume, state)
+
+    for name in names:
+        if any(verdict.service == name for verdict in state.verdicts):
+            continue
+        with _progress(name) as report, _interruptible(report) if resume else nullcontext(report) as progress:
+            begun = state.log if state.log is not None and state.log.service == name else None
+            note_kept = kept.note(name) if kept else None
+            verdict = verify(settings, name, note_kept, progress, since=since, state=begun, save=save if resume else None)
+        state.verdicts.append(verdict)
+        save(None)
+    if resume is not None:
+        resume.unlink(missing_ok=True)
+    return [verdict for verdict in state.verdicts if verdict.service in names]
+
+
+@contextmanager
+def _interruptible(report: Callable[[str, int, int], None]) -> Iterator[Callable[[str, int, int], None]]:
+    """Makes Ctrl+C stop the work where its state is whole, at the next report; a second one stops it at once."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def report_or_stop(step: str, done: int, of: int) -> None:
+        report(step, done, of)
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield report_or_stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _refuse_together(options: dict[str, Path | None]) -> None:
+    first, other = options
+    if options[first] is not None and options[other] is not None:
+        raise InvalidArgument(field=other.removeprefix("--"), rule=f"does not go together with {first}")

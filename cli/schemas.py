@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from audit.exported import ExportManifest
 from audit.findings import Verdict as AuditVerdict
 from audit.proof_check import ProofCheck
 from audit.replay import ReplayResult
@@ -83,6 +84,7 @@ _OWN: dict[str, Any] = {
     "audit prove check": list[ProofCheck],
     "audit ticket": TicketState,
     "audit trail": TrailPage,
+    "audit export": ExportManifest,
     "clock show": ClockView,
     "clock advance": ClockView,
 }

@@ -76,6 +76,21 @@ class Frontier:
         self.size += 1
         return completed
 
+    def append_subtree(self, root: bytes, height: int) -> list[bytes]:
+        """Adds a full subtree of 2**height leaves, of which the size must be a multiple. Returns the nodes
+        completed by it: element k covers 2**(height + k) leaves.
+        """
+        if self.size & ((1 << height) - 1):
+            raise InvalidArgument(field="height", rule="a full subtree stands at a multiple of its leaves")
+        completed = [root]
+        at = height
+        while self.size >> at & 1:
+            completed.append(node_hash(self.nodes.pop(), completed[-1]))
+            at += 1
+        self.nodes.append(completed[-1])
+        self.size += 1 << height
+        return completed
+
     def root(self) -> bytes:
         """The root of the tree as it stands."""
         if not self.nodes:

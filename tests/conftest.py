@@ -12,12 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from psycopg2.extensions import parse_dsn
 
 from deploy.stack import Stack
 from shared.settings import Settings
 from tests.support.databases import fresh_home
-from tests.support.servers import Servers
+from tests.support.servers import Servers, by_tcp
 from tests.support.stacks import LIMITS, running_stack
 
 SHARED_STACKS = ("doors", "desk_stack")
@@ -47,15 +46,7 @@ def servers() -> Iterator[Servers]:
         return
     with running_stack({}) as stack:
         status = stack.status()
-        yield Servers(_by_tcp(status["admin_url"]), status["amqp_url"])
-
-
-def _by_tcp(url: str) -> str:
-    """The same with a host and a port in it, as tests take it apart."""
-    place = parse_dsn(url)
-    if not place.get("host", "").startswith("/"):
-        return url
-    return f"postgresql://{place['user']}:{place['password']}@127.0.0.1:{place['port']}/{place['dbname']}"
+        yield Servers(by_tcp(status["admin_url"]), status["amqp_url"])
 
 
 @pytest.fixture

@@ -8,11 +8,22 @@ import sys
 from pathlib import Path
 
 from deploy.stack import Stack
-from tests.benchmarks import appending, checkpoints, edge, erasing, importing, proving, rebuilding, recording, replaying
+from tests.benchmarks import (
+    appending,
+    checkpoints,
+    edge,
+    erasing,
+    importing,
+    proving,
+    rebuilding,
+    recording,
+    replaying,
+    verifying,
+)
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
 
-FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "rebuild", "reads", "proof")
+FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "verify", "rebuild", "reads", "proof")
 
 
 def main() -> None:
@@ -54,6 +65,10 @@ def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> l
     if "replay" in wanted:
         _say("replay")
         figures += replaying.measure(stack, rounds=1 if quick else 5, most=5_000 if quick else 50_000, notes=notes)
+    if "verify" in wanted:
+        _say("verify")
+        rounds, events, most = (1, 5_000, 20_000) if quick else (5, 100_000, 1_000_000)
+        figures += verifying.measure(stack, rounds=rounds, events=events, most=most, notes=notes)
     if "rebuild" in wanted:
         _say("rebuild")
         size, long_size = (5_000, 20_000) if quick else (100_000, 1_000_000)

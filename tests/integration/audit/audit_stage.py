@@ -27,13 +27,15 @@ from shared.relay import publish_verifier
 from shared.relay_database import RelayDatabase
 from shared.sequencer import Sequencer
 from shared.settings import ROLES, Settings
-from shared.signed_note import read_signing_key, sign_note
+from shared.signed_note import SigningKey, read_signing_key, sign_note
 from shared.tile_writer import TileWriter
 from shared.work import Store, Work
 
 SERVICES = ("contacts", "tickets")
 _PASSWORD = "audit"
+_LEAVES_AT_ONCE = 65_536
 _KEPT = ("lethe.event", "lethe.log")
+_KEPT_FOLDERS = ("tiles", "verifiers")
 
 
 def message_of(ticket: str, person: str, item: str) -> tickets.MessageAdded:
@@ -175,23 +177,24 @@ class AuditStage:
     # -- the attacker
 
     def as_attacker(self, statement: str, *values: Any, service: str = "contacts") -> list[tuple[Any, ...]]:
-        """Runs statements as a superuser for whom no trigger and no foreign key holds."""
+        """Runs statements as a superuser for whom no trigger and no foreign key holds. `values`: in order, or one mapping."""
         connection = self._connect(self._prefix + service)
         with connection.cursor() as cursor:
             cursor.execute("SET session_replication_role = replica")
-            cursor.execute(statement, values or None)
+            cursor.execute(statement, values[0] if values and isinstance(values[0], dict) else values or None)
             rows = cursor.fetchall() if cursor.description else []
         connection.close()
         return rows
 
-    def sign_anew(self, service: str = "contacts") -> bytes:
-        """Writes new tiles over the log's leaves as they stand now and signs them with the log's own key."""
+    def sign_anew(self, service: str = "contacts", key: SigningKey | None = None) -> bytes:
+        """Writes new tiles over the log's leaves as they stand now and signs them, with the log's own key if no other."""
         leaves = [bytes(leaf) for (leaf,) in self.as_attacker("SELECT leaf FROM lethe.log ORDER BY index", service=service)]
         shutil.rmtree(self.tiles(service))
         self.tiles(service).mkdir()
         writer = TileWriter(self.tiles(service))
-        writer.append(leaves)
-        key = read_signing_key(self.settings.path("root-keys", service, "log-signer.key"))
+        for at in range(0, len(leaves), _LEAVES_AT_ONCE):
+            writer.append(leaves[at : at + _LEAVES_AT_ONCE])
+        key = key or read_signing_key(self.settings.path("root-keys", service, "log-signer.key"))
         note = sign_note(Checkpoint(f"test/{service}", writer.size, writer.root()).text(), key)
         (self.tiles(service) / "checkpoint").write_bytes(note)
         return note
@@ -200,13 +203,15 @@ class AuditStage:
         """Notes how things stand, for `restore`."""
         for table in _KEPT:
             self.as_attacker(f"CREATE TABLE public.kept_{table[6:]} AS TABLE {table}", service=service)
-        shutil.copytree(self.home / "tiles", self.home / "kept-tiles")
+        for folder in _KEPT_FOLDERS:
+            shutil.copytree(self.home / folder, self.home / f"kept-{folder}")
 
     def restore(self, service: str = "contacts") -> None:
-        """Puts log, events and tiles back."""
+        """Puts log, events, tiles and public keys back."""
         self.as_attacker(f"TRUNCATE {', '.join(_KEPT)}", service=service)
         for table in _KEPT:
             overriding = "OVERRIDING SYSTEM VALUE " if table == "lethe.event" else ""
             self.as_attacker(f"INSERT INTO {table} {overriding}TABLE public.kept_{table[6:]}", service=service)
-        shutil.rmtree(self.home / "tiles")
-        shutil.copytree(self.home / "kept-tiles", self.home / "tiles")
+        for folder in _KEPT_FOLDERS:
+            shutil.rmtree(self.home / folder)
+            shutil.copytree(self.home / f"kept-{folder}", self.home / folder)

@@ -255,6 +255,38 @@ def test_log_signed_anew_is_found_by_the_kept_checkpoint(logged: AuditStage) -> 
     assert only(check(logged, kept)).kind == "forked"
 
 
+def test_stream_with_a_hole_is_named_although_it_is_signed(logged: AuditStage) -> None:
+    """Who drops the first event of a stream, moves all later ones up and signs anew leaves a version without the one before."""
+    logged.as_attacker(
+        "DELETE FROM lethe.event WHERE sequence = (SELECT sequence FROM lethe.log WHERE index = 51);"
+        " DELETE FROM lethe.log WHERE index = 51;"
+        " UPDATE lethe.log SET index = index + 999999 WHERE index > 51;"
+        " UPDATE lethe.log SET index = index - 1000000 WHERE index > 999999"
+    )
+    logged.sign_anew()
+    finding = only(check(logged))
+    assert (finding.kind, finding.index) == ("reordered", 51) and "version 2" in finding.text
+
+
+def test_cut_of_another_account_explains_no_prune(logged: AuditStage) -> None:
+    """A prune is explained by an event of its own account: that another one cut a key of the same id says nothing."""
+    logged.as_attacker(  # the event at 42 says that the key of the part at 31 was cut, in the name of another account
+        "UPDATE lethe.event e SET account_id = account, envelope = convert_to(replace(replace(convert_from(envelope, 'UTF8'),"
+        " e.account_id::text, account::text), '\"data\":{', '\"data\":{\"keys\":[\"' || key || '\"],'), 'UTF8')"
+        " FROM (SELECT gen_random_uuid() AS account, encode(substr(sealed[1], 2, 8), 'hex') AS key FROM lethe.event"
+        " JOIN lethe.log USING (sequence) WHERE index = 31) AS pruned"
+        " WHERE e.sequence = (SELECT sequence FROM lethe.log WHERE index = 42)"
+    )
+    logged.as_attacker(
+        "UPDATE lethe.event SET sealed[1] = NULL WHERE sequence = (SELECT sequence FROM lethe.log WHERE index = 31)"
+    )
+    logged.as_attacker(
+        "UPDATE lethe.log SET leaf = sha256(salt || envelope) FROM lethe.event e WHERE e.sequence = log.sequence"
+    )
+    logged.sign_anew()
+    assert ("unexplained prune", 31) in [(one.kind, one.index) for one in check(logged).findings]
+
+
 def test_tiles_rewritten_without_the_key_are_forked(logged: AuditStage) -> None:
     """Tiles that were rewritten to fit a changed log, under the checkpoint as it was, have not the signed root."""
     note = logged.note()

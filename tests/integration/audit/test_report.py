@@ -14,9 +14,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from audit.export import export
+from audit.exported import FORM
 from audit.report import write_report
 from audit.report_figures import Reader, figures_of
-from audit.sources import FORM
 from cli import audit_commands, audit_report_commands
 from shared import clock
 from shared.errors import InvalidArgument, Tampered
@@ -26,7 +27,6 @@ from shared.work import SYSTEM_ACTOR
 from tests.integration.audit.audit_story import Story
 from tests.support.cell import Cell
 from tests.support.databases import fresh_home
-from tests.support.exported import export
 from tests.support.portal import ALICE, BOB
 from tests.support.servers import Servers
 
@@ -55,7 +55,9 @@ def story(settings: Settings) -> Story:
 @pytest.fixture(scope="module")
 def folder(story: Story, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The logs, exported."""
-    return export(settings, tmp_path_factory.mktemp("exported") / "folder")
+    folder = tmp_path_factory.mktemp("exported") / "folder"
+    export(settings, folder)
+    return folder
 
 
 def test_the_figures_are_those_of_the_logs(story: Story, folder: Path) -> None:
@@ -119,7 +121,7 @@ def test_the_page_needs_nothing_else_and_tells_of_nobody(story: Story, folder: P
 def made_folder(folder: Path, events: list[dict[str, object]], taken_at: datetime) -> Path:
     """A folder with these events of erasure and nothing else: times as no test could wait for."""
     (folder / "erasure").mkdir(parents=True)
-    described = {"erasure": {"origin": "<b>x</b>/erasure", "size": len(events), "root": "00", "events": 0, "sha256": ""}}
+    described = {"erasure": {"origin": "<b>x</b>/erasure", "size": len(events), "root": "00", "events": 0, "sha256": "00"}}
     manifest = {"form": FORM, "cell": "<script>x</script>", "taken_at": taken_at.isoformat(), "services": described}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with (folder / "erasure" / "events.jsonl").open("w") as file:

@@ -112,3 +112,27 @@ def test_an_index_beyond_the_tree_has_no_proof() -> None:
     """Asking for the proof of a leaf that is not there is an invalid argument."""
     with pytest.raises(InvalidArgument):
         merkle.inclusion_proof(3, 3, merkle.range_hash_of(leaves(3)))
+
+
+@given(st.integers(0, 6), st.integers(0, 3), st.integers(0, 7))
+def test_frontier_takes_full_subtrees(count: int, height: int, more: int) -> None:
+    """Full subtrees that are added by their roots, and leaves after them, give the tree of all their leaves."""
+    hashes = leaves((count << height) + more)
+    frontier = merkle.Frontier()
+    single = merkle.Frontier()
+    for at in range(0, count << height, 1 << height):
+        completed = frontier.append_subtree(merkle.root_of(hashes[at : at + (1 << height)]), height)
+        for leaf in hashes[at : at + (1 << height)]:
+            by_leaf = single.append(leaf)
+        assert by_leaf[height:] == completed
+    for leaf in hashes[count << height :]:
+        frontier.append(leaf)
+    assert (len(hashes), merkle.root_of(hashes)) == (frontier.size, frontier.root())
+
+
+def test_frontier_refuses_a_subtree_in_between() -> None:
+    """A full subtree stands at a multiple of its leaves, and nowhere else."""
+    frontier = merkle.Frontier()
+    frontier.append(leaves(1)[0])
+    with pytest.raises(InvalidArgument):
+        frontier.append_subtree(leaves(1)[0], 1)

@@ -1,0 +1,150 @@
+"""Writes an audit export: a folder with all that is needed to verify the logs elsewhere, without a server and without a key.
+
+As the auditor, who sees no key: events as they stand, tiles and checkpoint as they were published, the cut journal, the public
+keys. It verifies nothing; `verify_offline.py` does. It is written beside the folder, synced, and given its name at the end, so
+an export that was interrupted is none. Memory does not grow with the logs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from audit.exported import (
+    CHECKPOINT,
+    EVENTS,
+    JOURNAL,
+    MANIFEST,
+    VERIFIERS,
+    ExportedLog,
+    ExportManifest,
+    encode_line,
+)  # fmt: skip
+from audit.findings import Findings
+from audit.public_log import PublicLog
+from audit.reading import LogRow, auditor_connection, read_log
+from audit.report import write_report
+from shared import clock
+from shared.durable_files import sync_folders
+from shared.errors import Refused, Tampered
+from shared.settings import SERVICES, Settings
+from shared.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, TileReader, encode_bundle, files_in, tile_path, tile_width
+
+Progress = Callable[[str, str, int, int], object]
+"""Is told the service, the step, and how much of how much of it is done."""
+
+_PUBLIC_KEYS = ("log-*.vkey", "journal-*.key", "certificate.*")
+
+
+def export(
+    settings: Settings, folder: Path, progress: Progress = lambda *_: None, services: Sequence[str] = SERVICES
+) -> ExportManifest:
+    """Writes the export of the logs of a stack into `folder`, which must not be there yet (or be empty).
+
+    Each log is as of its published checkpoint. Raises `Refused` where the folder is not empty, `Tampered` where a checkpoint is
+    not signed by its log's key or the tiles do not reach as far as it, `Unavailable` where a database can't be reached.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refused("the folder is not empty: an export goes into one of its own", folder=str(folder))
+    with _beside(folder) as made:
+        (made / VERIFIERS).mkdir()
+        for path in sorted(one for pattern in _PUBLIC_KEYS for one in settings.path("verifiers").glob(pattern)):
+            _write(made / VERIFIERS / path.name, path.read_bytes())
+        taken_at = clock.now()
+        logs = {service: _export_log(settings, service, made / service, progress) for service in services}
+        manifest = ExportManifest(cell=settings.cell, taken_at=taken_at, services=logs)
+        _write(made / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        write_report(made)
+    return manifest
+
+
+def _export_log(settings: Settings, service: str, made: Path, progress: Progress) -> ExportedLog:
+    made.mkdir()
+    log = PublicLog.of(settings, service)
+    # the journal first, then the checkpoint, then the rows: what the earlier names was committed before the later is read
+    if log.journal.exists():
+        octets = log.journal.read_bytes()
+        _write(made / JOURNAL, octets[: octets.rfind(b"\n") + 1])  # a line that is being written is not there yet
+    findings = Findings()
+    published, note = log.published(findings)
+    if findings.kept:
+        raise Tampered(findings.kept[0].text, service=service)
+    if note is not None:
+        _write(made / CHECKPOINT, note)
+    _copy_tiles(TileReader(files_in(log.tiles), published.size), made, lambda done, of: progress(service, "tiles", done, of))
+    digest, count = hashlib.sha256(), 0
+    with auditor_connection(settings, service) as connection, _new_file(made / EVENTS) as file:
+
+        def handle(rows: list[LogRow]) -> None:
+            nonlocal count
+            lines = b"".join(encode_line(row.at, row.salted, row.sealed) for row in rows if row.salted)
+            file.write(lines)
+            digest.update(lines)
+            count += sum(bool(row.salted) for row in rows)
+            progress(service, "events", rows[-1].at + 1, published.size)
+
+        read_log(connection, handle, end=published.size)
+    return ExportedLog(
+        origin=published.origin, size=published.size, root=published.root.hex(), events=count,
+        sha256=digest.hexdigest(),
+    )  # fmt: skip
+
+
+def _copy_tiles(reader: TileReader, made: Path, progress: Callable[[int, int], object]) -> None:
+    """The tiles of the log at its size, no more: a log that goes on meanwhile has others beside them."""
+    bundles = -(-reader.size // TILE_WIDTH)
+    for number in range(bundles):
+        width = tile_width(ENTRIES, number, reader.size)
+        _write_tile(made / tile_path(ENTRIES, number, width), encode_bundle(reader.bundle(number)))
+        progress(number + 1, bundles)
+    level = 0
+    while hashes := reader.size >> (TILE_HEIGHT * level):
+        for number in range(-(-hashes // TILE_WIDTH)):
+            width = tile_width(level, number, reader.size)
+            _write_tile(made / tile_path(level, number, width), b"".join(reader.tile(level, number)))
+        level += 1
+
+
+def _write_tile(path: Path, octets: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(octets)
+
+
+def _write(path: Path, octets: bytes) -> None:
+    with _new_file(path) as file:
+        file.write(octets)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is on the disk when the block ends."""
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder`, for its owner only, which gets its name when the block has ended well, and goes otherwise."""
+    folder = folder.absolute()
+    parent = folder.parent
+    if not parent.is_dir():
+        raise Refused("the folder that it is to go into is not there", folder=str(parent))
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+    try:
+        yield made
+        sync_folders([made])
+        os.rename(made, folder)  # takes the place of an empty folder, and of nothing else
+        sync_folders([parent])
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise

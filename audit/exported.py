@@ -1,0 +1,102 @@
+"""The form of an audit export: what stands in its folder, and how one event is a line of it.
+
+Place: `export.py` writes it, `verify_offline.py` checks it, `sources.py` reads it for the trail and the report. An export holds
+no ciphertext and no key; of a sealed part it says whether it was still there. `manifest.json` is not signed and proves nothing by itself: what it says is compared with the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from audit.event_checks import ExportedEvent
+from audit.reading import SALT_BYTES
+from shared.errors import InvalidArgument, Tampered
+from shared.personal import NotPersonal
+
+FORM = "lethe audit export 1"
+MANIFEST = "manifest.json"
+VERIFIERS = "verifiers"
+EVENTS = "events.jsonl"
+JOURNAL = "cut-journal.jsonl"
+CHECKPOINT = "checkpoint"
+
+_MOST_MANIFEST_BYTES = 1_000_000
+_Hex = Annotated[str, NotPersonal("a hash, in hexadecimal")]
+_ServiceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,40}$"), NotPersonal("the name of a service")]
+
+
+class ExportedLog(msgspec.Struct, frozen=True, kw_only=True):
+    """One service's log in an export."""
+
+    origin: Annotated[str, NotPersonal("the name of a log")]
+    size: int
+    """How many events its checkpoint covers; 0 and no checkpoint where none was published."""
+    root: _Hex
+    events: int
+    """Lines in `events.jsonl`: as many as its size, unless events were missing."""
+    sha256: _Hex
+
+
+class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an export consists of."""
+
+    form: Annotated[str, NotPersonal("the name of this form")] = FORM
+    cell: Annotated[str, NotPersonal("the name of a cell")]
+    taken_at: datetime
+    services: dict[_ServiceName, ExportedLog]
+
+
+class ExportedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `events.jsonl`: an event in the order of the log. `envelope` are the canonical bytes themselves."""
+
+    index: int
+    salt: str
+    parts: list[Literal["sealed", "pruned"]]
+    envelope: msgspec.Raw
+
+
+_line_decoder = msgspec.json.Decoder(ExportedLine)
+
+
+def encode_line(index: int, salted: bytes, sealed: Iterable[object]) -> bytes:
+    """The line of an event, whose salt and envelope are `salted`; of each sealed part, whether there is anything."""
+    parts = b",".join(b'"sealed"' if part else b'"pruned"' for part in sealed)
+    salt = base64.b64encode(salted[:SALT_BYTES])
+    return b'{"index":%d,"salt":"%b","parts":[%b],"envelope":%b}\n' % (index, salt, parts, salted[SALT_BYTES:])
+
+
+def decode_line(raw: bytes) -> ExportedEvent:
+    """The event of a line. Raises `Tampered` where it is not one, to the byte."""
+    try:
+        line = _line_decoder.decode(raw)
+        salt = base64.b64decode(line.salt, validate=True)
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        raise Tampered("the line can't be read") from None
+    event = ExportedEvent(line.index, salt + bytes(line.envelope), tuple(part == "sealed" for part in line.parts))
+    if len(salt) != SALT_BYTES or encode_line(*event) != raw:
+        raise Tampered("the line is not in its one form")
+    return event
+
+
+def read_manifest(folder: Path) -> ExportManifest:
+    """The manifest of an export. Raises `InvalidArgument` where the folder is none, `Tampered` where it can't be read."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            octets = file.read(_MOST_MANIFEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        rule = f"must be a folder that `lethe audit export` wrote: it has no {MANIFEST}"
+        raise InvalidArgument(field="folder", rule=rule) from None
+    try:
+        manifest = msgspec.json.decode(octets, type=ExportManifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Tampered("the manifest of the export can't be read") from None
+    if manifest.form != FORM:
+        raise InvalidArgument(field="folder", rule=f"must have the form {FORM!r}")
+    return manifest

@@ -1,0 +1,101 @@
+"""Verification: events a second of CPU of the process that verifies, and its memory on a long log.
+
+The speed is that on a log whose events are as large as those of real messages, 50 a stream. The memory is that of a process of
+its own on a log of a million small events in half a million streams, since it grows with streams and not with bytes.
+`python -m tests.benchmarks.verifying HOME` verifies the log of contacts once and prints a line of figures.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from audit.verify import verify
+from deploy.stack import Stack
+from shared.settings import Settings
+from tests.benchmarks.figures import Figure, below
+from tests.integration.audit.audit_stage import AuditStage
+from tests.support.long_log import fill
+from tests.support.servers import by_tcp
+from tests.support.stacks import temporary_home
+
+PER_CORE = 80_000
+MEMORY_MB = 300
+MESSAGE_BYTES = 1_504
+"""What the median message of a real mail corpus has, sealed; a multiple of 16."""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One verification of a log."""
+
+    events: int
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    """The most memory that the process ever had, all of Python included."""
+
+
+def measure(stack: Stack, *, rounds: int, events: int, most: int, notes: list[str]) -> list[Figure]:
+    """Both figures; each run must find its log whole."""
+    runs = _runs(stack, events, rounds, versions=50, part_bytes=MESSAGE_BYTES)
+    (long,) = _runs(stack, most, 1, versions=2, part_bytes=64)
+    speed = statistics.median(one.events / one.cpu_seconds for one in runs)
+    wall = statistics.median(one.events / one.wall_seconds for one in runs)
+    notes.append(
+        f"verify: {events:,} events with sealed parts of {MESSAGE_BYTES:,} bytes, all checks, in one process: {wall:,.0f}"
+        f" events/s by the clock; medians of {rounds}. {most:,} small events: {long.events / long.cpu_seconds:,.0f} events/s of"
+        f" CPU, {long.events / long.wall_seconds:,.0f} by the clock, {long.peak_mb:.0f} MB at most"
+    )
+    return [
+        Figure(
+            figure="verify, for each second of CPU", value=round(speed), unit="events/s", target=f"≥ {PER_CORE:,}",
+            holds=speed >= PER_CORE,
+        ),
+        below(f"verify {most:,} events, peak memory", long.peak_mb, "MB", MEMORY_MB),
+    ]  # fmt: skip
+
+
+def _runs(stack: Stack, events: int, rounds: int, *, versions: int, part_bytes: int) -> list[Run]:
+    with temporary_home() as home:
+        stage = AuditStage(by_tcp(stack.status()["admin_url"]), home)
+        try:
+            fill(stage, events, versions=versions, part_bytes=part_bytes)
+            return [_run_alone(home) for _ in range(rounds)]
+        finally:
+            stage.close()
+
+
+def _run_alone(home: Path) -> Run:
+    """A verification in a process of its own, so that its memory is its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.verifying", str(home)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=1_800)
+    return msgspec.json.decode(done.stdout, type=Run)
+
+
+def main() -> None:
+    """Verifies a log and prints what it took. Ends with 1 where the log is not whole."""
+    settings = Settings.load(Path(sys.argv[1]))
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    verdict = verify(settings, "contacts")
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if not verdict.good:
+        sys.exit(f"the log is not whole: {verdict.findings[:3]}")
+    run = Run(events=verdict.checked, wall_seconds=wall, cpu_seconds=cpu, peak_mb=_peak_mb())
+    print(msgspec.json.encode(run).decode())
+
+
+def _peak_mb() -> float:
+    """Not getrusage's: that begins with the memory of the process that started this one."""
+    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    main()
