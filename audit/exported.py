@@ -1,7 +1,8 @@
 """The form of an audit export: what stands in its folder, and how one event is a line of it.
 
 Place: `export.py` writes it, `verify_offline.py` checks it, `sources.py` reads it for the trail and the report. An export holds
-no ciphertext and no key; of a sealed part it says whether it was still there. `manifest.json` is not signed and proves nothing by itself: what it says is compared with the rest.
+no ciphertext and no key; of a sealed part it says whether it was still there. `manifest.json` is not signed and proves
+nothing by itself: what it says is compared with the rest.
 """
 
 from __future__ import annotations

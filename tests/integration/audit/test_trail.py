@@ -20,7 +20,7 @@ from cli.exit_status import DONE, NOT_FOUND, WRONG_USAGE, exit_status_of
 from shared import clock
 from shared.errors import InvalidArgument, LetheError, Tampered
 from shared.ids import new_id
-from shared.settings import SERVICES, Settings
+from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
 from tests.integration.audit.audit_story import Story
 from tests.support.cell import Cell
 from tests.support.databases import fresh_home, superuser
@@ -80,9 +80,9 @@ def test_an_erasure_reads_as_a_story_from_request_to_certificate(source: Source,
     assert ("user", story.owner.id, "owner", "call") == (asked.who.kind, asked.who.id, asked.who.role, asked.door)
     for kind in ("SubjectCut", "ErasureReceipted"):
         of_kind = [one for one in page.entries if one.type.endswith(kind)]
-        assert sorted(SERVICES) == sorted(one.service for one in of_kind)
+        assert sorted(ACCOUNT_SERVICES) == sorted(one.service for one in of_kind)
         assert {("reaction", "service")} == {(one.door, one.who.kind) for one in of_kind}
-        assert [LogPlace(service=told.service, index=told.index)] * len(SERVICES) == [one.caused_by for one in of_kind]
+        assert [LogPlace(service=told.service, index=told.index)] * len(ACCOUNT_SERVICES) == [one.caused_by for one in of_kind]
     assert all(kinds(page).index("SubjectCut") < at for at, kind in enumerate(kinds(page)) if kind == "ErasureReceipted")
     assert "Probed clean" in done.what and "certificate" in done.what and story.request[:8] in done.what
     assert [] == [one for one in page.entries if story.account != one.account_id]
