@@ -2,7 +2,7 @@
 
 Anybody's monitor or verifier reads them with tools that know nothing of Lethe. What is served are hashes, commitments and
 signed sizes, from the folder that the relays write; the gateway adds nothing and signs nothing. Public, or for those who show
-a token of the operator's (decision 22). Outside the described API on purpose: its paths are another specification's.
+a token of the operator's (decision 20). Outside the described API on purpose: its paths are another specification's.
 """
 
 from __future__ import annotations
