@@ -107,6 +107,11 @@ CREATE TABLE lethe.inbox (                       -- which events a reaction has 
     PRIMARY KEY (account_id, reaction, event_id)
 );
 
+CREATE FUNCTION lethe.note_handled(p_account uuid, p_reaction text, p_event uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO lethe.inbox (account_id, reaction, event_id) VALUES (p_account, p_reaction, p_event);
+END $$;
+
 CREATE TABLE lethe.idempotency (                 -- which commands were done: keyed hashes and the ids of results only
     account_id   uuid  NOT NULL,
     actor_id     uuid  NOT NULL,
@@ -249,6 +254,24 @@ BEGIN
     END IF;
 END $$;
 
+-- Both, persons first: rows are locked in the order of the FOR clauses. The usual write, of one person under one key, takes one
+-- statement; whatever is not as usual, a tombstone too, is found by the other two.
+CREATE FUNCTION keys.hold_both(p_account uuid, p_persons uuid[], p_key_ids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE ended timestamptz;
+BEGIN
+    IF cardinality(p_persons) = 1 AND cardinality(p_key_ids) = 1 THEN
+        SELECT person.cut_at INTO ended FROM keys.person, keys.item_key
+        WHERE person.account_id = p_account AND person.person_id = p_persons[1]
+            AND item_key.account_id = p_account AND item_key.key_id = p_key_ids[1]
+        FOR SHARE OF person FOR KEY SHARE OF item_key;
+        IF FOUND AND ended IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+    PERFORM keys.hold_persons(p_account, p_persons);
+    PERFORM keys.hold_keys(p_account, p_key_ids);
+END $$;
+
 -- A key that another writer minted first is a unique violation, an account key rotated meanwhile one of the foreign key: the
 -- writer loads again and seals again.
 CREATE FUNCTION keys.mint(p_account uuid, p_item uuid, p_key_id bytea, p_stream text, p_generation integer, p_wrapped bytea,
@@ -369,7 +392,8 @@ GRANT USAGE ON SCHEMA lethe TO {service}, {relay}, {eraser}, {auditor};
 GRANT USAGE ON SCHEMA keys  TO {service}, {eraser};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA lethe, keys FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.current_account() TO {owner}, {service}, {relay}, {eraser}, {auditor};
-GRANT EXECUTE ON FUNCTION lethe.append_event, keys.hold_persons, keys.hold_keys, keys.mint, keys.lock_persons, keys.cut_person, keys.cut_item_key TO {service};
+GRANT EXECUTE ON FUNCTION lethe.append_event, lethe.note_handled, keys.hold_both, keys.hold_persons, keys.hold_keys, keys.mint,
+    keys.lock_persons, keys.cut_person, keys.cut_item_key TO {service};
 GRANT EXECUTE ON FUNCTION lethe.prune_events TO {eraser};
 GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning TO {service}, {relay}, {eraser};
 GRANT SELECT, INSERT ON lethe.event TO {service};

@@ -263,10 +263,7 @@ class Work:
 
     def note_handled(self, reaction: str, event_id: str) -> None:
         """The inbox row of a reaction, in this transaction. `AlreadyHandled` at commit if there is one; see `Store.react`."""
-        self.later(
-            "INSERT INTO lethe.inbox (account_id, reaction, event_id) VALUES (%s, %s, %s)",
-            (self.account_id, reaction, event_id),
-        )
+        self._pending.append(Call("lethe.note_handled(%s, %s, %s)", (self.account_id, reaction, event_id)))
         self.mark_repeatable()
 
     def mark_repeatable(self) -> None:
@@ -324,10 +321,12 @@ class Work:
     def _gathered(self) -> list[Statement | Call]:
         """Takes what was gathered, with the locks that it needs before it: persons first, then keys."""
         holds: list[Statement | Call] = []
-        if self._persons:
-            holds.append(Call("keys.hold_persons(%s, %s::uuid[])", (self.account_id, sorted(self._persons))))
-        if self._held:
-            names = sorted([key.id for key in self._held.values()])
+        persons, names = sorted(self._persons), sorted([key.id for key in self._held.values()])
+        if persons and names:
+            holds.append(Call("keys.hold_both(%s, %s::uuid[], %s::bytea[])", (self.account_id, persons, names)))
+        elif persons:
+            holds.append(Call("keys.hold_persons(%s, %s::uuid[])", (self.account_id, persons)))
+        elif names:
             holds.append(Call("keys.hold_keys(%s, %s::bytea[])", (self.account_id, names)))
         batch = [*holds, *self._mints, *self._pending]
         self._persons, self._mints, self._pending = set(), [], []

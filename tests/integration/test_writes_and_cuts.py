@@ -145,6 +145,53 @@ def test_a_cut_that_waits_for_a_new_owner_leaves_the_identifier_to_them(
     assert 1 == count(contacts.cell, "contacts", kept, contacts.account)
 
 
+def test_a_key_that_others_keep_takes_nothing_more_of_a_person_who_is_cut(contacts: Contacts) -> None:
+    """The key of a shared identifier lives on; what names the person who was cut is refused under it all the same."""
+    first, second = contacts.person(), contacts.person()
+    identifier = contacts.identifier(first, second)
+    contacts.cut(first, replica=Cell(contacts.cell.settings))
+    assert 1 == keys_of(contacts, identifier)
+    before = events(contacts)
+    for persons in ((first,), (first, second)):
+        with pytest.raises(PersonErased):
+            contacts.spell(identifier, *persons)
+    assert before == events(contacts)
+    contacts.spell(identifier, second)
+    assert ["a@example.org", "<a@example.org>"] == contacts.opened()[f"identifier/{identifier}"]
+
+
+def test_a_writer_that_holds_person_and_key_waits_for_a_cut_of_the_person_and_is_refused(
+    contacts: Contacts, turnstile: Gate
+) -> None:
+    """The key lives on for another person: it is the tombstone, seen after the wait, that refuses the write."""
+    first, second = contacts.person(), contacts.person()
+    identifier = contacts.identifier(first, second)
+    cut = turnstile.hold(lambda: contacts.cut(first, replica=Cell(contacts.cell.settings)))
+    writer = Running(lambda: contacts.spell(identifier, first)).start()
+    await_lock_wait(contacts.cell, "contacts", writer)
+    before = events(contacts)
+    cut.release()
+    with pytest.raises(PersonErased):
+        writer.result()
+    assert before + 2 == events(contacts), "the cut and its receipt, and nothing of the writer"
+
+
+def test_a_writer_that_holds_person_and_key_waits_for_a_cut_of_the_item_and_is_refused(
+    contacts: Contacts, turnstile: Gate
+) -> None:
+    """The person lives on: it is the key's row, gone after the wait, that refuses the write."""
+    person = contacts.person()
+    identifier = contacts.identifier(person)
+    values = (contacts.account, identifier, clock.now())
+    cut = turnstile.hold(lambda: contacts.run(lambda work: work.change("SELECT keys.cut_item_key(%s, %s, %s)", values)))
+    writer = Running(lambda: contacts.spell(identifier, person, replica=Cell(contacts.cell.settings))).start()
+    await_lock_wait(contacts.cell, "contacts", writer)
+    cut.release()
+    with pytest.raises(PersonErased):
+        writer.result()
+    assert [ERASED] == contacts.opened()[f"identifier/{identifier}"]
+
+
 def test_an_identifier_that_is_being_cut_gets_no_new_owner(contacts: Contacts, turnstile: Gate) -> None:
     """Sharing an identifier while its only person is cut waits, and finds it gone."""
     first, second = contacts.person(), contacts.person()
