@@ -24,6 +24,7 @@ SHARED_STACKS = ("doors", "desk_stack")
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the groups by their folders; and which tests one process runs: those of a file, and those that share a stack of a
     kind, since each process that needs one starts its own."""
