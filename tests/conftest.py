@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.stack import Stack
 from shared.settings import Settings
@@ -19,24 +21,35 @@ from tests.support.databases import fresh_home
 from tests.support.servers import Servers, by_tcp
 from tests.support.stacks import LIMITS, running_stack
 
-SHARED_STACKS = ("doors", "desk_stack")
-"""Fixtures that are stacks with several gateways."""
+SHARED_STACKS = {
+    "tests/integration/gateway/": "gateways",
+    "tests/acceptance/test_doors_of_an_account.py": "doors",
+    "tests/acceptance/test_logins_tell_and_cost_little.py": "doors",
+    "tests/acceptance/test_no_code_comes_back.py": "doors",
+    "tests/acceptance/test_one_effect.py": "doors",
+}
+"""What shares a stack with several gateways, by the beginning of its place."""
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the groups by their folders; and which tests one process runs: those of a file, and those that share a stack of a
-    kind, since each process that needs one starts its own."""
-    shared: dict[Path, str] = {}
-    for item in items:
-        for stack in SHARED_STACKS:
-            if stack in getattr(item, "fixturenames", ()):
-                shared[item.path] = stack
+    """Marks the groups by their folders."""
     for item in items:
         for folder in FOLDERS.keys() & set(item.path.parts):
             item.add_marker(FOLDERS[folder])
-        item.add_marker(pytest.mark.xdist_group(shared.get(item.path, str(item.path))))
+
+
+class ByStack(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives one process the tests of a file, and those that share a stack: each process that needs one starts its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((stack for place, stack in SHARED_STACKS.items() if file.startswith(place)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
+    """Asked where tests run in several processes (`-n`)."""
+    return ByStack(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ IpRange = Annotated[str, msgspec.Meta(min_length=3, max_length=50), InTransit(ca
 """CIDR, as in 203.0.113.0/24 or 2001:db8::/32."""
 
 
-Version = Annotated[int, msgspec.Meta(ge=1)]
+Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 """Of a user, as it was seen: if it is another one now, the edit is refused (`PreconditionFailed`)."""
 
 
