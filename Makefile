@@ -20,7 +20,7 @@ demo-access: setup ## Show in short who gets in over HTTPS and who does not
 	@.venv/bin/lethe demo-access
 
 test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
-	$(PYTHON) -m pytest -n 2 -m "not corpus and not kills" $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n 3 -m "not corpus and not kills" $(PYTEST_ARGS)
 
 test-kills: setup ## Kill every process in the middle of the work, and at every failpoint (minutes)
 	$(PYTHON) -m pytest -m kills $(PYTEST_ARGS)
