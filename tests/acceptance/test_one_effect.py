@@ -7,23 +7,21 @@ Each race shows that it was one: the requests overlapped at the clients, and eve
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import httpx
 
-from deploy.stack import control
 from shared.settings import Settings
 from tests.support.crowd import Answered, Doors, Request, at_once, outcomes, until_taken
 from tests.support.databases import superuser
 from tests.support.desk import Callers, await_it
 from tests.support.gateway import PASSWORD, Api
+from tests.support.mailbox import mailed_token
 from tests.support.second_factor import AppUser
 
 TRIES = 100
@@ -136,7 +134,7 @@ def test_an_invitation_makes_one_user(doors: Doors) -> None:
     with doors.client() as api:
         _, token = api.open_account()
         assert 201 == api.call("POST", "/v1/invitations", {"role": "agent", "login": login}, token=token).status_code
-    link = await_it(partial(link_to, doors, login), 20)
+    link = mailed_token(doors.stack.home, login)
 
     def accept(at: int) -> Request:
         body = {"link_token": link, "name": f"Iris {at}", "password": PASSWORD}
@@ -151,17 +149,6 @@ def test_an_invitation_makes_one_user(doors: Doors) -> None:
         users = api.call("GET", "/v1/users?include_removed=true", token=token).json()["users"]
     assert [let_in["user_id"]] == [one["user_id"] for one in users if one["login"] == login]
     assert 1 == count_events(doors, "identity.UserLoggedIn", let_in["user_id"])
-
-
-def link_to(doors: Doors, login: str) -> str | None:
-    """What stands in the link that was mailed to somebody."""
-    listed = control.ask(doors.stack.home, {"do": "list"}, control.MAILBOX) or {"mails": []}
-    numbers = [one["number"] for one in listed["mails"] if one["recipients"] == [login]]
-    if not numbers:
-        return None
-    shown = control.ask(doors.stack.home, {"do": "show", "number": numbers[-1]}, control.MAILBOX)
-    found = re.search(r"/v1/\S*/(\S+)", str(shown["mail"]["text"] if shown else ""))
-    return found[1] if found else None
 
 
 def test_two_owners_who_remove_each_other_leave_one(doors: Doors, doors_callers: Callers) -> None:

@@ -31,7 +31,7 @@ class AppUser:
     @classmethod
     def open(cls, api: Api) -> AppUser:
         """A new account; the factor is confirmed with the previous step's code, so that the present one is good still."""
-        opened, token = api.open_account()
+        opened, token = api.open_account(is_confirmed=True)
         begun = api.call("POST", "/v1/second-factor/enrolment", token=token)
         assert 200 == begun.status_code, begun.text
         app = pyotp.parse_uri(begun.json()["uri"])
