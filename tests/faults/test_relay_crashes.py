@@ -12,6 +12,8 @@ from relay_stage import SERVICE, RelayStage, append_event, eventually
 
 from shared.tile_writer import TileWriter
 
+pytestmark = pytest.mark.kills
+
 STEPS = [
     "relay.indexing", "relay.indexed", "relay.tiled", "relay.recording", "relay.recorded", "relay.signed",
     "relay.publishing", "relay.published", "relay.moving_cursor",
