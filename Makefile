@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-access test test-kills test-corpus verify-outside bench fmt lint types lock clean
+.PHONY: help setup demo demo-access test test-kills test-timing test-corpus verify-outside bench fmt lint types lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,13 @@ demo-access: setup ## Show in short who gets in over HTTPS and who does not
 	@.venv/bin/lethe demo-access
 
 test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
-	$(PYTHON) -m pytest -n 3 -m "not corpus and not kills" $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n 3 -m "not corpus and not kills and not timing" $(PYTEST_ARGS)
 
 test-kills: setup ## Kill every process in the middle of the work, and at every failpoint (minutes)
 	$(PYTHON) -m pytest -m kills $(PYTEST_ARGS)
+
+test-timing: setup ## Compare the times of known and unknown logins, on a machine that does nothing else
+	$(PYTHON) -m pytest -m timing $(PYTEST_ARGS)
 
 test-corpus: setup ## Run the tests on real mail: MAIL_CORPUS=FOLDER
 	$(PYTHON) -m pytest -m corpus $(PYTEST_ARGS)

@@ -33,6 +33,7 @@ def at_every_request(api: Api, login: str) -> httpx.Response:
     return api.call("GET", "/v1/users/me", Authorization=f"Basic {basic}")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("door", [at_the_login, at_every_request])
 def test_an_unknown_user_takes_as_long_as_a_wrong_password(doors: Doors, door: Callable[[Api, str], httpx.Response]) -> None:
     """The medians of samples taken in turn differ by a tenth at most, in the best of some rounds: what else the machine does
