@@ -7,29 +7,23 @@ for an hour, long enough to set other ranges. All owners are told. Nobody of the
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Final
 
-from services.identity.admission import Admission, lets_in, look_up
+from services.identity.admission import Admission, lets_in
 from services.identity.commands import Done, RequestRangeRecovery
-from services.identity.credentials import append_for_user, lock_access, normal_source
+from services.identity.credentials import append_for_user
 from services.identity.events import IpRangesSuspended, RangeRecoveryRequested
 from services.identity.link import Purpose
-from services.identity.mailed_links import add_link, links_mailed_since, look_at_link, take_link
-from services.identity.queries import active_owners, find_user
-from services.identity.reset_handlers import ANSWER_SECONDS, mailed_to
-from services.identity.routing import LoginRoute, login_route_token, routes_of_login
-from shared import account_states
-from shared.errors import NotFound, PersonErased, Unauthenticated
+from services.identity.links_by_login import LinkMail, mail_link
+from services.identity.mailed_links import look_at_link, take_link
+from services.identity.queries import active_owners
+from shared.errors import Unauthenticated
 from shared.outgoing_mail import queue_mail
-from shared.references import normalise_address
-from shared.work import SYSTEM_ACTOR, Store, Work
+from shared.work import Store, Work
 
 PURPOSE: Final[Purpose] = "IP ranges"
-LIFE = timedelta(hours=1)
 SESSION_LIFE = timedelta(hours=1)
-MAILED_AT_MOST = 3
 
 SUBJECT = "A way in from another address"
 TEXT = """Somebody, probably you, wants to log in to a customer-support desk from an address that your account does not let in.
@@ -46,43 +40,16 @@ owners now.
 """
 
 
+def _is_for(admission: Admission) -> bool:
+    return admission.role == "owner" and admission.ranges_event_id is not None
+
+
+_MAIL: Final = LinkMail(PURPOSE, SUBJECT, TEXT, RangeRecoveryRequested, _is_for)
+
+
 def request_range_recovery(store: Store, command: RequestRangeRecovery) -> Done:
-    """Mails a link to the login's user, in each account that they own and that has IP ranges. The answer is always the same,
-    after the same time."""
-    answer_at = time.monotonic() + ANSWER_SECONDS
-    normal_source(command.source)
-    with store.work(SYSTEM_ACTOR) as work:
-        routes = routes_of_login(work, login_route_token(store.settings, command.login))
-    for route in mailed_to(routes, command.account_id):
-        _mail_link(store, route, command.login)
-    time.sleep(max(0.0, answer_at - time.monotonic()))  # cooperative: eventlet has patched it
-    return Done()
-
-
-def _mail_link(store: Store, route: LoginRoute, login: str) -> None:
-    if account_states.state_of(store, route.account_id) != "active":
-        return
-
-    def decide(work: Work) -> None:
-        lock_access(work, route.user_id)
-        view, admission = find_user(work, route.user_id), look_up(work, route.user_id)
-        # a token can collide, so the login is looked at once more
-        if admission is None or view.login != normalise_address(login):
-            return
-        if admission.role != "owner" or admission.ranges_event_id is None:
-            return
-        if links_mailed_since(work, PURPOSE, route.user_id, LIFE) >= MAILED_AT_MOST:
-            return
-        url = add_link(work, PURPOSE, route.user_id, view.person_id, LIFE)
-        queue_mail(
-            work, item_id=route.user_id, person_id=view.person_id, to=view.login, subject=SUBJECT, text=TEXT.format(url=url)
-        )
-        append_for_user(work, route.user_id, [RangeRecoveryRequested(user_id=route.user_id)])
-
-    try:
-        store.run(route.account_id, decide)
-    except (NotFound, PersonErased):
-        pass  # the user is gone: the answer is the same
+    """Mails a link to the login's user, in each account that they own and that has IP ranges."""
+    return mail_link(store, command, _MAIL)
 
 
 def suspends_ranges(work: Work, admission: Admission, source: str, link_token: str | None) -> bool | None:
