@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
+from shared import clock
 from shared.settings import Settings
 from tests.support.cell import Cell
 from tests.support.contacts import Contacts
 from tests.support.databases import fresh_home
 from tests.support.gate import Gate, gate
+from tests.support.portal import Portal
 from tests.support.servers import Servers
 
 
@@ -38,3 +41,22 @@ def turnstile() -> Iterator[Gate]:
     """Holds writers and cuts before their commits."""
     with gate() as made:
         yield made
+
+
+@pytest.fixture
+def portal(cell: Cell) -> Portal:
+    """The portal of a fresh account."""
+    return Portal(cell)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Stops the clock of all services, so that a slow machine lets no delay pass, and moves it on, or back."""
+    at = clock.now()
+
+    def move(by: timedelta) -> None:
+        nonlocal at
+        at += by
+
+    monkeypatch.setattr(clock, "now", lambda: at)
+    return move

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 
@@ -30,7 +28,6 @@ from shared.errors import (
     AccountSuspended,
     Conflict,
     InvalidArgument,
-    LetheError,
     NotFound,
     PermissionRefused,
     PersonErased,
@@ -47,6 +44,7 @@ from tests.support.cell import Cell
 from tests.support.databases import fresh_home, server, superuser
 from tests.support.desk import await_it
 from tests.support.gate import Gate, Running
+from tests.support.together import at_once
 
 OPERATOR = Caller(SYSTEM_ACTOR, is_operator=True)
 
@@ -116,21 +114,6 @@ def desk(cell: Desk) -> Desk:
 
 def caller(user: UserView) -> Caller:
     return Caller(user.user_id)
-
-
-def at_once(calls: Sequence[Callable[[], object]]) -> list[object]:
-    """The results of calls that begin together; an error of ours is a result."""
-    together = Barrier(len(calls))
-
-    def call(one: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return one()
-        except LetheError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(call, calls))
 
 
 def test_the_first_owner_adds_the_others(desk: Desk) -> None:

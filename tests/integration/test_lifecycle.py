@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 
@@ -21,7 +19,7 @@ from services.lifecycle.service import LifecycleService
 from shared import account_states, clock
 from shared.account_states import KeepAccountState
 from shared.erasing import erase_subject, probe
-from shared.errors import AccountSuspended, Conflict, Incomplete, InvalidArgument, LetheError, NotFound
+from shared.errors import AccountSuspended, Conflict, Incomplete, InvalidArgument, NotFound
 from shared.events import Envelope
 from shared.ids import new_id
 from shared.rpc import Call
@@ -29,6 +27,7 @@ from shared.settings import Settings
 from shared.tokens import Actor
 from shared.work import SYSTEM_ACTOR, Store
 from tests.support.databases import fresh_home, server
+from tests.support.together import at_once
 
 
 class Cell:
@@ -67,21 +66,6 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
         made = Cell(settings)
         yield made
         made.store.database.close()
-
-
-def at_once(calls: Sequence[Callable[[], object]]) -> list[object]:
-    """The results of calls that begin together; an error of ours is a result."""
-    together = Barrier(len(calls))
-
-    def call(one: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return one()
-        except LetheError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(call, calls))
 
 
 def test_an_account_is_found_by_its_name(cell: Cell) -> None:

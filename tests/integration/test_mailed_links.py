@@ -27,7 +27,8 @@ from shared.events import Envelope
 from shared.ids import new_id
 from shared.work import SYSTEM_ACTOR
 from tests.support.cell import Cell
-from tests.support.team import GATEWAY, HERE, OPERATOR, PASSWORD, Team, at_once, link_in
+from tests.support.team import GATEWAY, HERE, OPERATOR, PASSWORD, Team, link_in
+from tests.support.together import at_once
 
 NINA = "nina@kettles.example"
 OTHER = "walrus teapot gravel seven"

@@ -18,7 +18,8 @@ from shared.clock import now as real_now
 from shared.errors import AccountSuspended, AlreadyDone, InvalidArgument, NotFound, Refused, Unauthenticated
 from shared.ids import new_id
 from tests.support.cell import Cell
-from tests.support.portal import AnApp, Portal, at_once, challenge_of
+from tests.support.portal import AnApp, Portal, challenge_of
+from tests.support.together import at_once
 
 GRANT_REFUSED = (400, {"error": "invalid_grant"})
 

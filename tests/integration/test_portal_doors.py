@@ -14,32 +14,14 @@ from services.identity.commands import Done
 from services.identity.customer import LINK_LIFE, LINKS_AT_ONCE
 from services.identity.login_delay import FREE_FAILURES_OF_A_SOURCE
 from services.identity.password_handlers import Attempt, check_delay
-from shared import clock
 from shared.errors import Busy, TooManyTries, Unauthenticated
 from shared.ids import new_id
 from shared.work import SYSTEM_ACTOR
 from tests.support.cell import Cell
-from tests.support.portal import ALICE, PASSWORD, Portal, at_once
+from tests.support.portal import ALICE, PASSWORD, Portal
+from tests.support.together import at_once
 
 NOBODY = "nobody@example.org"
-
-
-@pytest.fixture
-def portal(cell: Cell) -> Portal:
-    return Portal(cell)
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
-    """Stops the clock of all services, and moves it on."""
-    at = clock.now()
-
-    def move(by: timedelta) -> None:
-        nonlocal at
-        at += by
-
-    monkeypatch.setattr(clock, "now", lambda: at)
-    return move
 
 
 def a_source() -> str:

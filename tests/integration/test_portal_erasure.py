@@ -86,11 +86,6 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def portal(cell: Cell) -> Portal:
-    return Portal(cell)
-
-
-@pytest.fixture
 def app(portal: Portal) -> AnApp:
     return AnApp.registered(portal)
 

@@ -20,27 +20,10 @@ from shared import account_states, clock
 from shared.errors import AccountSuspended, InvalidArgument, NotFound, PersonErased, Unauthenticated
 from shared.tokens import TokenVerifier
 from tests.support.cell import Cell
-from tests.support.portal import ALICE, BOB, PASSWORD, SOURCE, Portal, at_once
+from tests.support.portal import ALICE, BOB, PASSWORD, SOURCE, Portal
+from tests.support.together import at_once
 
 NOBODY = "nobody@example.org"
-
-
-@pytest.fixture
-def portal(cell: Cell) -> Portal:
-    return Portal(cell)
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
-    """Stops the clock of all services, so that a slow machine lets no delay pass, and moves it on, or back."""
-    at = clock.now()
-
-    def move(by: timedelta) -> None:
-        nonlocal at
-        at += by
-
-    monkeypatch.setattr(clock, "now", lambda: at)
-    return move
 
 
 def by_link(portal: Portal, token: str) -> PortalSignIn:

@@ -3,13 +3,13 @@ unrecorded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from threading import Barrier, Event, current_thread
+from threading import Event, current_thread
 from typing import Any
 
 import pytest
@@ -22,7 +22,6 @@ from shared.errors import (
     Conflict,
     InternalError,
     InvalidArgument,
-    LetheError,
     NotFound,
     PermissionRefused,
     Refused,
@@ -36,6 +35,7 @@ from shared.settings import SERVICES, Settings
 from shared.tokens import Actor, TokenIssuer, create_token_key
 from tests.support.cell import Cell, service_class
 from tests.support.databases import fresh_home, server, superuser
+from tests.support.together import at_once
 
 Row = dict[str, Any]
 READING = {
@@ -180,21 +180,6 @@ def other(shared_cell: Cell) -> Account:
 def desk(shared_cell: Cell) -> Account:
     """A new account."""
     return open_account(shared_cell)
-
-
-def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of calls that begin together; an error of ours is a result."""
-    together = Barrier(len(calls))
-
-    def call(one: Callable[[], Any]) -> Any:
-        together.wait()
-        try:
-            return one()
-        except LetheError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(call, calls))
 
 
 # --------------------------------------------------------------------------------------------------------------- the grant

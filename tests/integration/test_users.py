@@ -24,7 +24,8 @@ from shared.outgoing_mail import OutgoingMail
 from shared.personal import ERASED
 from tests.support.cell import Cell
 from tests.support.databases import superuser
-from tests.support.team import GATEWAY, Team, at_once
+from tests.support.team import GATEWAY, Team
+from tests.support.together import at_once
 
 
 @pytest.fixture

@@ -6,17 +6,13 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Barrier
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from services.identity.access_commands import Authenticate, Authenticated
-from shared.errors import LetheError
 from shared.ids import new_id
 from shared.outgoing_mail import OutgoingMail, claim, read_claimed, remove
 from shared.settings import SERVICES
@@ -206,18 +202,3 @@ class AnApp:
 def challenge_of(verifier: str) -> str:
     """RFC 7636, section 4.2, written down a second time."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-
-
-def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of calls that begin together; an error of ours is a result."""
-    together = Barrier(len(calls))
-
-    def call(one: Callable[[], Any]) -> Any:
-        together.wait()
-        try:
-            return one()
-        except LetheError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(call, calls))

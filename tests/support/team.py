@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 from services.identity.access_commands import Authenticated, LoginAnswer
 from services.identity.commands import InvitationView, UserView
-from shared.errors import LetheError
 from shared.ids import new_id
 from shared.outgoing_mail import OutgoingMail, claim, read_claimed
 from shared.tokens import Actor, service_actor
@@ -104,18 +100,3 @@ def link_in(mail: OutgoingMail) -> str:
     found = _LINK.search(mail.text)
     assert found is not None
     return found[1]
-
-
-def at_once(calls: Sequence[Callable[[], object]]) -> list[object]:
-    """The results of calls that begin together; an error of ours is a result."""
-    together = Barrier(len(calls))
-
-    def call(one: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return one()
-        except LetheError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(call, calls))

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from audit.export import export
+from shared.settings import Settings
 from tests.integration.audit.audit_stage import AuditStage
+from tests.integration.audit.audit_story import Story
 from tests.support.servers import Servers
 
 
@@ -45,3 +48,11 @@ def long_log(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
     made.index()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def folder(story: Story, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The logs of the story that a module tells, exported."""
+    folder = tmp_path_factory.mktemp("exported") / "folder"
+    export(settings, folder)
+    return folder

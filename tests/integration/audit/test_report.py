@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tracemalloc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from audit.export import export
 from audit.exported import FORM
 from audit.report import write_report
 from audit.report_figures import Reader, figures_of
@@ -26,18 +24,9 @@ from shared.settings import SERVICES, Settings
 from shared.work import SYSTEM_ACTOR
 from tests.integration.audit.audit_story import Story
 from tests.support.cell import Cell
-from tests.support.databases import fresh_home
 from tests.support.portal import ALICE, BOB
-from tests.support.servers import Servers
 
 VOID = {"meta", "rect", "line", "br", "link", "img", "input"}
-
-
-@pytest.fixture(scope="module")
-def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Databases of all services."""
-    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +39,6 @@ def story(settings: Settings) -> Story:
     made.settle()
     made.request = made.erase(ALICE)
     return made
-
-
-@pytest.fixture(scope="module")
-def folder(story: Story, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The logs, exported."""
-    folder = tmp_path_factory.mktemp("exported") / "folder"
-    export(settings, folder)
-    return folder
 
 
 def test_the_figures_are_those_of_the_logs(story: Story, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from audit.export import export
 from audit.sources import DatabaseSource, FolderSource, Source
 from audit.trail import LogPlace, TrailEntry, TrailPage, trail
 from audit.trail_subjects import TrailSelection
@@ -23,16 +21,8 @@ from shared.ids import new_id
 from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
 from tests.integration.audit.audit_story import Story
 from tests.support.cell import Cell
-from tests.support.databases import fresh_home, superuser
+from tests.support.databases import superuser
 from tests.support.portal import ALICE, BOB
-from tests.support.servers import Servers
-
-
-@pytest.fixture(scope="module")
-def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Databases of all services."""
-    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +37,6 @@ def story(settings: Settings) -> Story:
     made.settle()
     made.request = made.erase(ALICE)
     return made
-
-
-@pytest.fixture(scope="module")
-def folder(story: Story, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same logs, exported."""
-    folder = tmp_path_factory.mktemp("exported") / "folder"
-    export(settings, folder)
-    return folder
 
 
 @pytest.fixture(params=["database", "folder"])
