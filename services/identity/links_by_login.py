@@ -6,12 +6,12 @@ What the link is good for is its purpose's own module's business.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from services.identity.admission import Admission, look_up
+from services.identity.answer_time import answered_after
 from services.identity.commands import Done, RequestPasswordReset, RequestRangeRecovery
 from services.identity.credentials import append_for_user, lock_access, normal_source
 from services.identity.link import Purpose
@@ -48,13 +48,12 @@ class LinkMail:
 def mail_link(store: Store, asked: RequestPasswordReset | RequestRangeRecovery, mail: LinkMail) -> Done:
     """Mails a link to the login's user, in each account where there is one that the mail is for. The answer is always the same,
     after the same time."""
-    answer_at = time.monotonic() + ANSWER_SECONDS
-    normal_source(asked.source)
-    with store.work(SYSTEM_ACTOR) as work:
-        routes = routes_of_login(work, login_route_token(store.settings, asked.login))
-    for route in _mailed_to(routes, asked.account_id):
-        _mail_link(store, route, asked.login, mail)
-    time.sleep(max(0.0, answer_at - time.monotonic()))  # cooperative: eventlet has patched it
+    with answered_after(ANSWER_SECONDS):
+        normal_source(asked.source)
+        with store.work(SYSTEM_ACTOR) as work:
+            routes = routes_of_login(work, login_route_token(store.settings, asked.login))
+        for route in _mailed_to(routes, asked.account_id):
+            _mail_link(store, route, asked.login, mail)
     return Done()
 
 
