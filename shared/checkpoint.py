@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.errors import Tampered
+from shared.log_text import decimal_in
 from shared.merkle import HASH_BYTES
 from shared.signed_note import Verifier, open_note
 
@@ -35,8 +36,8 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) < 4 or not lines[0]:
         raise Tampered("the checkpoint does not have its three lines")
-    size, encoded = lines[1], lines[2]
-    if not (size.isascii() and size.isdigit()) or (size != "0" and size.startswith("0")) or len(size) > 19:
+    size, encoded = decimal_in(lines[1]), lines[2]
+    if size is None:
         raise Tampered("the size in the checkpoint is not a decimal number")
     try:
         root = base64.b64decode(encoded, validate=True)
@@ -44,7 +45,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         root = b""
     if len(root) != HASH_BYTES:
         raise Tampered("the root in the checkpoint is not a hash")
-    return Checkpoint(lines[0], int(size), root)
+    return Checkpoint(lines[0], size, root)
 
 
 def open_checkpoint(note: bytes, verifiers: Iterable[Verifier]) -> Checkpoint:

@@ -7,17 +7,15 @@ Pure. The earlier checkpoint is not in it: whoever verifies has kept it, else th
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared import merkle
 from shared.checkpoint import Checkpoint, open_checkpoint
 from shared.errors import Tampered
+from shared.log_text import decimal_in, hash_lines, hashes_in
 from shared.signed_note import Verifier
 
-MOST_HASHES = 63
 FIRST_WORD = "old "
 
 
@@ -31,7 +29,7 @@ class ConsistencyProof:
 
     def encode(self) -> bytes:
         """The file's bytes."""
-        lines = [f"{FIRST_WORD}{self.old_size}", *(base64.b64encode(node).decode() for node in self.hashes)]
+        lines = [f"{FIRST_WORD}{self.old_size}", *hash_lines(self.hashes)]
         return ("\n".join(lines) + "\n\n").encode() + self.checkpoint
 
     def verify(self, old: Checkpoint, verifiers: Iterable[Verifier]) -> Checkpoint:
@@ -55,19 +53,7 @@ def parse_consistency_proof(octets: bytes) -> ConsistencyProof:
         first, *lines = head.decode("ascii").split("\n")
     except UnicodeDecodeError:
         raise Tampered("the proof is not text") from None
-    number = first.removeprefix(FIRST_WORD)
-    if (
-        not separator
-        or not first.startswith(FIRST_WORD)
-        or not number.isdigit()
-        or (number != "0" and number.startswith("0"))
-        or len(number) > 19
-    ):
+    old_size = decimal_in(first.removeprefix(FIRST_WORD))
+    if not separator or not first.startswith(FIRST_WORD) or old_size is None:
         raise Tampered("this is not a consistency proof")
-    try:
-        hashes = tuple(base64.b64decode(line, validate=True) for line in lines)
-    except (binascii.Error, ValueError):
-        raise Tampered("the proof has a line that is not base64") from None
-    if len(hashes) > MOST_HASHES or any(len(node) != merkle.HASH_BYTES for node in hashes):
-        raise Tampered("the proof has lines that are not hashes")
-    return ConsistencyProof(int(number), hashes, checkpoint)
+    return ConsistencyProof(old_size, hashes_in(lines), checkpoint)

@@ -8,17 +8,16 @@ nothing else.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared import merkle
 from shared.checkpoint import Checkpoint, open_checkpoint
 from shared.errors import Tampered
+from shared.log_text import base64_in, decimal_in, hash_lines, hashes_in
 from shared.signed_note import Verifier
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
-MOST_HASHES = 63
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class TlogProof:
         if self.extra is not None:
             lines.append(f"extra {base64.b64encode(self.extra).decode()}")
         lines.append(f"index {self.index}")
-        lines += [base64.b64encode(node).decode() for node in self.hashes]
+        lines += hash_lines(self.hashes)
         return ("\n".join(lines) + "\n\n").encode() + self.checkpoint
 
     def verify(self, entry: bytes, verifiers: Iterable[Verifier]) -> Checkpoint:
@@ -63,23 +62,9 @@ def parse_tlog_proof(octets: bytes) -> TlogProof:
         raise Tampered("this is not a tlog-proof of version 1")
     extra = None
     if lines and lines[0].startswith("extra "):
-        extra = _decode(lines.pop(0).removeprefix("extra "))
+        extra = base64_in(lines.pop(0).removeprefix("extra "))
     label, _, number = lines.pop(0).partition(" ") if lines else ("", "", "")
-    if (
-        label != "index"
-        or not number.isdigit()
-        or (number != "0" and number.startswith("0"))
-        or len(number) > 19
-    ):
+    index = decimal_in(number)
+    if label != "index" or index is None:
         raise Tampered("the proof names no index")
-    hashes = tuple(_decode(line) for line in lines)
-    if len(hashes) > MOST_HASHES or any(len(node) != merkle.HASH_BYTES for node in hashes):
-        raise Tampered("the proof has lines that are not hashes")
-    return TlogProof(int(number), hashes, checkpoint, extra)
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Tampered("the proof has a line that is not base64") from None
+    return TlogProof(index, hashes_in(lines), checkpoint, extra)
