@@ -18,6 +18,8 @@ from uuid import UUID
 
 import psycopg2
 
+from audit.exported import CHECKPOINT
+from audit.public_log import PublicLog
 from audit.reading import auditor_connection
 from shared.checkpoint import Checkpoint, open_checkpoint
 from shared.consistency_proof import ConsistencyProof
@@ -66,16 +68,16 @@ class EventProof:
 
 def log_of(settings: Settings, service: str) -> Log:
     """The published log of a service in the home. Raises `NotFound` for an empty one, `Tampered` where its note is not good."""
-    tiles = settings.path("tiles", service)
+    log = PublicLog.of(settings, service)
     try:
-        verifier = Verifier.parse(settings.path("verifiers", f"log-{service}.vkey").read_text("utf-8"))
-        note = (tiles / "checkpoint").read_bytes()
+        verifier = Verifier.parse(log.key.read_text("utf-8"))
+        note = (log.tiles / CHECKPOINT).read_bytes()
     except FileNotFoundError:
         raise NotFound("the log of this service has no checkpoint yet", service=service) from None
     checkpoint = open_checkpoint(note, [verifier])
-    if checkpoint.origin != f"{settings.cell}/{service}":
+    if checkpoint.origin != log.origin:
         raise Tampered("the published checkpoint is that of another log", service=service, origin=checkpoint.origin)
-    return Log(service, note, checkpoint, verifier, files_in(tiles))
+    return Log(service, note, checkpoint, verifier, files_in(log.tiles))
 
 
 def prove_event(

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from audit.exported import ExportedLine
+from audit.exported import CHECKPOINT, JOURNAL, ExportedLine
 from audit.sources import FolderSource, Placed
 from audit.statutory_month import end_of_month_for
 from audit.trail_subjects import RECORDING, happenings_of
@@ -129,7 +129,7 @@ def figures_of(folder: Path) -> Figures:
 def _log(source: FolderSource, service: str) -> LogFigures:
     said = source.logs[service]
     log = LogFigures(service, said.origin, said.size, said.root, _checkpoint(source.folder / service))
-    for line in _journal_lines(source.folder / service / "cut-journal.jsonl"):
+    for line in _journal_lines(source.folder / service / JOURNAL):
         cut = line.get("cut")
         if isinstance(cut, dict):
             log.journal[f"{cut.get('kind')} ({cut.get('reason')})"] += 1
@@ -138,7 +138,7 @@ def _log(source: FolderSource, service: str) -> LogFigures:
 
 def _checkpoint(folder: Path) -> str:
     try:
-        with (folder / "checkpoint").open("rb") as file:
+        with (folder / CHECKPOINT).open("rb") as file:
             text = file.read(2**16).decode()
         checkpoint = parse_checkpoint(text.split("\n\n")[0] + "\n")
     except FileNotFoundError:

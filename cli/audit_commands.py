@@ -20,14 +20,12 @@ from audit.verification_state import LogState, VerificationState, read_state, wr
 from audit.verify import verify
 from audit.verify_offline import verify_offline
 from cli import replay_commands
-from cli.audit_options import Service
-from cli.audit_options import progress as _progress
-from cli.audit_options import services as _services
-from cli.audit_options import settings as _settings
+from cli.audit_options import Service, services_named, shown_progress
 from cli.audit_verdict import show_limits, show_verdicts
 from cli.exit_status import TAMPERED
 from cli.options import HELP, Json, Out
 from cli.output import note, show, show_json, write_file
+from cli.session import load_settings
 from shared.errors import InvalidArgument
 from shared.settings import Settings
 
@@ -88,14 +86,14 @@ def verify_command(
         raise InvalidArgument(field="keys", rule="goes with --offline; a stack's keys are in its home")
     file = checkpoint or since
     kept = None if file is None else read_checkpoints(file)
-    names = _services(service)
+    names = services_named(service)
     if offline is not None:
-        with _progress("export") as report:
+        with shown_progress("export") as report:
             verdicts = verify_offline(
                 offline, kept, keys, names if service else (), lambda name, done, of: report(f"{name} events", done, of)
             )
     else:
-        verdicts = _verify_here(_settings(), names, kept, since is not None, resume)
+        verdicts = _verify_here(load_settings(), names, kept, since is not None, resume)
     if json:
         show_json(verdicts)
     else:
@@ -114,8 +112,8 @@ def export_command(
 
     Check it, also on another machine: lethe audit verify --offline FOLDER. Example: lethe audit export august
     """
-    with _progress("export") as report:
-        manifest = export(_settings(), folder, lambda name, step, done, of: report(f"{name} {step}", done, of))
+    with shown_progress("export") as report:
+        manifest = export(load_settings(), folder, lambda name, step, done, of: report(f"{name} {step}", done, of))
     if json:
         show_json(manifest)
         return
@@ -130,7 +128,7 @@ def checkpoint_command(out: Out = None) -> None:
 
     Example: lethe audit checkpoint --out kept.json
     """
-    kept = take_checkpoints(_settings())
+    kept = take_checkpoints(load_settings())
     if out is None:
         show(write_checkpoints(kept).decode().rstrip("\n"))
         return
@@ -154,7 +152,7 @@ def _verify_here(
     for name in names:
         if any(verdict.service == name for verdict in state.verdicts):
             continue
-        with _progress(name) as report, _interruptible(report) if resume else nullcontext(report) as progress:
+        with shown_progress(name) as report, _interruptible(report) if resume else nullcontext(report) as progress:
             begun = state.log if state.log is not None and state.log.service == name else None
             note_kept = kept.note(name) if kept else None
             verdict = verify(settings, name, note_kept, progress, since=since, state=begun, save=save if resume else None)

@@ -1,4 +1,4 @@
-"""What the commands of `lethe audit` have in common: the home they look at, the services, times, and how progress is shown."""
+"""What the commands of `lethe audit` have in common: the services, times, and how progress is shown."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.output import stderr
-from shared.errors import InvalidArgument, Unavailable
-from shared.settings import SERVICES, Settings
+from shared.errors import InvalidArgument
+from shared.settings import SERVICES
 
 Service = Annotated[str | None, typer.Option("--service", "-s", metavar="SERVICE", help="Of this service only. Default: all.")]
 AsOf = Annotated[
@@ -20,15 +20,7 @@ AsOf = Annotated[
 ]
 
 
-def settings() -> Settings:
-    """The settings of the stack that `LETHE_HOME` names. Raises `Unavailable`."""
-    try:
-        return Settings.load()
-    except FileNotFoundError:
-        raise Unavailable("There is no stack here. Start one (lethe up), or set LETHE_HOME.") from None
-
-
-def services(named: str | None) -> tuple[str, ...]:
+def services_named(named: str | None) -> tuple[str, ...]:
     """The service that was named, or all. Raises `InvalidArgument`."""
     if named is None:
         return SERVICES
@@ -49,7 +41,7 @@ def moment_of(text: str | None, option: str) -> datetime | None:
 
 
 @contextmanager
-def progress(service: str) -> Iterator[Callable[[str, int, int], None]]:
+def shown_progress(service: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr, gone when the work is done; only where somebody watches."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = stderr()

@@ -5,7 +5,7 @@ As all of `lethe audit` it asks no service: it reads the logs by itself, as the 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +15,11 @@ from audit.sources import DatabaseSource, FolderSource, Source
 from audit.trail import MOST_ENTRIES, TrailEntry, TrailPage, trail
 from audit.trail_subjects import TrailSelection
 from cli.audit_commands import audit
+from cli.audit_options import moment_of
 from cli.options import Json
 from cli.output import note, show, show_json, table
 from cli.session import load_settings
-from shared.errors import InvalidArgument, NotFound
+from shared.errors import NotFound
 
 DEEPEST = 4
 """So far effects are indented below their causes."""
@@ -55,8 +56,8 @@ def trail_command(
     Example: lethe audit trail --request 5f0c7a8e-3a52-4b0e-9a43-5b8f0a3f8a11 --json
     """
     selection = TrailSelection(
-        account=account, person=person, request=request, user=user, staff=staff, since=_time(since, "since"),
-        until=_time(until, "until"),
+        account=account, person=person, request=request, user=user, staff=staff, since=moment_of(since, "since"),
+        until=moment_of(until, "until"),
     )  # fmt: skip
     selection.subjects()
     source: Source = DatabaseSource(load_settings()) if offline is None else FolderSource(offline)
@@ -103,13 +104,3 @@ def _who(one: TrailEntry) -> str:
     if one.who.id is None:
         return one.service
     return f"{one.who.role or one.who.kind} {one.who.id[:8]}"
-
-
-def _time(text: str | None, field: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidArgument(field=field, rule="must be a time such as 2026-05-31T12:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

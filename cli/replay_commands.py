@@ -10,10 +10,11 @@ import typer
 from audit.comparison import Difference
 from audit.replay import ReplayResult, replay
 from audit.ticket_state import TicketRow, TicketState, ticket_state
-from cli.audit_options import AsOf, Service, moment_of, progress, services, settings
+from cli.audit_options import AsOf, Service, moment_of, services_named, shown_progress
 from cli.exit_status import TAMPERED
 from cli.options import Json
 from cli.output import moment, note, show, show_json, table
+from cli.session import load_settings
 from shared.errors import InvalidArgument
 
 _SHOWN_CHARACTERS = 24
@@ -38,13 +39,13 @@ def replay_command(
     Goes on where an earlier run was interrupted. As of a time: with the events that the last checkpoint signed at or before it
     covers. Ends with 5 where rows differ, or an event is not as it was signed. Example: lethe audit replay --compare
     """
-    home = settings()
+    home = load_settings()
     then = moment_of(as_of, "as-of")
     if compare and then is not None:
         raise InvalidArgument(field="as-of", rule="what was at an earlier time can't be compared with what is live now")
     results: list[ReplayResult] = []
-    for name in services(service):
-        with progress(name) as report:
+    for name in services_named(service):
+        with shown_progress(name) as report:
             result = replay(home, name, compare, then, report, restart=restart)
         if result.resumed_at:
             note(f"{name}: went on after {result.resumed_at} events that an interrupted run had played (anew: --restart)")
@@ -71,7 +72,7 @@ def ticket_command(
 
     Example: lethe audit ticket 0e729602-9984-48a1-91f3-4b3263c53077 --as-of 2026-05-31T12:00:00Z
     """
-    state = ticket_state(settings(), _id(ticket, "ticket"), moment_of(as_of, "as-of"), account and _id(account, "account"))
+    state = ticket_state(load_settings(), _id(ticket, "ticket"), moment_of(as_of, "as-of"), account and _id(account, "account"))
     if json:
         show_json(state)
     else:

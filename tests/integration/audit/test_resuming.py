@@ -154,7 +154,7 @@ def test_ctrl_c_leaves_a_file_to_go_on_from(
     """`audit verify --resume FILE` that gets SIGINT ends with 130 and leaves the file; once more, it goes on and removes it."""
     monkeypatch.setenv("LETHE_HOME", str(long.home))
     file = tmp_path / "state"
-    plain, asked = audit_commands._progress, []
+    plain, asked = audit_commands.shown_progress, []
 
     @contextmanager
     def signalling(service: str) -> Iterator[Callable[[str, int, int], None]]:
@@ -168,7 +168,7 @@ def test_ctrl_c_leaves_a_file_to_go_on_from(
 
             yield report_and_signal
 
-    monkeypatch.setattr(audit_commands, "_progress", signalling)
+    monkeypatch.setattr(audit_commands, "shown_progress", signalling)
     command = ("verify", "--service", "contacts", "--resume", str(file))
     assert run(*command)[0] == INTERRUPTED
     assert file.stat().st_mode & 0o777 == 0o600 and file.exists()
