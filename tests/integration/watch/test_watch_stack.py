@@ -9,13 +9,17 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import closing
+from operator import itemgetter
 from time import monotonic
 from typing import Any
 
+import psycopg2
 import pytest
 
 from cli.exit_status import DONE, NOT_FOUND, TAMPERED, WRONG_USAGE
 from cli.main import invoke
+from cli.session import load_settings
 from deploy.stack import Stack
 from shared.checkpoint import Checkpoint
 from shared.errors import TimedOut, Unavailable
@@ -52,9 +56,17 @@ class Watched:
 
         def is_seen() -> bool:
             newest = self.call("audit", "list_seen_checkpoints", {"service": "lifecycle", "limit": 1})["checkpoints"]
-            return any(one["note"].encode() == self.note() for one in newest)
+            return any(one["note"].encode() == self.note() and one["size"] == self.events() for one in newest)
 
         await_it(is_seen, 30)
+
+    def events(self) -> int:
+        """How many events lifecycle has committed."""
+        with closing(psycopg2.connect(load_settings().database_url("lifecycle", "auditor"))) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM lethe.event")
+                found: int = cursor.fetchone()[0]
+        return found
 
     def alerts(self, *, only_open: bool = True) -> list[tuple[str, str]]:
         """(log, reason) of the alerts."""
@@ -70,7 +82,7 @@ class Watched:
             except (TimedOut, Unavailable):
                 return False
 
-        await_it(are_open, 60)
+        await_it(are_open, 60, lambda: str(self.alerts()))
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """The exit status of a command, and its stdout."""
@@ -86,14 +98,14 @@ class Watched:
         return found
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """The lines of audit's logs with this event."""
+        """The lines of both replicas' logs with this event, in the order of their times."""
         lines = [
             json.loads(line)
             for path in (self.stack.home / "logs").glob("audit-*.log")
             for line in path.read_text().splitlines()
             if line.startswith("{")
         ]
-        return [line for line in lines if line["event"] == event]
+        return sorted((line for line in lines if line["event"] == event), key=itemgetter("time"))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +161,7 @@ def test_a_stopped_relay_is_one_alert_until_it_goes_on(watched: Watched) -> None
         status, out = watched.run("alerts")
         assert TAMPERED == status and "stalled" in out
         assert 1 == watched.open_in_status()
-        (line,) = watched.said("alert raised")[before:]
+        (line,) = await_it(lambda: watched.said("alert raised")[before:], 10)
         assert ("error", "local/lifecycle", "stalled") == (line["level"], line["origin"], line["kind"])
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -214,7 +226,8 @@ def test_a_log_that_is_rewritten_while_every_replica_is_dead_is_found(watched: W
     (watched.tiles / "checkpoint").write_bytes(sign_note(Checkpoint("local/lifecycle", size, writer.root()).text(), key))
     watched.stack.start("relay-lifecycle")  # which finds that it has not signed this, and stops
     watched.await_alerts(("lifecycle", "other-root"))
-    forks = [one for one in watched.said("alert raised")[before:] if one["kind"] == "forked"]
+    # the line is written after the commit that opens the alert
+    forks = await_it(lambda: [one for one in watched.said("alert raised")[before:] if one["kind"] == "forked"], 10)
     assert ["other-root"] == [one["reason"] for one in forks]
     watched.stack.stop("relay-lifecycle")
     shutil.rmtree(watched.tiles)
