@@ -6,8 +6,9 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final
 
 import typer
 
@@ -43,23 +44,23 @@ def _lethe() -> None:
 
 def _register() -> None:
     for name in _GROUPS:
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as missing:
-            if missing.name != name:
-                raise
-            continue
-        module.register(app)
+        importlib.import_module(name).register(app)
 
 
 warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
 _register()
 
 
+@cache
+def _command() -> Callable[..., Any]:
+    """All commands as they are run, made once: Typer reads the signature of each, which takes longer than many of them do."""
+    return typer.main.get_command(app)
+
+
 def invoke(arguments: Sequence[str]) -> int:
     """Runs one command in this process and gives its exit status. What it says goes to stdout and stderr."""
     try:
-        app(list(arguments), prog_name="lethe")
+        _command()(list(arguments), prog_name="lethe")
     except SystemExit as end:
         return (
             end.code

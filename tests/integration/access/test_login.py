@@ -130,6 +130,7 @@ def test_a_login_leads_to_its_account_once_its_mailbox_is_confirmed(access: Acce
         confirm_login(access.store, confirm, lambda _: lambda __, person: person)
 
 
+@pytest.mark.timing
 def test_a_no_takes_as_long_for_a_login_of_several_accounts(real_hashes: None, access: Access, time: MovableClock) -> None:
     """The medians of a login of one account, of one of three, and of an unknown one are within 15 %, in one of three rounds."""
     one, three = (f"{name}.{new_id()[:8]}@kettles.example" for name in ("one", "three"))
@@ -179,6 +180,19 @@ def set_failures(access: Access, user: UserView, failures: int) -> None:
     connection.close()
 
 
+def test_a_hash_is_verified_whether_there_is_such_a_login_or_not(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One each: for a wrong password, for a user without one, and for nobody."""
+    owner, verified = access.owner(), []
+    bare = access.user(owner, "agent", password=None)
+    verify = passwords._verify
+    monkeypatch.setattr(passwords, "_verify", lambda stored, octets: verified.append(stored) or verify(stored, octets))
+    for login in (str(owner.login), str(bare.login), "nobody@nowhere.example"):
+        with pytest.raises(Unauthenticated):
+            log_in(access.store, LogIn(login=login, password="a wrong password", source=HOME))
+    assert [False, True, True] == [stored == passwords.NOBODYS_HASH for stored in verified]
+
+
+@pytest.mark.timing
 def test_an_unknown_login_takes_as_long_as_a_wrong_password(real_hashes: None, access: Access, time: MovableClock) -> None:
     """The ratio of the medians is within 10 %. (Three rounds, since the machine may be busy in one of them.)"""
     owner = access.owner()
