@@ -1,7 +1,8 @@
 """The one source of time, so that a test can play 150 days in a second.
 
 The local stack's clock is the machine's clock plus an offset kept in `$LETHE_HOME/clock`; every process reads it at each
-call (one `stat`, re-read on change). Nothing else in the project may ask the machine for the time of day.
+call (one `stat`, re-read on change). Nothing else in the project may ask the machine for the time of day, except to compare it
+with the times of files (`file_version`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-_cached: tuple[str, int, timedelta] = ("", -1, timedelta(0))
+from shared.file_version import Version, file_version
+
+_cached: tuple[str, Version | None, timedelta] = ("", None, timedelta(0))
 _NONE = timedelta(0)
 
 
@@ -29,11 +32,11 @@ def offset() -> timedelta:
     global _cached
     file = _clock_file()
     try:
-        changed = os.stat(file).st_mtime_ns
+        version = file_version(file)
     except FileNotFoundError:
         return _NONE
-    if _cached[:2] != (file, changed):
-        _cached = (file, changed, timedelta(seconds=float(json.loads(Path(file).read_text())["offset_seconds"])))
+    if version is None or _cached[:2] != (file, version):
+        _cached = (file, version, timedelta(seconds=float(json.loads(Path(file).read_text())["offset_seconds"])))
     return _cached[2]
 
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared import clock
 from shared.errors import Unauthenticated
+from shared.file_version import Version, file_version
 from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
@@ -168,7 +169,7 @@ class TokenVerifier:
 
     def __init__(self, verifiers_dir: Path) -> None:
         self._folder = verifiers_dir
-        self._keys: dict[str, tuple[int, Ed25519PublicKey]] = {}
+        self._keys: dict[str, tuple[Version | None, Ed25519PublicKey]] = {}
 
     def verify(self, token: str, now: datetime) -> Actor:
         """The actor of a token. Raises `Unauthenticated`, without saying why, on anything that is wrong with
@@ -208,11 +209,11 @@ class TokenVerifier:
 
     def _public_key(self, issuer: str) -> Ed25519PublicKey:
         path = self._folder / f"{issuer}.token.pub"
-        changed = path.stat().st_mtime_ns
+        version = file_version(path)
         held = self._keys.get(issuer)
-        if held is None or held[0] != changed:
+        if version is None or held is None or held[0] != version:
             held = (
-                changed,
+                version,
                 Ed25519PublicKey.from_public_bytes(base64.b64decode(path.read_text().strip(), validate=True)),
             )
             self._keys[issuer] = held

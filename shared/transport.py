@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.errors import InvalidArgument, Tampered
+from shared.file_version import Version, file_version
 from shared.root_keys import RootKeys
 
 SERIALIZER: Final = "lethe-sealed"
@@ -36,11 +37,9 @@ _decoder = msgspec.msgpack.Decoder()
 
 
 class _Keys(NamedTuple):
-    """What is held in memory: when the folder had changed, the epoch to seal under, and the keys used so
-    far.
-    """
+    """What is held in memory: the version of the folder, the epoch to seal under, and the keys used so far."""
 
-    changed: int
+    version: Version | None
     epoch: int
     ciphers: dict[int, AESGCM]
 
@@ -55,7 +54,7 @@ class Transport:
     def __init__(self, root_keys_dir: Path) -> None:
         self._folder = root_keys_dir / "transport"
         self._root_keys = RootKeys(root_keys_dir, "transport")
-        self._held = _Keys(-1, -1, {})
+        self._held = _Keys(None, -1, {})
 
     def seal(self, body: Any) -> bytes:
         """The sealed form of plain data or structs. Raises `InvalidArgument` if it is larger than
@@ -88,9 +87,9 @@ class Transport:
             raise Tampered("a message does not open") from None
 
     def _keys(self) -> _Keys:
-        changed = self._folder.stat().st_mtime_ns
-        if changed != self._held.changed:
-            self._held = _Keys(changed, self._root_keys.current(), {})
+        version = file_version(self._folder)
+        if version is None or version != self._held.version:
+            self._held = _Keys(version, self._root_keys.current(), {})
         return self._held
 
     def _cipher(self, keys: _Keys, epoch: int) -> AESGCM:
