@@ -12,12 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.stack import Stack
 from shared.settings import Settings
-from tests.support.databases import fresh_home
+from tests.support.databases import Template, fresh_home, template_of
 from tests.support.servers import Servers, by_tcp
 from tests.support.stacks import LIMITS, running_stack
 
@@ -29,6 +30,8 @@ SHARED_STACKS = {
     "tests/acceptance/test_one_effect.py": "doors",
 }
 """What shares a stack with several gateways, by the beginning of its place."""
+hypothesis.settings.register_profile("lethe", deadline=None)  # how long an example takes is for the benchmarks
+hypothesis.settings.load_profile("lethe")
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
 
 
@@ -63,10 +66,17 @@ def servers() -> Iterator[Servers]:
         yield Servers(by_tcp(status["admin_url"]), status["amqp_url"])
 
 
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> Iterator[Template]:
+    """Databases with the newest schema on those servers, for `fresh_home` to copy."""
+    with template_of(servers.superuser) as made:
+        yield made
+
+
 @pytest.fixture
-def fresh_databases(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
+def fresh_databases(servers: Servers, template: Template, tmp_path: Path) -> Iterator[Settings]:
     """A home with keys and an empty database for every service, for one test; `LETHE_HOME` names it."""
-    with fresh_home(tmp_path / "home", servers.superuser) as settings:
+    with fresh_home(tmp_path / "home", servers.superuser, template=template) as settings:
         yield settings
 
 

@@ -34,7 +34,7 @@ def create(admin_url: str, services: Iterable[str], known: dict[str, dict[str, s
         with server.cursor() as cursor:
             for service, of_roles in passwords.items():
                 _create_roles(cursor, database_name(service), of_roles)
-                _create_database(cursor, database_name(service))
+                create_database(cursor, database_name(service), database_name(service))
     finally:
         server.close()
     return passwords
@@ -59,20 +59,21 @@ def _create_roles(cursor: Any, database: str, passwords: dict[str, str]) -> None
         )
 
 
-def _create_database(cursor: Any, database: str) -> None:
+def create_database(cursor: Any, database: str, roles: str, template: str = "template0") -> None:
+    """Makes one database, if it is missing, for the roles whose names begin with `roles`."""
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
     if cursor.fetchone() is None:
-        owner = sql.Identifier(f"{database}_owner")
+        owner = sql.Identifier(f"{roles}_owner")
         cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))  # a superuser of a managed server needs it
-        cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'").format(
-            sql.Identifier(database), owner))  # fmt: skip
+        cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} ENCODING 'UTF8'").format(
+            sql.Identifier(database), owner, sql.Identifier(template)))  # fmt: skip
         cursor.execute(sql.SQL("REVOKE {} FROM CURRENT_USER").format(owner))
-    names = [sql.Identifier(f"{database}_{role}") for role in ROLES]
+    names = [sql.Identifier(f"{roles}_{role}") for role in ROLES]
     where = sql.Identifier(database)
     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(where))
     cursor.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(where, sql.SQL(", ").join(names)))
     # the auditor replays into scratch schemas of its own
-    cursor.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(where, sql.Identifier(f"{database}_auditor")))
+    cursor.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(where, sql.Identifier(f"{roles}_auditor")))
 
 
 def drop(admin_url: str, services: Iterable[str]) -> None:

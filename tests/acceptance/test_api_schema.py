@@ -54,7 +54,7 @@ CHECKS = [
 FITTING, BROKEN, SEQUENCES, STEPS = 4, 8, 12, 6
 schemathesis.serializer(MAIL)(lambda _context, value: {"data": value})
 few = settings(
-    deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+    derandomize=True, database=None, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 

@@ -38,7 +38,7 @@ METHODS = [(service, method) for service, of_service in CALLS.items() for method
 SECONDS = 2.0
 UNFORESEEN = (InternalError, TimedOut, Unavailable)
 few = settings(
-    max_examples=12, deadline=None, derandomize=True, database=None,
+    max_examples=12, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

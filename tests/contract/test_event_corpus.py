@@ -14,16 +14,18 @@ from shared.events import canonical, sealed_digest
 from shared.settings import Settings
 from tests.support import event_corpus
 from tests.support.cell import Cell
-from tests.support.databases import fresh_home
+from tests.support.databases import Template, fresh_home
 from tests.support.servers import Servers
 
 SERVICES = sorted(event_types())
 
 
 @pytest.fixture(scope="module")
-def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(
+    servers: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
     """Databases of all services, with nothing in them."""
-    with fresh_home(tmp_path_factory.mktemp("corpus"), servers.superuser) as made:
+    with fresh_home(tmp_path_factory.mktemp("corpus"), servers.superuser, template=template) as made:
         yield made
 
 

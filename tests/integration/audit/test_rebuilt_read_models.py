@@ -24,7 +24,7 @@ from shared.ids import new_id
 from shared.settings import SERVICES, Settings
 from shared.work import Statement
 from tests.support.cell import Cell
-from tests.support.databases import fresh_home
+from tests.support.databases import Template, fresh_home
 from tests.support.servers import Servers
 
 EXAMPLES = 5
@@ -40,9 +40,9 @@ stories = st.lists(st.one_of(mails, mails, mails, erasures, organisations), min_
 
 
 @pytest.fixture(scope="module")
-def cell(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+def cell(servers: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
     """One replica of each service on databases of their own: their logs hold what the tests of this module did."""
-    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser) as made:
+    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser, template=template) as made:
         yield Cell(made)
 
 
@@ -115,7 +115,7 @@ class Desk:
         return self._order.choice((1, 1, 2))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories, seed=st.integers(0, 2**32))
 def test_rebuilt_rows_equal_those_made_while_the_desk_worked(cell: Cell, story: list[tuple[str, ...]], seed: int) -> None:
     """After random mails, erasures and more, done twice and delivered twice in any order, every rebuilt row equals the live."""

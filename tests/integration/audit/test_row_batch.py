@@ -76,7 +76,7 @@ def rows_in(cursor: Any, schema: str) -> list[tuple[Any, ...]]:
 
 
 @example(story=[ADDED, REMOVED, ADDED, REMOVED], room=1_000)  # what waits must not overtake a statement that waits
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(statements, max_size=25), room=st.sampled_from([1, 3, 1_000]))
 def test_gathered_rows_are_those_of_the_statements(cursor: Any, story: list[tuple[str, str, Any]], room: int) -> None:
     """Whatever is inserted, changed, added up and removed in whatever order, however often the batch is written."""

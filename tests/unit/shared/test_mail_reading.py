@@ -331,7 +331,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 40), PIECES | st.binary(max_size=8)), max_size=8
@@ -362,7 +362,7 @@ def test_a_mutated_mail_never_raises_anything_but_unreadable(changes: list[tuple
     assert len(content_digest(read)) == 32
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes_after_a_header_are_a_mail(body: bytes) -> None:
     """With one header of a mail, every body can be read."""

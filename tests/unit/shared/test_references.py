@@ -113,7 +113,7 @@ WRITINGS = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(WRITINGS | st.text(max_size=3), max_size=30).map("".join))
 def test_splitting_and_joining_gives_the_text_back(text: str) -> None:
     """For any text, exactly; the occurrences are in order, apart from each other, and normalised for good."""

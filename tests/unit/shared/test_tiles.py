@@ -51,7 +51,7 @@ def test_a_log_of_70000_has_the_tiles_of_the_specification(tmp_path: Path) -> No
     assert (112, 0) == (tile_width(0, 273, 70_000), tile_width(0, 274, 70_000))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(st.integers(1, 700), min_size=1, max_size=6), data=st.data())
 def test_a_log_grown_in_steps_is_the_log_written_at_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], data: st.DataObject

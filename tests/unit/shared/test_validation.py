@@ -115,7 +115,7 @@ garbage = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(raw=garbage)
 def test_garbage_gets_a_typed_error_without_its_values(raw: Any) -> None:
     """Whatever is sent, the answer is a struct or InvalidArgument, and no text of the caller's stands in the
