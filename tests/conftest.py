@@ -33,13 +33,20 @@ SHARED_STACKS = {
 hypothesis.settings.register_profile("lethe", deadline=None)  # how long an example takes is for the benchmarks
 hypothesis.settings.load_profile("lethe")
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
-
+ORDER = ("unit", "contract", "integration", "audit", "gateway", "messaging", "acceptance", "stack", "faults")
+"""Folders from the last to the first, in which a file takes longest. What is short is for the process that is done early."""
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the groups by their folders."""
+    """Marks the groups by their folders, and orders them."""
     for item in items:
         for folder in FOLDERS.keys() & set(item.path.parts):
             item.add_marker(FOLDERS[folder])
+    items.sort(key=_place, reverse=True)
+
+
+def _place(item: pytest.Item) -> int:
+    folders = item.path.relative_to(Path(__file__).parent).parts
+    return 0 if folders[0] == "unit" else max((ORDER.index(folder) for folder in folders if folder in ORDER), default=0)
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
