@@ -14,6 +14,7 @@ from tests.benchmarks import (
     edge,
     erasing,
     importing,
+    logging_cost,
     proving,
     rebuilding,
     recording,
@@ -23,7 +24,7 @@ from tests.benchmarks import (
 from tests.benchmarks.figures import Figure, report
 from tests.support.stacks import running_stack
 
-FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "replay", "verify", "rebuild", "reads", "proof")
+FIGURES = ("import", "edge", "erasure", "append", "checkpoint", "log", "replay", "verify", "rebuild", "reads", "proof")
 
 
 def main() -> None:
@@ -55,13 +56,16 @@ def _measure(stack: Stack, wanted: set[str], quick: bool, notes: list[str]) -> l
         if "erasure" in wanted:
             _say("erasure")
             figures += erasing.measure(stack, session, people=5 if quick else 100, times=10, notes=notes)
-    if wanted & {"append", "checkpoint", "replay"}:
+    if wanted & {"append", "checkpoint", "log", "replay"}:
         _say("append")
         rounds, seconds = (2, 0.5) if quick else (15, 1.0)
         figures += appending.measure(stack, rounds=rounds, seconds=seconds, notes=notes)
     if "checkpoint" in wanted:
         _say("checkpoint")
         figures += checkpoints.measure(stack, seconds=4.0 if quick else 20.0, notes=notes)
+    if "log" in wanted:
+        _say("log")
+        figures += logging_cost.measure(stack, seconds=3.0 if quick else 20.0, notes=notes)
     if "replay" in wanted:
         _say("replay")
         figures += replaying.measure(stack, rounds=1 if quick else 5, most=5_000 if quick else 50_000, notes=notes)

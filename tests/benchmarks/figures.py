@@ -42,6 +42,11 @@ def below(figure: str, value: float, unit: str, limit: float) -> Figure:
     return Figure(figure=figure, value=round(value, 3), unit=unit, target=f"< {limit:g} {unit}", holds=value < limit)
 
 
+def at_most(figure: str, value: float, unit: str, limit: float) -> Figure:
+    """A figure that may reach a limit and not exceed it."""
+    return Figure(figure=figure, value=round(value, 3), unit=unit, target=f"≤ {limit:g} {unit}", holds=value <= limit)
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` (0 to 1) of the values lie."""
     ordered = sorted(values)
