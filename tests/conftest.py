@@ -24,17 +24,26 @@ from tests.support.stacks import LIMITS, running_stack
 
 SHARED_STACKS = {
     "tests/integration/gateway/": "gateways",
-    "tests/acceptance/test_doors_of_an_account.py": "doors",
-    "tests/acceptance/test_logins_tell_and_cost_little.py": "doors",
-    "tests/acceptance/test_no_code_comes_back.py": "doors",
-    "tests/acceptance/test_one_effect.py": "doors",
-}
-"""What shares a stack with several gateways, by the beginning of its place."""
+    **{
+        f"tests/acceptance/test_{name}.py": stack
+        for stack, names in {
+            "doors": ("doors_of_an_account", "logins_tell_and_cost_little", "no_code_comes_back", "one_effect"),
+            "whole 1": ("access_matrix", "api_matrix", "auditor_without_a_network", "main_job", "staff_access_page"),
+            "whole 2": (
+                "api_page", "api_schema", "malformed_arguments", "no_trace_to_a_user", "nothing_opens_after_an_erasure",
+                "nothing_readable_at_rest", "nothing_resurrects", "two_accounts_never_meet",
+            ),
+        }.items()
+        for name in names
+    },
+}  # fmt: skip
+"""What shares a stack, by the beginning of its place. Those of a whole one are enough for two processes."""
 hypothesis.settings.register_profile("lethe", deadline=None)  # how long an example takes is for the benchmarks
 hypothesis.settings.load_profile("lethe")
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
 ORDER = ("unit", "contract", "integration", "audit", "gateway", "messaging", "acceptance", "stack", "faults")
 """Folders from the last to the first, in which a file takes longest. What is short is for the process that is done early."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the groups by their folders, and orders them."""
