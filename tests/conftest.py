@@ -27,7 +27,10 @@ SHARED_STACKS = {
     **{
         f"tests/acceptance/test_{name}.py": stack
         for stack, names in {
-            "doors": ("doors_of_an_account", "logins_tell_and_cost_little", "no_code_comes_back", "one_effect"),
+            "doors": (
+                "doors_of_an_account", "logins_tell_and_cost_little", "no_code_comes_back", "one_effect",
+                "reads_are_recorded", "suspension_ends_everything_at_once",
+            ),
             "whole 1": ("access_matrix", "api_matrix", "auditor_without_a_network", "main_job", "staff_access_page"),
             "whole 2": (
                 "api_page", "api_schema", "malformed_arguments", "no_trace_to_a_user", "nothing_opens_after_an_erasure",

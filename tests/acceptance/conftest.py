@@ -36,11 +36,12 @@ def fresh_desk(callers: Callers) -> Desk:
 
 @pytest.fixture(scope="session")
 def doors() -> Iterator[Doors]:
-    """A stack with two gateways and three replicas of identity, with limits of the gateways that nobody meets."""
+    """A stack with two gateways and three replicas each of identity and tickets, with limits of the gateways that nobody meets.
+    Its services may be stopped, by a test that starts them again."""
     with pytest.MonkeyPatch.context() as patch:
         for name in LIMITS:
             patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
-        with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "gateway": 2}) as made:
+        with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "tickets": 3, "gateway": 2}) as made:
             yield Doors(made)
 
 

@@ -12,7 +12,7 @@ from statistics import median
 import httpx
 import pytest
 
-from tests.support.crowd import PATIENCE_SECONDS, Doors, answered, at_once, fresh_address, outcomes
+from tests.support.crowd import PATIENCE_SECONDS, Answered, Doors, answered, at_once, fresh_address, outcomes
 from tests.support.desk import await_it
 from tests.support.gateway import PASSWORD, Api
 
@@ -69,20 +69,39 @@ def test_two_hundred_logins_at_once_do_not_exhaust_the_memory(doors: Doors) -> N
     much to do; no process of identity ever had more than 256 MiB beyond what it has when idle; and then the desk is open."""
     with doors.client() as api:
         opened, _ = api.open_account(is_confirmed=True)
-        asked = {"login": opened["owner"]["login"], "password": PASSWORD}
+        login = opened["owner"]["login"]
     idle = {name: kibibytes(pid, "VmRSS") for name, pid in replicas(doors)}
     for _, pid in replicas(doors):
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
-    answers = doors.race([lambda api: api.call("POST", "/v1/sessions", asked)] * LOGINS)
+    answers = crowd(doors, login)
     peaks = {name: kibibytes(pid, "VmHWM") - idle[name] for name, pid in replicas(doors)}
     assert at_once(answers) > 100
     assert not outcomes(answers).keys() - {"200", "busy", "too_many_tries", "timed_out"}, outcomes(answers)
-    assert outcomes(answers)["timed_out"] <= LOGINS // 10  # where the machine has much else to do
     assert LOGINS == len(answers) and outcomes(answers)["200"] > 0 and outcomes(answers)["busy"] > 0
-    assert max(one.ended - one.begun for one in answers) < PATIENCE_SECONDS / 2
     assert max(peaks.values()) < HASHES_MIB * 1024, peaks
     with doors.client() as api:
-        await_it(lambda: api.call("POST", "/v1/sessions", asked).status_code == 200, 10)
+        await_it(lambda: api.call("POST", "/v1/sessions", asked(login)).status_code == 200, 10)
+
+
+@pytest.mark.timing
+def test_a_crowd_is_answered_in_time(doors: Doors) -> None:
+    """Of two hundred logins at once a tenth at most is timed out, and nobody waits for half of the client's time. (How long it
+    takes to say `busy` two hundred times depends on what else the machine does.)"""
+    with doors.client() as api:
+        opened, _ = api.open_account(is_confirmed=True)
+    answers = crowd(doors, opened["owner"]["login"])
+    assert outcomes(answers)["timed_out"] <= LOGINS // 10, outcomes(answers)
+    assert max(one.ended - one.begun for one in answers) < PATIENCE_SECONDS / 2
+
+
+def crowd(doors: Doors, login: str) -> list[Answered]:
+    """What two hundred logins at once are answered."""
+    return doors.race([lambda api: api.call("POST", "/v1/sessions", asked(login))] * LOGINS)
+
+
+def asked(login: str) -> dict[str, str]:
+    """The right password of a login."""
+    return {"login": login, "password": PASSWORD}
 
 
 def replicas(doors: Doors) -> list[tuple[str, int]]:

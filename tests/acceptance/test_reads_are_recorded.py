@@ -10,8 +10,8 @@ import pytest
 from cli.main import invoke
 from deploy.stack import Stack
 from shared.errors import PermissionRefused
+from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk, Row, await_it
-from tests.support.stacks import running_stack
 
 MAIL = (
     b"From: Ann Archer <ann@archer.example>\r\nTo: desk@kettles.example\r\nSubject: kettle\r\n"
@@ -20,10 +20,9 @@ MAIL = (
 
 
 @pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
+def own_stack(doors: Doors) -> Stack:
     """A stack of which a service is stopped."""
-    with running_stack() as stack:
-        yield stack
+    return doors.stack
 
 
 @pytest.fixture(scope="module")

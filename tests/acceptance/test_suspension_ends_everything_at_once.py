@@ -12,9 +12,8 @@ from cli.exit_status import DONE, INCOMPLETE
 from cli.main import invoke
 from deploy.stack import Stack
 from shared.errors import AccountSuspended, Incomplete
-from shared.settings import SERVICES
+from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk, await_it
-from tests.support.stacks import running_stack
 
 TICKETS = 3
 QUERIES = [
@@ -23,10 +22,9 @@ QUERIES = [
 
 
 @pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
+def own_stack(doors: Doors) -> Stack:
     """A stack with three replicas of tickets, in which services are stopped."""
-    with running_stack(dict.fromkeys(SERVICES, 1) | {"tickets": TICKETS}) as stack:
-        yield stack
+    return doors.stack
 
 
 @pytest.fixture(scope="module")
