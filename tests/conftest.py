@@ -1,7 +1,7 @@
 """What all tests have: the real servers, fresh databases on them, and a whole stack. Each is made when the first test asks.
 
-`servers` are PostgreSQL and RabbitMQ alone; `stack` is a whole one, shared by the tests of a run, so each begins with an
-account of its own; `new_stack` makes stacks that a test may break.
+`superuser_url` and `broker_url` are of a PostgreSQL and a RabbitMQ alone; `stack` is a whole one, shared by the tests of a run,
+so each begins with an account of its own; `new_stack` makes stacks that a test may break.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.stack import Stack
 from shared.settings import Settings
-from tests.support.databases import Template, fresh_home, template_of
-from tests.support.servers import Servers, by_tcp
-from tests.support.stacks import LIMITS, running_stack
+from tests.support.databases import Template, by_tcp, fresh_home, server, template_of
+from tests.support.stacks import LIMITS, running_stack, temporary_home
 
 SHARED_STACKS = {
     "tests/integration/gateway/": "gateways",
@@ -75,27 +74,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """The servers without any service or relay: those that LETHE_TEST_SUPERUSER and LETHE_TEST_AMQP name, or private ones."""
-    if {"LETHE_TEST_SUPERUSER", "LETHE_TEST_AMQP"} <= os.environ.keys():
-        yield Servers(os.environ["LETHE_TEST_SUPERUSER"], os.environ["LETHE_TEST_AMQP"])
+def superuser_url() -> Iterator[str]:
+    """The URL of the superuser of a PostgreSQL for tests: the one that LETHE_TEST_SUPERUSER names, or a private one."""
+    if given := os.environ.get("LETHE_TEST_SUPERUSER"):
+        yield given
         return
-    with running_stack({}) as stack:
-        status = stack.status()
-        yield Servers(by_tcp(status["admin_url"]), status["amqp_url"])
+    with temporary_home() as home, server(home) as url:
+        yield by_tcp(url)
 
 
 @pytest.fixture(scope="session")
-def template(servers: Servers) -> Iterator[Template]:
+def broker_url() -> Iterator[str]:
+    """The URL of a vhost of a RabbitMQ for tests: the one that LETHE_TEST_AMQP names, or a private one's."""
+    if given := os.environ.get("LETHE_TEST_AMQP"):
+        yield given
+        return
+    with running_stack({}) as stack:
+        yield str(stack.status()["amqp_url"])
+
+
+@pytest.fixture(scope="session")
+def template(superuser_url: str) -> Iterator[Template]:
     """Databases with the newest schema on those servers, for `fresh_home` to copy."""
-    with template_of(servers.superuser) as made:
+    with template_of(superuser_url) as made:
         yield made
 
 
 @pytest.fixture
-def fresh_databases(servers: Servers, template: Template, tmp_path: Path) -> Iterator[Settings]:
+def fresh_databases(superuser_url: str, template: Template, tmp_path: Path) -> Iterator[Settings]:
     """A home with keys and an empty database for every service, for one test; `LETHE_HOME` names it."""
-    with fresh_home(tmp_path / "home", servers.superuser, template=template) as settings:
+    with fresh_home(tmp_path / "home", superuser_url, template=template) as settings:
         yield settings
 
 

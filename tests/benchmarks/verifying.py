@@ -21,8 +21,8 @@ from deploy.stack import Stack
 from shared.settings import Settings
 from tests.benchmarks.figures import Figure, below
 from tests.integration.audit.audit_stage import AuditStage
+from tests.support.databases import by_tcp
 from tests.support.long_log import fill
-from tests.support.servers import by_tcp
 from tests.support.stacks import temporary_home
 
 PER_CORE = 80_000

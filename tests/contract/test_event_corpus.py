@@ -15,17 +15,16 @@ from shared.settings import Settings
 from tests.support import event_corpus
 from tests.support.cell import Cell
 from tests.support.databases import Template, fresh_home
-from tests.support.servers import Servers
 
 SERVICES = sorted(event_types())
 
 
 @pytest.fixture(scope="module")
 def settings(
-    servers: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory
+    superuser_url: str, template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Databases of all services, with nothing in them."""
-    with fresh_home(tmp_path_factory.mktemp("corpus"), servers.superuser, template=template) as made:
+    with fresh_home(tmp_path_factory.mktemp("corpus"), superuser_url, template=template) as made:
         yield made
 
 

@@ -9,14 +9,13 @@ import pytest
 from relay_stage import RelayStage
 
 from tests.support.kill_stage import Archive, KillStage
-from tests.support.servers import Servers
 from tests.support.stacks import running_stack
 
 
 @pytest.fixture
-def stage(servers: Servers, tmp_path: Path) -> Iterator[RelayStage]:
+def stage(superuser_url: str, broker_url: str, tmp_path: Path) -> Iterator[RelayStage]:
     """One service's database, and an exchange, on the tests' servers."""
-    made = RelayStage(servers.superuser, servers.amqp_url, tmp_path / "home")
+    made = RelayStage(superuser_url, broker_url, tmp_path / "home")
     yield made
     made.close()
 

@@ -14,15 +14,14 @@ from tests.support.contacts import Contacts
 from tests.support.databases import Template, fresh_home
 from tests.support.gate import Gate, gate
 from tests.support.portal import Portal
-from tests.support.servers import Servers
 
 
 @pytest.fixture(scope="module")
 def settings(
-    servers: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory
+    superuser_url: str, template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Databases of all services for the tests of one module; each begins with an account of its own."""
-    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser, template=template) as made:
+    with fresh_home(tmp_path_factory.mktemp("cell"), superuser_url, template=template) as made:
         yield made
 
 

@@ -19,7 +19,6 @@ from shared.settings import Settings
 from shared.signed_note import SigningKey, sign_note
 from shared.tile_writer import TileWriter
 from tests.integration.audit.audit_stage import AuditStage
-from tests.support.servers import Servers
 from tests.support.witness import Witness
 
 PATIENCE_SECONDS = 20.0
@@ -220,11 +219,11 @@ def test_a_place_that_is_none_ends_the_start(log: Grown, places: str) -> None:
         log.push_to("/somewhere", seconds="0")
 
 
-def test_the_relay_pushes_what_it_publishes(servers: Servers, outside: Path, tmp_path: Path) -> None:
+def test_the_relay_pushes_what_it_publishes(superuser_url: str, broker_url: str, outside: Path, tmp_path: Path) -> None:
     """A relay's process with a place set: what was appended is outside within a moment, signed."""
-    stage = AuditStage(servers.superuser, tmp_path / "home")
+    stage = AuditStage(superuser_url, tmp_path / "home")
     environment = os.environ | {
-        "LETHE_HOME": str(stage.home), "LETHE_AMQP_URL": servers.amqp_url, "LETHE_CHECKPOINT_PUSH": str(outside),
+        "LETHE_HOME": str(stage.home), "LETHE_AMQP_URL": broker_url, "LETHE_CHECKPOINT_PUSH": str(outside),
         "LETHE_CHECKPOINT_PUSH_SECONDS": "0.2",
     }  # fmt: skip
     relay = subprocess.Popen([sys.executable, "-m", "shared.relay", "contacts"], env=environment, stderr=subprocess.DEVNULL)

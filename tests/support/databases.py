@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from deploy.stack import databases, ports, processes
 from deploy.stack.postgres import Postgres
@@ -118,6 +119,14 @@ def _urls(admin_url: str, roles: str, passwords: dict[str, dict[str, str]], serv
         }
         for service in services
     }
+
+
+def by_tcp(url: str) -> str:
+    """The same with a host and a port in it, as tests take it apart."""
+    place = parse_dsn(url)
+    if not place.get("host", "").startswith("/"):
+        return url
+    return f"postgresql://{place['user']}:{place['password']}@127.0.0.1:{place['port']}/{place['dbname']}"
 
 
 def superuser(settings: Settings, service: str) -> Any:

@@ -11,20 +11,19 @@ from audit.export import export
 from shared.settings import Settings
 from tests.integration.audit.audit_stage import AuditStage
 from tests.integration.audit.audit_story import Story
-from tests.support.servers import Servers
 
 
 @pytest.fixture
-def stage(servers: Servers, tmp_path: Path) -> Iterator[AuditStage]:
+def stage(superuser_url: str, tmp_path: Path) -> Iterator[AuditStage]:
     """A stage of the test's own, with empty logs."""
-    made = AuditStage(servers.superuser, tmp_path / "home")
+    made = AuditStage(superuser_url, tmp_path / "home")
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def _logged(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
-    made = AuditStage(servers.superuser, tmp_path_factory.mktemp("audit") / "home")
+def _logged(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
+    made = AuditStage(superuser_url, tmp_path_factory.mktemp("audit") / "home")
     made.add_persons(100)
     made.index()
     made.keep()
@@ -40,9 +39,9 @@ def logged(_logged: AuditStage) -> Iterator[AuditStage]:
 
 
 @pytest.fixture(scope="module")
-def long_log(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
+def long_log(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
     """A log of 2,100 events in contacts, for one module."""
-    made = AuditStage(servers.superuser, tmp_path_factory.mktemp("audit") / "home")
+    made = AuditStage(superuser_url, tmp_path_factory.mktemp("audit") / "home")
     for _ in range(7):
         made.add_persons(100)
     made.index()

@@ -41,8 +41,8 @@ class Exported(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def _exported(servers: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
-    stage = AuditStage(servers.superuser, tmp_path_factory.mktemp("export") / "home")  # type: ignore[attr-defined]
+def _exported(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    stage = AuditStage(superuser_url, tmp_path_factory.mktemp("export") / "home")
     persons = stage.add_persons(100)
     erase(stage, persons[7])
     stage.index()

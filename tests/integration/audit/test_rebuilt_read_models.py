@@ -25,7 +25,6 @@ from shared.settings import SERVICES, Settings
 from shared.work import Statement
 from tests.support.cell import Cell
 from tests.support.databases import Template, fresh_home
-from tests.support.servers import Servers
 
 EXAMPLES = 5
 PEOPLE = [f"{name}@people.example" for name in ("ada", "bert", "cleo", "dora")]
@@ -40,9 +39,9 @@ stories = st.lists(st.one_of(mails, mails, mails, erasures, organisations), min_
 
 
 @pytest.fixture(scope="module")
-def cell(servers: Servers, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+def cell(superuser_url: str, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
     """One replica of each service on databases of their own: their logs hold what the tests of this module did."""
-    with fresh_home(tmp_path_factory.mktemp("cell"), servers.superuser, template=template) as made:
+    with fresh_home(tmp_path_factory.mktemp("cell"), superuser_url, template=template) as made:
         yield Cell(made)
 
 

@@ -29,8 +29,8 @@ SIZE = 7_500
 
 
 @pytest.fixture(scope="module")
-def _long(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
-    made = AuditStage(servers.superuser, tmp_path_factory.mktemp("long") / "home")
+def _long(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
+    made = AuditStage(superuser_url, tmp_path_factory.mktemp("long") / "home")
     fill(made, SIZE, versions=4, part_bytes=32)
     made.keep()
     yield made

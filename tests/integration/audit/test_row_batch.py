@@ -16,7 +16,6 @@ from sqlalchemy.dialects.postgresql import BYTEA, UUID
 from audit import row_batch
 from audit.row_batch import RowBatch, RowExists
 from shared.work import Statement
-from tests.support.servers import Servers
 
 IDS = [f"0e729602-9984-48a1-91f3-4b3263c5307{number}" for number in range(4)]
 _metadata = sa.MetaData()
@@ -56,9 +55,9 @@ INSERT = "INSERT INTO thing (thing_id, name, content, count) VALUES (%s, %s, %s,
 
 
 @pytest.fixture(scope="module")
-def cursor(servers: Servers) -> Iterator[Any]:
+def cursor(superuser_url: str) -> Iterator[Any]:
     """A connection on which two schemas have the same tables; nothing is committed."""
-    connection = psycopg2.connect(servers.superuser)
+    connection = psycopg2.connect(superuser_url)
     with connection.cursor() as made:
         for schema in ("single", "batched"):
             made.execute(f"CREATE SCHEMA {schema}; SET search_path = {schema}")

@@ -19,7 +19,6 @@ from shared.checkpoint import Checkpoint
 from shared.signed_note import SigningKey, sign_note
 from shared.tiles import decode_bundle, encode_bundle
 from tests.integration.audit.audit_stage import AuditStage
-from tests.support.servers import Servers
 
 OUTSIDE = Path(__file__).resolve().parents[2] / "outside"
 
@@ -38,9 +37,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
+def made(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditStage]:
     """A real log of 300 events, what was kept of it, and then of 3,000; one more log; proofs of both kinds."""
-    stage = AuditStage(servers.superuser, tmp_path_factory.mktemp("outside") / "home")
+    stage = AuditStage(superuser_url, tmp_path_factory.mktemp("outside") / "home")
     stage.add_persons(100)
     (stage.home / "kept").write_bytes(stage.index())
     for _ in range(9):

@@ -9,13 +9,12 @@ import pytest
 
 from tests.integration.watch.watch_stage import SERVICES, WatchStage
 from tests.support.databases import Template, fresh_home
-from tests.support.servers import Servers
 
 
 @pytest.fixture
-def stage(servers: Servers, template: Template, tmp_path: Path) -> Iterator[WatchStage]:
+def stage(superuser_url: str, template: Template, tmp_path: Path) -> Iterator[WatchStage]:
     """A stage with empty logs, for one test."""
-    with fresh_home(tmp_path / "home", servers.superuser, SERVICES, template) as settings:
+    with fresh_home(tmp_path / "home", superuser_url, SERVICES, template) as settings:
         made = WatchStage(settings)
         yield made
         made.close()
