@@ -95,7 +95,7 @@ def broker_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(superuser_url: str) -> Iterator[Template]:
-    """Databases with the newest schema on those servers, for `fresh_home` to copy."""
+    """Databases with the newest schema on that server, for `fresh_home` to copy."""
     with template_of(superuser_url) as made:
         yield made
 

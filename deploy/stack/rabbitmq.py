@@ -61,7 +61,8 @@ _NEEDS = re.compile(r"\{\s*(?:optional_|included_)?applications\s*,\s*\[([^\]]*)
 def needed(plugins: Path, application: str = "rabbit") -> list[Path]:
     """The folders of an Erlang application and of all that it needs, as far as they lie side by side in this one. Empty where
     the application is packed in another way."""
-    folders = {path.name.rpartition("-")[0]: path for path in plugins.glob("*-*") if (path / "ebin").is_dir()}
+    names = ((path.name.rpartition("-")[0], path) for path in plugins.glob("*-*"))
+    folders = {name: path for name, path in names if (path / "ebin" / f"{name}.app").is_file()}
     found: dict[str, Path] = {}
     waiting = [application]
     while waiting:
