@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import closing
 from pathlib import Path
 
+from deploy.stack.errors import StackError
+
 NAMES = ("postgres", "rabbitmq", "distribution", "epmd", "mailbox")
+_FROM = 10_000
+_CLIENTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def is_free(port: int) -> bool:
@@ -37,24 +42,27 @@ def settle(home: Path, running: frozenset[str], also: Sequence[str] = ()) -> dic
     ports = {name: kept[name] for name in names if name in kept and (name in running or is_free(kept[name]))}
     missing = [name for name in names if name not in ports]
     if missing:
-        ports |= dict(zip(missing, _free_ports(len(missing), set(kept.values())), strict=True))
+        ports |= dict(zip(missing, free_ports(len(missing), set(kept.values())), strict=True))
         (home / "ports.json").write_text(json.dumps(kept | ports) + "\n")
     return ports
 
 
-def _free_ports(count: int, taken: set[int]) -> list[int]:
-    """Different free ports: all are held until the last is found."""
-    probes: list[socket.socket] = []
+def free_ports(count: int, taken: Set[int] = frozenset()) -> list[int]:
+    """Different free ports. None that the system gives to clients: some connection could have it by the time a server listens,
+    which takes a broker seconds, and at each start anew."""
     found: list[int] = []
+    for port in random.sample(servers := _ports_of_servers(), len(servers)):
+        if port not in taken and is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise StackError(f"of the ports {servers.start} to {servers.stop - 1} of 127.0.0.1 fewer than {count} are free")
+
+
+def _ports_of_servers() -> range:
+    """From 10000 to where the system's own choices begin; everything from there where it has left hardly any below."""
     try:
-        while len(found) < count:
-            probe = socket.socket()
-            probes.append(probe)
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-            if port not in taken:
-                found.append(port)
-    finally:
-        for probe in probes:
-            probe.close()
-    return found
+        clients = int(_CLIENTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        clients = 0
+    return range(_FROM, clients if clients >= _FROM + 1000 else 65536)

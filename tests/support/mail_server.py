@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+
+from deploy.stack.ports import free_ports
 
 
 class MailTaker:
@@ -57,7 +58,7 @@ class MailTaker:
     def start(self) -> None:
         """Listens: at a free port, and after a stop at the same one again."""
         self._controller = Controller(
-            self, hostname="127.0.0.1", port=self.port or _free_port(), authenticator=self._authenticate, **self._options
+            self, hostname="127.0.0.1", port=self.port or free_ports(1)[0], authenticator=self._authenticate, **self._options
         )
         self._controller.start()
         self.port = self._controller.port
@@ -67,12 +68,6 @@ class MailTaker:
         if self._controller is not None:
             self._controller.stop(no_assert=True)
             self._controller = None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

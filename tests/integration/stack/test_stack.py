@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg2
 import psycopg2.extensions
@@ -92,14 +93,21 @@ def test_a_failpoint_counts_for_one_run(own_stack: Stack) -> None:
     own_stack.kill("relay-contacts")
     wait_until(lambda: own_stack.pid("relay-contacts") not in (None, first), "a new relay")
     second = environment_of(own_stack.pid("relay-contacts"))
-    assert "LETHE_EXTRA=kept" in second
+    assert "LETHE_EXTRA=kept" in second, second
     assert not any(entry.startswith("LETHE_FAILPOINT=") for entry in second)
     own_stack.await_ready()
 
 
 def environment_of(pid: int | None) -> list[str]:
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return file.read().decode().split("\0")
+    """What a process was started with; while it is on its way from one program to the next there is nothing to read."""
+    found: list[str] = []
+
+    def read() -> bool:
+        found[:] = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        return found != [""]
+
+    wait_until(read, "an environment")
+    return found
 
 
 def test_unknown_names_are_refused(own_stack: Stack) -> None:
