@@ -8,13 +8,19 @@ import this module from nowhere else.
 
 from __future__ import annotations
 
+import os
+
+# Names are resolved by the system's resolver. Eventlet's own would let others go on meanwhile; but a process resolves when it
+# connects, and without its broker or its database it has nothing to go on with (libpq waits in any case). It costs each process
+# a quarter of its start and 9 MB.
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
+
 import eventlet
 
 eventlet.monkey_patch()
 
 import importlib  # noqa: E402
 import inspect  # noqa: E402
-import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402

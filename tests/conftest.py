@@ -6,9 +6,10 @@ so each begins with an account of its own; `new_stack` makes stacks that a test 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.stack import Stack
-from shared.settings import Settings
+from shared.settings import SERVICES, Settings
 from tests.support.databases import Template, by_tcp, fresh_home, server, template_of
+from tests.support.gateway import LOG_TOKEN
 from tests.support.stacks import LIMITS, running_stack, temporary_home
 
 SHARED_STACKS = {
-    "tests/integration/gateway/": "gateways",
+    "tests/integration/gateway/": "doors",
     **{
         f"tests/acceptance/test_{name}.py": stack
         for stack, names in {
@@ -110,11 +112,27 @@ def fresh_databases(superuser_url: str, template: Template, tmp_path: Path) -> I
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A whole stack: every service, relay and gateway is up. For tests that break nothing, and meet no limit of the edge."""
+    with _without_limits(), running_stack() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def desk_stack() -> Iterator[Stack]:
+    """A stack with two gateways and three replicas each of identity and tickets. Its services may be stopped, by a test that
+    starts them again."""
+    with _without_limits() as patch:
+        patch.setenv("LETHE_GATEWAY_LOG_TOKENS", hashlib.sha256(LOG_TOKEN.encode()).hexdigest())
+        with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "tickets": 3, "gateway": 2}) as made:
+            yield made
+
+
+@contextmanager
+def _without_limits() -> Iterator[pytest.MonkeyPatch]:
+    """Gateways that are started in the block have limits that nobody meets."""
     with pytest.MonkeyPatch.context() as patch:
         for name in LIMITS:
             patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
-        with running_stack() as made:
-            yield made
+        yield patch
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.stack import Stack
-from shared.settings import SERVICES
 from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk
 from tests.support.erased_person import ErasedPerson, erase_somebody
-from tests.support.stacks import LIMITS, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +33,9 @@ def fresh_desk(callers: Callers) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def doors() -> Iterator[Doors]:
-    """A stack with two gateways and three replicas each of identity and tickets, with limits of the gateways that nobody meets.
-    Its services may be stopped, by a test that starts them again."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in LIMITS:
-            patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
-        with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "tickets": 3, "gateway": 2}) as made:
-            yield Doors(made)
+def doors(desk_stack: Stack) -> Doors:
+    """The gateways of a stack with several replicas."""
+    return Doors(desk_stack)
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,14 @@
-"""One stack with two gateways for the tests of this folder; each test opens an account of its own."""
+"""Callers of the two gateways of a stack; each test opens an account of its own."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deploy.stack import Stack
-from shared.settings import SERVICES
-from tests.support.gateway import LOG_TOKEN, Api, api
-from tests.support.stacks import LIMITS, running_stack
-
-
-@pytest.fixture(scope="session")
-def desk_stack() -> Iterator[Stack]:
-    """Every service, and two gateways side by side, with limits that these tests do not meet."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in LIMITS:
-            patch.setenv(f"LETHE_GATEWAY_{name}", "100000")
-        patch.setenv("LETHE_GATEWAY_HEAD_SECONDS", "2")
-        patch.setenv("LETHE_GATEWAY_LOG_TOKENS", hashlib.sha256(LOG_TOKEN.encode()).hexdigest())
-        with running_stack(dict.fromkeys(SERVICES, 1) | {"gateway": 2}) as made:
-            yield made
+from tests.support.gateway import Api, api
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from deploy.stack import Stack
 from tests.support.desk import await_it
 from tests.support.gateway import Api, api
 
-HEAD_SECONDS = 2.0
+HEAD_SECONDS = 10.0
 """As the fixture sets it."""
 
 
