@@ -25,6 +25,8 @@ HEAD_BYTES: Final = 16 * 1024
 """The most that the head of a request may have: its line and its headers."""
 KEEP_ALIVE_SECONDS: Final = 20
 DRAIN_SECONDS: Final = 20
+FAREWELL_SECONDS: Final = 1.0
+"""How long a client that asks nothing has to end its side, when the process stops."""
 MOST_CONNECTIONS: Final = 2_000
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; those of TLS 1.3 are all good."""
@@ -60,6 +62,14 @@ class PatientProtocol(H11Protocol):
         if self.cycle is self._begun and not self.transport.is_closing():
             self._await_head()
         self._notice_head()
+
+    def shutdown(self) -> None:
+        """Ends a connection on which nothing is asked. The client is told, and not waited for: one that keeps it for later does
+        not read, and would hold up the stop of the process. RFC 8446 section 6.1 lets each side end it on its own."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        super().shutdown()
+        if is_idle:
+            self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

@@ -16,11 +16,12 @@ import httpx
 import pytest
 
 from deploy.stack import Stack
+from services.gateway.serving import DRAIN_SECONDS
 from tests.support.desk import await_it
 from tests.support.gateway import Api, api
 
 HEAD_SECONDS = 10.0
-"""As the fixture sets it."""
+"""What a gateway has that is told nothing else."""
 
 
 def port_of(url: str) -> int:
@@ -187,9 +188,9 @@ def _unless(status: int, answer: httpx.Response) -> httpx.Response | None:
 
 def test_a_stop_finishes_what_was_begun(desk_stack: Stack, gateway: dict[str, Any], other_desk: Api) -> None:
     """A request that is at work when the gateway is told to stop gets its answer; a new connection is refused; the other
-    gateway goes on."""
+    gateway goes on. Nobody waits for a client that keeps its connection and asks nothing."""
     body = json.dumps({"login": "nobody@desk.example", "password": "a wrong password of somebody"}).encode()
-    with connected(gateway) as connection:
+    with connected(gateway) as connection, connected(gateway):
         head = f"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body[:10])
         stopper = threading.Thread(target=desk_stack.stop, args=("gateway-0",))
@@ -199,6 +200,9 @@ def test_a_stop_finishes_what_was_begun(desk_stack: Stack, gateway: dict[str, An
             connection.sendall(body[10:])
             assert received(connection).startswith(b"HTTP/1.1 401 ")
             assert 200 == other_desk.call("GET", "/v1/health/live").status_code
+            connection.close()
+            stopper.join(DRAIN_SECONDS / 2)
+            assert not stopper.is_alive()
         finally:
             stopper.join()
             desk_stack.start("gateway-0")
