@@ -118,8 +118,10 @@ make_venv() {
         }
     fi
     say "installing Python packages into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
         -r requirements/runtime.txt -r requirements/dev.txt
+    # all processors compile; a package's file for another Python, which does not compile, is left out
+    .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
     link_checkout
     wanted >.venv/lethe-setup
 }
