@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -18,49 +18,63 @@ from cli.output import stderr
 from deploy.stack.errors import StackError
 from shared.errors import InternalError, LetheError
 
-_GROUPS: Final = (
-    "cli.stack_commands", "cli.demo", "cli.demo_access", "cli.account_commands", "cli.import_commands", "cli.person_commands",
-    "cli.ticket_commands", "cli.erase_commands", "cli.certificate_commands", "cli.audit_commands",
-    "cli.audit_watch_commands", "cli.audit_prove_commands", "cli.audit_trail_commands", "cli.audit_report_commands",
-    "cli.export_commands", "cli.rpc_commands", "cli.clock_commands", "cli.keys_commands", "cli.dead_letter_commands",
-    "cli.mail_commands", "cli.reads_commands", "cli.staff_commands", "cli.schema_commands",
-)  # fmt: skip
-"""The modules with commands, in the order of the help. Each has `register(app)`."""
+_MODULES: Final = {
+    "cli.stack_commands": ("up", "down", "status", "logs", "doctor", "reset"),
+    "cli.demo": ("demo",),
+    "cli.demo_access": ("demo-access",),
+    "cli.account_commands": ("account", "user"),
+    "cli.import_commands": ("import-mail",),
+    "cli.person_commands": ("person",),
+    "cli.ticket_commands": ("ticket", "search"),
+    "cli.erase_commands": ("erase", "erasure"),
+    "cli.certificate_commands": ("certificate",),
+    "cli.audit_commands": ("audit",),
+    "cli.audit_watch_commands": ("audit",),
+    "cli.audit_prove_commands": ("audit",),
+    "cli.audit_trail_commands": ("audit",),
+    "cli.audit_report_commands": ("audit",),
+    "cli.export_commands": ("export",),
+    "cli.rpc_commands": ("rpc",),
+    "cli.clock_commands": ("clock",),
+    "cli.keys_commands": ("keys",),
+    "cli.dead_letter_commands": ("dead-letters",),
+    "cli.mail_commands": ("mail",),
+    "cli.reads_commands": ("reads",),
+    "cli.staff_commands": ("staff",),
+    "cli.schema_commands": ("schema",),
+}
+"""The modules with commands, in the order of the help, and the first words of those. Each has `register(app)`."""
 
-app = typer.Typer(
-    name="lethe",
-    help="A support desk that forgets a person, and can prove it.\n\nTry it: lethe demo",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings=HELP,
-)
 
-
-@app.callback()
 def _lethe() -> None:
     """A support desk that forgets a person, and can prove it. Try it: lethe demo"""
 
 
-def _register() -> None:
-    for name in _GROUPS:
-        importlib.import_module(name).register(app)
+@cache
+def program(first_word: str | None = None) -> Any:
+    """The commands as Click runs them: those that begin with a word, or all. What a command does not need is not imported: all
+    modules together take longer than many commands do."""
+    app = typer.Typer(
+        name="lethe",
+        help="A support desk that forgets a person, and can prove it.\n\nTry it: lethe demo",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings=HELP,
+    )
+    app.callback()(_lethe)
+    for module in [name for name, words in _MODULES.items() if first_word in words] or _MODULES:
+        importlib.import_module(module).register(app)
+    return typer.main.get_command(app)
 
 
 warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
-_register()
-
-
-@cache
-def _command() -> Callable[..., Any]:
-    """All commands as they are run, made once: Typer reads the signature of each, which takes longer than many of them do."""
-    return typer.main.get_command(app)
 
 
 def invoke(arguments: Sequence[str]) -> int:
     """Runs one command in this process and gives its exit status. What it says goes to stdout and stderr."""
     try:
-        _command()(list(arguments), prog_name="lethe")
+        program(arguments[0] if arguments else None)(list(arguments), prog_name="lethe")
     except SystemExit as end:
         return (
             end.code

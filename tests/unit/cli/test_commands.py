@@ -9,12 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
-import typer.main
 
-from cli.main import app
+from cli.main import program
 from cli.schemas import outputs
 
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM: Any = program()
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -27,6 +26,14 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
 
 
 COMMANDS = dict(commands(PROGRAM))
+
+
+@pytest.mark.parametrize("word", PROGRAM.commands)
+def test_a_command_is_found_by_its_first_word(word: str) -> None:
+    """Where only the modules of this word are loaded, all that begins with it is there, and hardly anything else."""
+    alone = dict(commands(program(word)))
+    assert {name for name in COMMANDS if name.split()[0] == word} <= set(alone)
+    assert len(program(word).commands) < len(PROGRAM.commands) / 2
 
 
 @pytest.mark.parametrize("name", COMMANDS)
