@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from pathlib import Path
@@ -37,8 +38,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+serving = functools.cache(application)
+
+
 def get(home: Path, path: str, method: str = "GET", public: bool = True, tokens: str = "", **headers: str) -> httpx.Response:
-    app = application(home=home, logs_public=public, log_tokens=frozenset(tokens.split()))
+    app = serving(home=home, logs_public=public, log_tokens=frozenset(tokens.split()))
     return ask(app, method, f"/logs/{path}", headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
