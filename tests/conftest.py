@@ -21,10 +21,12 @@ from deploy.stack import Stack
 from shared.settings import SERVICES, Settings
 from tests.support.databases import Template, by_tcp, fresh_home, server, template_of
 from tests.support.gateway import LOG_TOKEN
+from tests.support.private_broker import private_broker
 from tests.support.stacks import LIMITS, running_stack, temporary_home
 
 SHARED_STACKS = {
     "tests/integration/gateway/": "doors",
+    "tests/integration/messaging/": "broker",
     **{
         f"tests/acceptance/test_{name}.py": stack
         for stack, names in {
@@ -41,7 +43,7 @@ SHARED_STACKS = {
         for name in names
     },
 }  # fmt: skip
-"""What shares a stack, by the beginning of its place. Those of a whole one are enough for two processes."""
+"""What shares a stack or a broker, by the beginning of its place. Those of a whole one are enough for two processes."""
 hypothesis.settings.register_profile("lethe", deadline=None)  # how long an example takes is for the benchmarks
 hypothesis.settings.load_profile("lethe")
 FOLDERS = {"faults": pytest.mark.fault, "acceptance": pytest.mark.acceptance}
@@ -91,8 +93,8 @@ def broker_url() -> Iterator[str]:
     if given := os.environ.get("LETHE_TEST_AMQP"):
         yield given
         return
-    with running_stack({}) as stack:
-        yield str(stack.status()["amqp_url"])
+    with temporary_home() as home, private_broker(home) as node:
+        yield node.url
 
 
 @pytest.fixture(scope="session")

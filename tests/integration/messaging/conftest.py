@@ -18,7 +18,7 @@ from shared.ids import new_id
 from shared.rpc_client import RpcClient
 from shared.tokens import Actor, TokenIssuer, TokenSource, create_token_key
 from shared.transport import Transport
-from tests.integration.messaging.private_broker import PrivateBroker, wait_until
+from tests.support.private_broker import PrivateBroker, private_broker, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -26,10 +26,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateBroker]:
     """A broker that runs for all of these tests."""
-    node = PrivateBroker(tmp_path_factory.mktemp("broker"))
-    node.start()
-    yield node
-    node.end()
+    with private_broker(tmp_path_factory.mktemp("broker")) as node:
+        yield node
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from shared.dead_letters import DeadLetters
 from shared.events import Envelope, canonical
 from shared.ids import new_id
 from tests.integration.messaging.conftest import Probe, StartProbe
-from tests.integration.messaging.private_broker import PrivateBroker, wait_until
 from tests.integration.messaging.probe_service import ProbeService
+from tests.support.private_broker import PrivateBroker, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 EVENT_TYPE = "other.ThingHappened"

@@ -12,7 +12,7 @@ import pytest
 from shared.ids import new_id
 from shared.tokens import Actor, TokenIssuer
 from tests.integration.messaging.conftest import REPOSITORY, Probe
-from tests.integration.messaging.private_broker import PrivateBroker
+from tests.support.private_broker import PrivateBroker
 
 GREEN_CLIENT = """
 import eventlet

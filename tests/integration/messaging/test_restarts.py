@@ -11,7 +11,7 @@ import pytest
 from shared.errors import LetheError, TimedOut, Unavailable
 from shared.rpc_client import RpcClient
 from tests.integration.messaging.conftest import Probe, StartProbe
-from tests.integration.messaging.private_broker import PrivateBroker, wait_until
+from tests.support.private_broker import PrivateBroker, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -31,8 +31,8 @@ from shared.rpc_wire import RPC_EXCHANGE
 from shared.tokens import SCOPES, Actor, Scope, TokenIssuer
 from shared.transport import CONTENT_TYPE, Transport
 from tests.integration.messaging.conftest import Probe
-from tests.integration.messaging.private_broker import PrivateBroker, wait_until
 from tests.integration.messaging.probe_service import Echo, Echoed
+from tests.support.private_broker import PrivateBroker, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -13,7 +13,7 @@ from shared import clock
 from shared.ids import new_id
 from shared.tokens import Actor, TokenIssuer
 from tests.integration.messaging.conftest import REPOSITORY, Probe
-from tests.integration.messaging.private_broker import PrivateBroker
+from tests.support.private_broker import PrivateBroker
 
 STOCK_CLIENT = """
 import sys

@@ -1,11 +1,12 @@
-"""A RabbitMQ node of a test's own, as a private stack runs it: with nobody who starts it again."""
+"""A RabbitMQ node for tests, as a private stack runs it: with nobody who starts it again."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,14 @@ class PrivateBroker:
         if self._mapper is not None:
             self._mapper.terminate()
             self._mapper.wait(timeout=10)
+
+
+@contextmanager
+def private_broker(home: Path) -> Iterator[PrivateBroker]:
+    """A node that runs for the length of the block."""
+    node = PrivateBroker(home)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.end()
