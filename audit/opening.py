@@ -54,13 +54,7 @@ class Opener:
         self._key_of = key_of
         self._service = types.service
         self._ciphers: dict[bytes, AESGCM | None] = {}
-        self._kinds = {
-            (name, kind.schema_version): _Kind(
-                _typed_decoder(kind, types.personal[kind]),
-                {field: types.value_decoder(name, field) for field in types.personal[kind]},
-            )
-            for name, kind in types.by_name.items()
-        }
+        self._kinds: dict[tuple[str, int], _Kind] = {}
 
     def open(self, rows: Sequence[LogRow]) -> Iterator[Opened]:
         """The events of these rows. Raises `Tampered`, which names the index, where a byte is not what was signed."""
@@ -68,7 +62,7 @@ class Opener:
             salted = row.salted
             if sha256(salted).digest() != row.leaf:
                 raise Tampered("the event is not the one whose leaf is in the log", index=row.at)
-            kind = self._kinds.get((row.type, row.schema_version))
+            kind = self._kinds.get((row.type, row.schema_version)) or self._make_kind(row.type, row.schema_version)
             if kind is None:
                 yield self._open_older(row)
                 continue
@@ -82,6 +76,17 @@ class Opener:
             if kind.personal:
                 self._put_values(row, kind, envelope, event)
             yield Opened(row.at, envelope, event)
+
+    def _make_kind(self, name: str, schema_version: int) -> _Kind | None:
+        """What opens events of a type, made when the first one comes: it takes longer than to open a hundred. None for an older
+        version."""
+        kind = self._types.by_name.get(name)
+        if kind is None or kind.schema_version != schema_version:
+            return None
+        personal = self._types.personal[kind]
+        made = _Kind(_typed_decoder(kind, personal), {field: self._types.value_decoder(name, field) for field in personal})
+        self._kinds[name, schema_version] = made
+        return made
 
     def _put_values(self, row: LogRow, kind: _Kind, envelope: Envelope, event: Event) -> None:
         fields = envelope.sealed

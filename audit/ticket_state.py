@@ -8,6 +8,7 @@ without a key: sealed values are shown by their digests, and what was erased sin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -174,18 +175,15 @@ def _left_of(parts: Sequence[bytes | None]) -> Sealed:
 
 
 def _rows(cursor: Any, played: list[LogRow], opened: list[Opened]) -> list[TicketRow]:
-    """Plays the events into temporary tables, which go with the transaction."""
-    tables = {str(table.name): table for table in tables_of(SERVICE) if table.name in _TABLES}
+    """Plays the events into temporary tables, which go with the transaction: those that they name."""
+    played_out = [statement for row, one in zip(played, opened, strict=True) for statement in project(recorded(row, one))]
+    named = {word for statement in played_out for word in re.findall(r"\w+", statement.sql)}
+    tables = {str(table.name): table for table in tables_of(SERVICE) if table.name in _TABLES and table.name in named}
     made = [f'CREATE TEMPORARY TABLE {name} (LIKE "{table.schema}".{name})' for name, table in tables.items()]
     cursor.execute("; ".join([*made, "SET LOCAL search_path = pg_temp; SET LOCAL jit = off"]))
-    statements = [
-        cursor.mogrify(statement.sql, digested(statement.values) or None)
-        for row, one in zip(played, opened, strict=True)
-        for statement in project(recorded(row, one))
-    ]
-    cursor.execute(b";".join(statements))
+    cursor.execute(b";".join(cursor.mogrify(one.sql, digested(one.values) or None) for one in played_out))
     rows: list[TicketRow] = []
-    for name in _TABLES:
+    for name in filter(tables.__contains__, _TABLES):
         columns = [str(column.name) for column in tables[name].columns]
         order = {"ticket": "ticket_id", "message": "place", "attachment": "blob_id"}[name]
         cursor.execute(f"SELECT {', '.join(_shown(column) for column in tables[name].columns)} FROM {name} ORDER BY {order}")
