@@ -55,11 +55,13 @@ def closed_desk(callers: Callers) -> Desk:
     return Desk.open(callers)
 
 
+@functools.cache
 def declared(service: str, method: str) -> RpcMethod:
     """What a method declares."""
     return next(one for one in describe(service_class(service)) if one.name == method)
 
 
+@functools.cache
 def argument_type(service: str, method: str) -> msgspec.inspect.Type:
     """The type of a method's argument; of the empty object where it takes none."""
     argument = declared(service, method).argument
