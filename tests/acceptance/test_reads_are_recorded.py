@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from cli.main import invoke
 from deploy.stack import Stack
 from shared.errors import PermissionRefused
-from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk, Row, await_it
 
 MAIL = (
@@ -20,20 +18,12 @@ MAIL = (
 
 
 @pytest.fixture(scope="module")
-def own_stack(doors: Doors) -> Stack:
-    """A stack of which a service is stopped."""
-    return doors.stack
-
-
-@pytest.fixture(scope="module")
-def desk(own_stack: Stack) -> Iterator[Desk]:
+def desk(doors_callers: Callers) -> Desk:
     """An account with one ticket."""
-    callers = Callers(own_stack.home)
-    made = Desk.open(callers)
+    made = Desk.open(doors_callers)
     made.add_mailbox("desk@kettles.example")
     made.take_in([MAIL])
-    yield made
-    callers.client.close()
+    return made
 
 
 def reads_of(desk: Desk, ticket: str) -> list[Row]:
@@ -41,14 +31,14 @@ def reads_of(desk: Desk, ticket: str) -> list[Row]:
     return list(desk.call("tickets", "list_reads", {"subject_id": ticket, "limit": 100})["reads"])
 
 
-def test_the_last_reads_before_a_graceful_stop_are_recorded(own_stack: Stack, desk: Desk) -> None:
+def test_the_last_reads_before_a_graceful_stop_are_recorded(desk_stack: Stack, desk: Desk) -> None:
     """What was read right before SIGTERM is written before the process ends, and in the log when it is back; a few hundred
     reads are a few entries."""
     (ticket,) = [one["ticket_id"] for one in desk.call("tickets", "list_tickets", {})["tickets"]]
     desk.calls("tickets", "show_ticket", [{"ticket_id": ticket}] * 200)
-    own_stack.stop("tickets")
-    own_stack.start("tickets")
-    own_stack.await_ready()
+    desk_stack.stop("tickets")
+    desk_stack.start("tickets")
+    desk_stack.await_ready()
     await_it(lambda: len(reads_of(desk, ticket)) >= 200, 30)
     found = [one for one in reads_of(desk, ticket) if one["method"] == "show_ticket"]
     assert 200 == len(found)
@@ -57,10 +47,10 @@ def test_the_last_reads_before_a_graceful_stop_are_recorded(own_stack: Stack, de
 
 
 def test_the_command_line_shows_who_saw_a_person(
-    own_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    desk_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`lethe reads` tells, of a person named by an address, the reads of every service in the order of their times."""
-    monkeypatch.setenv("LETHE_HOME", str(own_stack.home))
+    monkeypatch.setenv("LETHE_HOME", str(desk_stack.home))
 
     def shown() -> list[Row]:
         capfd.readouterr()
@@ -77,11 +67,11 @@ def test_the_command_line_shows_who_saw_a_person(
 
 
 def test_a_person_is_told_in_their_export(
-    own_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    desk_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`lethe person export` tells Ann of the looks by an agent and by the vendor's staff, in which role and for what; the
     export of Bea, who was not looked at, tells of neither."""
-    monkeypatch.setenv("LETHE_HOME", str(own_stack.home))
+    monkeypatch.setenv("LETHE_HOME", str(desk_stack.home))
     desk.take_in([MAIL.replace(b"Ann Archer", b"Bea Baker").replace(b"ann@", b"bea@").replace(b"<1@", b"<2@")])
     agent = desk.call("identity", "add_user", {"role": "agent", "name": "Abe", "login": "abe@kettles.example"})["user_id"]
     token, operator = desk.callers.user(desk.account, "agent", agent), desk.callers.operator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +11,6 @@ from cli.exit_status import DONE, INCOMPLETE
 from cli.main import invoke
 from deploy.stack import Stack
 from shared.errors import AccountSuspended, Incomplete
-from tests.support.crowd import Doors
 from tests.support.desk import Callers, Desk, await_it
 
 TICKETS = 3
@@ -22,17 +20,9 @@ QUERIES = [
 
 
 @pytest.fixture(scope="module")
-def own_stack(doors: Doors) -> Stack:
-    """A stack with three replicas of tickets, in which services are stopped."""
-    return doors.stack
-
-
-@pytest.fixture(scope="module")
-def desk(own_stack: Stack) -> Iterator[Desk]:
-    """An account of that stack."""
-    callers = Callers(own_stack.home)
-    yield Desk.open(callers)
-    callers.client.close()
+def desk(doors_callers: Callers) -> Desk:
+    """An account of the stack."""
+    return Desk.open(doors_callers)
 
 
 def suspend(desk: Desk) -> str:
@@ -65,29 +55,29 @@ def test_the_next_call_is_refused_by_every_replica(desk: Desk) -> None:
 
 
 def test_a_service_that_is_away_is_named_and_closed_when_it_is_back(
-    own_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    desk_stack: Stack, desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a service is stopped, suspending is incomplete and names it, on the command line by exit status 4 as well; the
     others are closed; it is closed itself once it is back, without anybody's doing, and suspending again then is complete."""
-    monkeypatch.setenv("LETHE_HOME", str(own_stack.home))
+    monkeypatch.setenv("LETHE_HOME", str(desk_stack.home))
     assert is_open(desk, *QUERIES[1])
-    own_stack.stop("contacts")
+    desk_stack.stop("contacts")
     with pytest.raises(Incomplete) as incomplete:
         suspend(desk)
     assert ["contacts"] == incomplete.value.details["services"]
     assert INCOMPLETE == invoke(["account", "suspend", desk.account, "--yes"])
     assert "contacts" in capfd.readouterr().err
     assert not any(is_open(desk, *one) for one in QUERIES if one[0] != "contacts")
-    own_stack.start("contacts")
-    own_stack.await_ready()
+    desk_stack.start("contacts")
+    desk_stack.await_ready()
     await_it(lambda: not is_open(desk, *QUERIES[1]), 30)
     assert DONE == invoke(["account", "suspend", desk.account, "--yes"])
     resume(desk)
 
 
-def test_a_service_that_stands_still_does_not_hold_up_the_answer(own_stack: Stack, desk: Desk) -> None:
+def test_a_service_that_stands_still_does_not_hold_up_the_answer(desk_stack: Stack, desk: Desk) -> None:
     """A service that takes the call and never answers is named within the caller's time, too."""
-    pid = own_stack.pid("contacts")
+    pid = desk_stack.pid("contacts")
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
