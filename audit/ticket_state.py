@@ -176,17 +176,18 @@ def _left_of(parts: Sequence[bytes | None]) -> Sealed:
 
 def _rows(cursor: Any, played: list[LogRow], opened: list[Opened]) -> list[TicketRow]:
     """Plays the events into temporary tables, which go with the transaction: those that they name."""
-    played_out = [statement for row, one in zip(played, opened, strict=True) for statement in project(recorded(row, one))]
-    named = {word for statement in played_out for word in re.findall(r"\w+", statement.sql)}
-    tables = {str(table.name): table for table in tables_of(SERVICE) if table.name in _TABLES and table.name in named}
+    statements = [statement for row, one in zip(played, opened, strict=True) for statement in project(recorded(row, one))]
+    named = {word for statement in statements for word in re.findall(r"\w+", statement.sql)}
+    all_tables = {str(table.name): table for table in tables_of(SERVICE)}
+    tables = {name: all_tables[name] for name in _TABLES if name in named}
     made = [f'CREATE TEMPORARY TABLE {name} (LIKE "{table.schema}".{name})' for name, table in tables.items()]
     cursor.execute("; ".join([*made, "SET LOCAL search_path = pg_temp; SET LOCAL jit = off"]))
-    cursor.execute(b";".join(cursor.mogrify(one.sql, digested(one.values) or None) for one in played_out))
+    cursor.execute(b";".join(cursor.mogrify(one.sql, digested(one.values) or None) for one in statements))
     rows: list[TicketRow] = []
-    for name in filter(tables.__contains__, _TABLES):
-        columns = [str(column.name) for column in tables[name].columns]
+    for name, table in tables.items():
+        columns = [str(column.name) for column in table.columns]
         order = {"ticket": "ticket_id", "message": "place", "attachment": "blob_id"}[name]
-        cursor.execute(f"SELECT {', '.join(_shown(column) for column in tables[name].columns)} FROM {name} ORDER BY {order}")
+        cursor.execute(f"SELECT {', '.join(_shown(column) for column in table.columns)} FROM {name} ORDER BY {order}")
         rows += [TicketRow(table=name, values=dict(zip(columns, row, strict=True))) for row in cursor.fetchall()]
     return rows
 

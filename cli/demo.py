@@ -19,6 +19,7 @@ from rich.text import Text
 
 from cli import exit_status
 from cli.demo_sample import Sample, choose
+from cli.main import invoke
 from cli.options import HELP
 from cli.output import note, show, stdout, table
 from cli.session import Session
@@ -97,9 +98,6 @@ class Steps:
 
     def run(self, arguments: Sequence[str], expected: int = exit_status.DONE) -> bool:
         """Types a command and runs it. Whether it ended as expected; if not, the demonstration fails, and goes on."""
-        # here, since the program registers this module before it can run commands
-        from cli.main import invoke
-
         show(Text(f"$ lethe {shlex.join(arguments)}", style="bold"))
         status = invoke(arguments)
         if status != expected:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ class KillStage:
         """No dead letters; every event is in its log once, without a gap, and the tiles are those of the database."""
         self.stack.await_ready(60)
         for service in SERVICES:
-            eventually(lambda of=service: self._is_whole(of), f"{service} at rest, with every event in its log once")  # type: ignore[misc]
+            eventually(partial(self._is_whole, service), f"{service} at rest, with every event in its log once")
             assert 0 == DeadLetters(self.settings.amqp_url, service).count(), f"dead letters of {service}"
 
     def _is_whole(self, service: str) -> bool:
