@@ -4,8 +4,6 @@ PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
 # Where tests put homes of stacks: in memory where 6 GB of it are free for files, which saves a sixth of the time
 SCRATCH := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -ge 6000000 ] 2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
-# Tests start hundreds of processes, which would each compile all modules again where compiled ones are not kept
-KEEP_COMPILED := PYTHONDONTWRITEBYTECODE=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -23,8 +21,11 @@ demo: setup ## Run the main job on a generated mail archive, or on MAIL=PATH
 demo-access: setup ## Show in short who gets in over HTTPS and who does not
 	@.venv/bin/lethe demo-access
 
+# Tests start hundreds of processes, which would each compile all modules again where compiled ones are not kept
+test test-kills test-timing test-corpus: export PYTHONDONTWRITEBYTECODE =
+
 test: setup ## Run the tests on a real broker and database (PYTEST_ARGS="-k erase")
-	$(KEEP_COMPILED) TMPDIR=$(SCRATCH) $(PYTHON) -m pytest -n 3 --no-loadscope-reorder -m "not corpus and not kills and not timing" $(PYTEST_ARGS)
+	TMPDIR=$(SCRATCH) $(PYTHON) -m pytest -n 3 --no-loadscope-reorder -m "not corpus and not kills and not timing" $(PYTEST_ARGS)
 
 test-kills: setup ## Kill every process in the middle of the work, and at every failpoint (minutes)
 	$(PYTHON) -m pytest -m kills $(PYTEST_ARGS)
