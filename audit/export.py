@@ -85,7 +85,7 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
 
         def handle(rows: list[LogRow]) -> None:
             nonlocal count
-            lines = b"".join(encode_line(row.at, row.salted, row.sealed) for row in rows if row.salted)
+            lines = b"".join(encode_line(row.at, bytes(row.salted), row.sealed) for row in rows if row.salted)
             file.write(lines)
             digest.update(lines)
             count += sum(bool(row.salted) for row in rows)

@@ -17,7 +17,7 @@ from msgspec import DecodeError, ValidationError, defstruct
 from msgspec.json import Decoder
 from msgspec.structs import force_setattr
 
-from audit.reading import SALT_BYTES, LogRow
+from audit.reading import LogRow
 from shared.errors import Tampered
 from shared.events import ERASED, Envelope, Event, EventTypes, decode_envelope
 from shared.sealing import open_sealed, place_of
@@ -42,6 +42,7 @@ class Opened(NamedTuple):
 class _Kind(NamedTuple):
     """What is needed to decode events of one type and schema version: the envelope, and each of its sealed values."""
 
+    name: str
     decode: Callable[[bytes], Any]
     personal: Mapping[str, Callable[[bytes], Any]]
 
@@ -54,38 +55,38 @@ class Opener:
         self._key_of = key_of
         self._service = types.service
         self._ciphers: dict[bytes, AESGCM | None] = {}
-        self._kinds: dict[tuple[str, int], _Kind] = {}
+        self._kinds: dict[tuple[bytes, int], _Kind] = {}
 
     def open(self, rows: Sequence[LogRow]) -> Iterator[Opened]:
         """The events of these rows. Raises `Tampered`, which names the index, where a byte is not what was signed."""
         for row in rows:
-            salted = row.salted
-            if sha256(salted).digest() != row.leaf:
+            if sha256(row.salted).digest() != row.leaf:
                 raise Tampered("the event is not the one whose leaf is in the log", index=row.at)
             kind = self._kinds.get((row.type, row.schema_version)) or self._make_kind(row.type, row.schema_version)
             if kind is None:
                 yield self._open_older(row)
                 continue
             try:
-                envelope = kind.decode(salted[SALT_BYTES:])
+                envelope = kind.decode(row.envelope)
             except (ValidationError, DecodeError):
                 raise Tampered("an event's data is not of its type", index=row.at) from None
-            if envelope.type != row.type or envelope.schema != row.schema_version:
+            if envelope.type != kind.name or envelope.schema != row.schema_version:
                 raise Tampered("the event's row names another type than its envelope", index=row.at)
             event = envelope.data
             if kind.personal:
                 self._put_values(row, kind, envelope, event)
             yield Opened(row.at, envelope, event)
 
-    def _make_kind(self, name: str, schema_version: int) -> _Kind | None:
+    def _make_kind(self, type_: bytes, schema_version: int) -> _Kind | None:
         """What opens events of a type, made when the first one comes: it takes longer than to open a hundred. None for an older
         version."""
+        name = type_.decode()
         kind = self._types.by_name.get(name)
         if kind is None or kind.schema_version != schema_version:
             return None
         personal = self._types.personal[kind]
-        made = _Kind(_typed_decoder(kind, personal), {field: self._types.value_decoder(name, field) for field in personal})
-        self._kinds[name, schema_version] = made
+        made = _Kind(name, _typed_decoder(kind, personal), {one: self._types.value_decoder(name, one) for one in personal})
+        self._kinds[type_, schema_version] = made
         return made
 
     def _put_values(self, row: LogRow, kind: _Kind, envelope: Envelope, event: Event) -> None:
@@ -100,7 +101,7 @@ class Opener:
                 continue
             if sha256(part).hexdigest() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
-            head, name = part[:9], field.field
+            head, name = bytes(part[:9]), field.field
             cipher = self._ciphers.get(head) or self._cipher(head)
             if cipher is None:
                 continue
@@ -126,12 +127,12 @@ class Opener:
         envelope = decode_envelope(row.envelope)
         values: dict[str, bytes] = {}
         for field, part in zip(envelope.sealed, row.sealed, strict=True):
-            key = None if part is None else self._key_of(part[1:9])
+            key = None if part is None else self._key_of(bytes(part[1:9]))
             if part is not None and sha256(part).hexdigest() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             if part is not None and key is not None:
                 place = place_of(self._service, envelope.stream, envelope.event, envelope.type, field.field)
-                values[field.field] = open_sealed(key, part, place)
+                values[field.field] = open_sealed(key, bytes(part), place)
         return Opened(row.at, envelope, self._types.decode(envelope, values))
 
 

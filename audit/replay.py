@@ -28,7 +28,7 @@ from audit.findings import Findings
 from audit.log_time import size_at
 from audit.opening import Opened, Opener
 from audit.reading import LogRow, auditor_connection, read_log
-from audit.row_batch import RowBatch, RowExists
+from audit.row_batch import Digest, RowBatch, RowExists
 from audit.scratch import Scratch
 from audit.tile_check import read_published
 from shared.errors import LetheError, Tampered, Unavailable
@@ -271,8 +271,11 @@ def tables_of(service: str) -> list[sa.Table]:
 
 
 def recorded(row: LogRow, opened: Opened) -> Recorded:
-    """An event as projections take it."""
-    sealed = {field.field: part for field, part in zip(opened.envelope.sealed, row.sealed, strict=True)}
+    """An event as projections take it, with the digests of its sealed values, which `Opener` has compared, in their place."""
+    sealed: dict[str, bytes | None] = {
+        field.field: None if part is None else Digest(bytes.fromhex(field.digest))
+        for field, part in zip(opened.envelope.sealed, row.sealed, strict=True)
+    }
     return Recorded(envelope=opened.envelope, event=opened.event, sealed=sealed)
 
 

@@ -26,6 +26,10 @@ MOST_ROWS = 8_192
 """Rows and changes that wait at most; with digests for sealed values, some megabytes."""
 
 
+class Digest(bytes):
+    """The SHA-256 of a sealed value, known already: it goes to the server as it is."""
+
+
 class RowExists(Exception):
     """A row was inserted twice: the events do not follow from one another."""
 
@@ -190,6 +194,8 @@ def digested(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _digested(value: Any) -> Any:
+    if type(value) is Digest:
+        return value
     if isinstance(value, (bytes, memoryview)):
         return sha256(value).digest()
     return [_digested(one) for one in value] if isinstance(value, list) else value
@@ -216,6 +222,7 @@ _TEXT: dict[type, Callable[[Any], str]] = {
     datetime: datetime.isoformat,
     date: date.isoformat,
     bytes: lambda value: "\\x" + value.hex(),
+    Digest: lambda value: "\\x" + value.hex(),
     list: lambda value: "{" + ",".join(map(_quoted, value)) + "}",
 }
 
@@ -228,6 +235,7 @@ _COPY_TEXT: dict[type, Callable[[Any], str]] = {
     **_TEXT,
     str: _escaped,
     bytes: lambda value: "\\\\x" + value.hex(),
+    Digest: lambda value: "\\\\x" + value.hex(),
     list: lambda value: _escaped(_TEXT[list](value)),
 }
 

@@ -123,7 +123,7 @@ def ticket_state(
         opened = list(Opener(TYPES, lambda _: None).open(played))
         return TicketState(
             account_id=account, ticket_id=ticket_id, as_of=as_of, size=size,
-            events=[_event(row, one) for row, one in zip(played, opened, strict=True) if row.stream == stream],
+            events=[_event(row, one) for row, one in zip(played, opened, strict=True) if row.stream == stream.encode()],
             rows=_rows(cursor, played, opened),
         )  # fmt: skip
 
@@ -167,7 +167,7 @@ def _event(row: LogRow, one: Opened) -> TicketEvent:
     )  # fmt: skip
 
 
-def _left_of(parts: Sequence[bytes | None]) -> Sealed:
+def _left_of(parts: Sequence[memoryview | None]) -> Sealed:
     gone = sum(part is None for part in parts)
     if not parts or not gone:
         return "sealed" if parts else "nothing sealed"

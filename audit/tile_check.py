@@ -18,7 +18,7 @@ from audit.public_log import read_published
 from shared.checkpoint import Checkpoint
 from shared.errors import LetheError, NotFound
 from shared.merkle import Frontier
-from shared.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, ReadFile, TileReader, tile_path
+from shared.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, ReadFile, TileReader, split_hashes, tile_path
 
 Progress = Callable[[int, int], object]
 """Is told how much of how much is done."""
@@ -177,13 +177,13 @@ class SignedTree:
 
     def _compare_tile(self, level: int, number: int, hashes: list[bytes]) -> None:
         try:
-            tile = self._reader.tile(level, number)
+            octets = self._reader.tile_octets(level, number)
         except LetheError as error:
             self._add_unreadable(error, number << (TILE_HEIGHT * (level + 1)))
             return
-        if tile == hashes:
+        if octets == b"".join(hashes):
             return
-        places = [place for place, (one, other) in enumerate(zip(tile, hashes, strict=True)) if one != other]
+        places = [place for place, (one, other) in enumerate(zip(split_hashes(octets), hashes, strict=True)) if one != other]
         if level == 0:
             self._other += [number * TILE_WIDTH + place for place in places]
         else:

@@ -182,7 +182,7 @@ class _Verification:
                 self._findings.add("dropped", "the event of this row is gone", index=row.at)
             elif sha256(row.salted).digest() != row.leaf:
                 text = "the event is not the one whose leaf is in the log"
-                self._findings.add("changed", text, index=row.at, stream=row.stream, event_id=id_text(row.event_id))
+                self._findings.add("changed", text, index=row.at, stream=row.stream_name, event_id=id_text(row.event_id))
             else:
                 self._checks.check(row)
                 self._add_on_its_way(row, row.at)
@@ -196,13 +196,13 @@ class _Verification:
                 self._add_on_its_way(row, None)
             else:
                 found = sha256(row.salted).digest()
-                self._displaced.add(Place(None, None, found, row.stream, id_text(row.event_id)))
+                self._displaced.add(Place(None, None, found, row.stream_name, id_text(row.event_id)))
 
     def _add_on_its_way(self, row: LogRow, index: int | None) -> None:
         """Where signed events are missing, what is not signed yet may be one of them, moved or without its row."""
         if self._displaced.any():
             found = sha256(row.salted).digest()
-            self._displaced.add(Place(index, None, found, row.stream, id_text(row.event_id), on_its_way=True))
+            self._displaced.add(Place(index, None, found, row.stream_name, id_text(row.event_id), on_its_way=True))
 
 
 __all__ = ["GRACE", "Finding", "Progress", "Verdict", "verify"]
