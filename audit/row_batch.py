@@ -15,11 +15,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from hashlib import sha256
+from types import NoneType
 from typing import Any
 
 import sqlalchemy as sa
 
-from audit.row_forms import Form, Given, InsertForm, TableForm, UpdateForm, form_of, table_form
+from audit.row_forms import Form, Given, InsertForm, TableForm, UpdateForm, form_of, table_form, values_at
 from shared.work import Statement
 
 MOST_ROWS = 8_192
@@ -112,21 +113,20 @@ class _Rows:
     def __init__(self, table: TableForm) -> None:
         self._table = table
         self._key = table.key
+        self._key_of = values_at(table.key)
         self._inserted: dict[tuple[Any, ...], list[Any]] = {}
         self._if_missing: dict[tuple[Any, ...], list[Any]] = {}
         self._changed: dict[tuple[Any, ...], tuple[dict[int, Any], dict[int, int]]] = {}
 
-    def take(self, form: Form, values: Sequence[Any]) -> bool:
+    def take(self, form: Form, values: tuple[Any, ...]) -> bool:
         """Takes what a statement does to its row. False where what waits has to be written first."""
         return self._insert(form, values) if isinstance(form, InsertForm) else self._update(form, values)
 
-    def _insert(self, form: InsertForm, values: Sequence[Any]) -> bool:
-        row = list(form.values)
-        for column, place in form.given:
-            row[column] = values[place]
-        for column, place in form.sealed:
-            row[column] = _digested(values[place])
-        key = tuple([row[column] for column in self._key])
+    def _insert(self, form: InsertForm, values: tuple[Any, ...]) -> bool:
+        row = form.row_of(values)
+        for column in form.sealed:
+            row[column] = _digested(row[column])
+        key = self._key_of(row)
         if key in self._changed:
             return False
         if form.ignores_conflicts:
@@ -141,7 +141,7 @@ class _Rows:
         return True
 
     def _update(self, form: UpdateForm, values: Sequence[Any]) -> bool:
-        key = tuple([values[place] for place in form.key])
+        key = form.key_of(values)
         row = self._inserted.get(key)
         if row is None:
             if key in self._if_missing:
@@ -241,18 +241,19 @@ _COPY_TEXT: dict[type, Callable[[Any], str]] = {
 
 
 def _copy_text(table: TableForm, rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as COPY reads them. What is an id has nothing in it to be escaped."""
-    are_ids = [kind == "UUID" for kind in table.types]
-    lines = [
-        "\t".join(
-            [
-                "\\N" if value is None else value if is_id else _COPY_TEXT[type(value)](value)
-                for is_id, value in zip(are_ids, row)  # noqa: B905 - a row has all columns of its table
-            ]
-        )
-        for row in rows
-    ]
-    return "\n".join([*lines, ""])
+    """Rows as COPY reads them, made column by column: the values of one have a type in common, which is looked at once."""
+    columns = [_column_text(values, kind == "UUID") for values, kind in zip(zip(*rows, strict=True), table.types, strict=True)]
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""])
+
+
+def _column_text(values: Sequence[Any], are_ids: bool) -> Iterable[str]:
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        # what is an id has nothing in it to be escaped
+        return values if are_ids or not _ESCAPED.search(" ".join(values)) else map(_escaped, values)
+    if len(kinds) == 1 and NoneType not in kinds:
+        return map(_COPY_TEXT[kinds.pop()], values)
+    return ["\\N" if value is None else _COPY_TEXT[type(value)](value) for value in values]
 
 
 def _arrays(table: TableForm, columns: Sequence[int] | range, rows: Sequence[Sequence[Any]]) -> str:

@@ -6,8 +6,10 @@ is not understood here costs speed and nothing else. A form says the same as its
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -47,10 +49,10 @@ class InsertForm(NamedTuple):
 
     table: TableForm
     values: tuple[Any, ...]
-    given: tuple[tuple[int, int], ...]
-    """(column, place) of each value that is sent, but for byte strings."""
-    sealed: tuple[tuple[int, int], ...]
-    """The same of byte strings."""
+    row_of: Callable[[tuple[Any, ...]], list[Any]]
+    """Makes the row of what is sent."""
+    sealed: tuple[int, ...]
+    """The columns in which byte strings are sent."""
     ignores_conflicts: bool
 
 
@@ -60,6 +62,8 @@ class UpdateForm(NamedTuple):
     table: TableForm
     key: tuple[int, ...]
     """The places of the key's values, in the order of the key's columns."""
+    key_of: Callable[[Sequence[Any]], tuple[Any, ...]]
+    """Picks the key out of what is sent."""
     sets: tuple[tuple[int, Any], ...]
     adds: tuple[tuple[int, int], ...]
 
@@ -107,11 +111,25 @@ def _insert_form(match: re.Match[str], tables: Mapping[str, TableForm]) -> Inser
     ignores = match[4] is not None
     if not table.key or (ignores and _has_arrays(table, range(len(table.columns)))):
         return None
-    given = [(column, value.place) for column, value in enumerate(row) if isinstance(value, Given)]
-    return InsertForm(
-        table, tuple(row), tuple(one for one in given if table.types[one[0]] != BYTES),
-        tuple(one for one in given if table.types[one[0]] == BYTES), ignores,
-    )  # fmt: skip
+    sealed = [column for column, value in enumerate(row) if isinstance(value, Given) and table.types[column] == BYTES]
+    return InsertForm(table, tuple(row), _row_maker(row), tuple(sealed), ignores)
+
+
+def _row_maker(row: Sequence[Any]) -> Callable[[tuple[Any, ...]], list[Any]]:
+    """Picks a row out of what is sent and, behind it, what is not: in one call, since this is done for each event."""
+    constants = tuple(value for value in row if not isinstance(value, Given))
+    sent = len(row) - len(constants)
+    behind = itertools.count(sent)
+    places = [value.place if isinstance(value, Given) else next(behind) for value in row]
+    pick = values_at(places)
+    return lambda values: list(pick(values + constants))
+
+
+def values_at(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """A function that gives the values at these places of a row, as a tuple."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: tuple(values[place] for place in places)
 
 
 def _update_form(match: re.Match[str], tables: Mapping[str, TableForm]) -> UpdateForm | None:
@@ -144,7 +162,8 @@ def _update_form(match: re.Match[str], tables: Mapping[str, TableForm]) -> Updat
         return None
     if _has_arrays(table, changed):
         return None
-    return UpdateForm(table, tuple(key[column] for column in table.key), tuple(sets), tuple(adds))
+    places = tuple(key[column] for column in table.key)
+    return UpdateForm(table, places, values_at(places), tuple(sets), tuple(adds))
 
 
 def _values(texts: Sequence[str]) -> list[Any] | None:
