@@ -34,9 +34,13 @@ WITH RECURSIVE halving (low, high) AS (
     WHERE low < high)
 SELECT low FROM halving WHERE low >= high
 """
+# The events of a batch have sequence numbers close to each other: one range of them, in place of a look for each.
 _FIRST_LATER = """
-SELECT min(l.index) FROM lethe.log l LEFT JOIN lethe.event e USING (sequence)
-WHERE l.index >= %s AND l.index < %s AND greatest(l.indexed_at, e.occurred_at) > %s
+WITH batch AS MATERIALIZED (
+    SELECT index, sequence, indexed_at FROM lethe.log WHERE index >= %(begin)s AND index < %(end)s)
+SELECT min(index) FROM batch WHERE indexed_at > %(moment)s OR sequence IN (
+    SELECT sequence FROM lethe.event WHERE occurred_at > %(moment)s
+    AND sequence >= (SELECT min(sequence) FROM batch) AND sequence <= (SELECT max(sequence) FROM batch))
 """
 
 
@@ -45,6 +49,6 @@ def size_at(cursor: Any, moment: datetime, published_size: int) -> int:
     cursor.execute(_PLAN)
     cursor.execute(_HALVING, {"size": published_size, "moment": moment})
     (low,) = cursor.fetchone()
-    cursor.execute(_FIRST_LATER, (max(0, low - DISORDER), low, moment))
+    cursor.execute(_FIRST_LATER, {"begin": max(0, low - DISORDER), "end": low, "moment": moment})
     (first,) = cursor.fetchone()
     return int(low if first is None else first)
