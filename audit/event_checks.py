@@ -1,6 +1,6 @@
 """Checks one event against what was signed of it: envelope, query columns, sealed parts; and that every prune is explained.
 
-Of the whole log it keeps 8 bytes for each cut key, 16 for each pruned part, and about 100 for each stream. It reads nothing
+Of the whole log it keeps 8 bytes for each cut key, 16 for each pruned part, and about 200 for each stream. It reads nothing
 itself. Its two ways in are a row of the database, and an event of an export, which has neither columns nor ciphertext.
 """
 

@@ -18,7 +18,7 @@ import msgspec
 from audit.causal_order import causal_order
 from audit.sentences import tell, what_was_shown
 from audit.sources import Source
-from audit.trail_actors import Actors, Door, Who, door_of
+from audit.trail_actors import Actors, By, Who, door_of, how_it_came
 from audit.trail_subjects import Happening, Subject, TrailSelection, account_of, find_subject, happenings_of, ids_in
 from shared.errors import InvalidArgument
 from shared.events import ServiceName, StreamName, TypeName
@@ -50,7 +50,9 @@ class TrailEntry(msgspec.Struct, frozen=True, kw_only=True):
     account_id: StoredId
     stream: StreamName
     who: Who
-    door: Door
+    by: By
+    door_id: StoredId | None
+    """Of the credential that was shown: a session, a token, a grant. An event in identity's log with this id began it."""
     caused_by: LogPlace | None
     """The event that it followed from, where that is on the same page."""
     causation_id: StoredId | None
@@ -121,10 +123,11 @@ def _entry(one: Happening, who: Who, cause: LogPlace | None) -> TrailEntry:
     else:
         what = f"Was shown {what_was_shown(read.persons, read.tickets)} by {read.method}, for {read.purpose}"
         ids, which = {noun: found for noun, found in (("person", read.persons), ("ticket", read.tickets)) if found}, one.key[3]
+    door = door_of(one)
     return TrailEntry(
         at=one.at, service=one.key[1], index=one.key[2], read=which, event_id=envelope.event, type=envelope.type,
-        account_id=envelope.account, stream=envelope.stream, who=who, door="call" if read is not None else door_of(one, who),
-        caused_by=cause, causation_id=envelope.causation, what=what, ids=ids,
+        account_id=envelope.account, stream=envelope.stream, who=who, by=how_it_came(one, who),
+        door_id=door.id if door else None, caused_by=cause, causation_id=envelope.causation, what=what, ids=ids,
     )  # fmt: skip
 
 

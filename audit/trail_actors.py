@@ -1,8 +1,8 @@
 """Who acted, and by which door, as far as envelopes tell.
 
 An envelope names an actor by an opaque id. What they were then (owner, admin, agent, customer, staff) stands in identity's log.
-The door is told by what the event followed from, and by its type: no envelope says whether a call came over HTTPS, from the
-command line or with an import, and the address somebody came from is personal data, which travels sealed.
+It names the door as well, with the id of the credential that was shown; where it does not, what the event followed from and its
+type tell. The address somebody came from is personal data, which travels sealed, in the event that began a session.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import msgspec
 
 from audit.sources import Placed, Source
 from audit.trail_subjects import Happening
+from shared.door import Door, DoorKind
 from shared.events import Envelope, decode_envelope
 from shared.ids import StoredId
 from shared.personal import NotPersonal
 from shared.work import SYSTEM_ACTOR
 
 ActorKind = Literal["user", "customer", "staff", "service", "unknown"]
-Door = Literal["reaction", "portal", "staff grant", "call", "own"]
-"""How it came in. *reaction*: it followed from another event. *portal*: a customer's or an app's, in the portal. *staff grant*:
-vendor staff under a grant. *call*: a call by a user or customer, over HTTPS, from the command line or with an import.
-*own*: the service's own doing, by a timer, or a call of another service or of the operator."""
+By = Literal["reaction", "own", "portal", "call", DoorKind]
+"""How it came in. *reaction*: it followed from another event. *own*: the service's own doing, by a timer, or a call of another
+service. A door: what the actor showed (`shared/door.py`). *portal*, *call*: of a customer or a user before they had shown
+anything (they were just logging in), or from before events said by which door."""
 
 _ROLES: Final = ("identity.UserAdded", "identity.RoleChanged")
 _STAFF: Final = ("identity.StaffAccessRequested", "identity.BreakGlassAsked", "identity.BreakGlassOpened")
@@ -77,9 +78,20 @@ class Actors:
         return Who(kind="unknown", id=actor)
 
 
-def door_of(one: Happening, who: Who) -> Door:
-    """By which door it came in, as far as the envelope tells."""
+def door_of(one: Happening) -> Door | None:
+    """The door that the actor came by, where that is said."""
+    if one.read is not None:
+        return one.read.door
+    return one.envelope.door or None
+
+
+def how_it_came(one: Happening, who: Who) -> By:
+    """How it came in, as far as the envelope tells."""
     envelope = one.envelope
+    if (door := door_of(one)) is not None:
+        return door.kind
+    if one.read is not None:
+        return "call"
     if envelope.causation is not None:
         return "reaction"
     if who.kind == "staff":

@@ -2,7 +2,7 @@
 
 The auditor's role reads ciphertext and has no keys. Order of the work: the published checkpoint; the rows of the log in one
 snapshot, each with its event and beside the entry in the tiles; what is not signed yet; prunes and the cut journal. Memory
-grows by about 100 bytes a stream, 8 a cut key, 16 a pruned part, and holds 50,000 misplaced events at most. It changes nothing.
+grows by about 200 bytes a stream, 8 a cut key, 16 a pruned part, and holds 50,000 misplaced events at most. It changes nothing.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _show_trail(page: TrailPage) -> None:
     depths = _depths(entries)
     rows = [
         (
-            f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3], f"{one.service} {one.index}", _who(one), one.door,
+            f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3], f"{one.service} {one.index}", _who(one), _by(one),
             f"{'  ' * (depth - 1)}└ {one.what}" if depth else one.what,
         )
         for one, depth in zip(entries, depths, strict=True)
@@ -98,6 +98,10 @@ def _depths(entries: list[TrailEntry]) -> list[int]:
         found[one.service, one.index] = depth
         depths.append(depth)
     return depths
+
+
+def _by(one: TrailEntry) -> str:
+    return one.by if one.door_id is None else f"{one.by} {one.door_id[:8]}"
 
 
 def _who(one: TrailEntry) -> str:

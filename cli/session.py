@@ -21,6 +21,7 @@ from services.identity.commands import MintedToken, MintToken
 from services.identity.staff_commands import OfStaffGrant, StaffSession
 from services.lifecycle.commands import AccountPage, AccountView, FindAccount, ListAccounts
 from shared import clock
+from shared.door import OPERATOR_DOOR
 from shared.errors import InvalidArgument, NotFound, TimedOut, Unauthenticated, Unavailable
 from shared.rpc_client import Argument, RpcClient
 from shared.settings import Settings
@@ -176,7 +177,7 @@ class Session:
                 raise Unauthenticated(
                     "This home has no operator key that you may read; set LETHE_TOKEN to a user's token."
                 ) from None
-            actor = Actor(kind="operator", id=self._staff or "operator", role="operator")
+            actor = Actor(kind="operator", id=self._staff or "operator", role="operator", door=OPERATOR_DOOR)
             self._operator = TokenSource(issuer, actor, OPERATOR_TOKEN_LIFE)
         return self._operator()
 

@@ -14,7 +14,9 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from shared.door import Door
 from shared.errors import Tampered
 from shared.ids import StoredId
 from shared.personal import ERASED, Erased, NotPersonal, Personal, hints_of, personal_fields, undeclared_fields
@@ -47,6 +49,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     actor: StoredId
     causation: StoredId | None
     data: dict[str, Any]
+    door: Door | UnsetType = UNSET
+    """By which the actor came; not there where nobody did, and in events from before there were doors."""
     event: StoredId
     schema: int
     sealed: list[SealedField]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import UUID
 
-from shared.events import Event, Recorded
+from shared.door import Door
+from shared.events import Envelope, Event, Recorded
 from shared.ids import StoredId
 from shared.personal import NotPersonal
 from shared.work import Statement
@@ -36,10 +37,12 @@ class Shown(NamedTuple):
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
-    """One read. `actor` is the user's id."""
+    """One read. `actor` is the user's id, `door` how they came."""
 
     at: datetime
     actor: StoredId
+    door: Door | None
+    """Since version 2."""
     method: MethodName
     purpose: ReadPurpose
     persons: list[StoredId]
@@ -49,8 +52,15 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 class ReadsRecorded(Event, frozen=True, kw_only=True):
     """What users of an account were shown, as one process noted it: many reads, in their order, in a stream of their own."""
 
+    schema_version = 2
+
     batch_id: StoredId
     reads: list[Read]
+
+
+def reads_1_to_2(data: dict[str, Any], envelope: Envelope) -> dict[str, Any]:
+    """Of older reads nobody knows by which door the user came."""
+    return {**data, "reads": [{**read, "door": None} for read in data["reads"]]}
 
 
 def stream_of(batch_id: str) -> str:

@@ -24,7 +24,7 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import register_entrypoint
 from nameko.rpc import Rpc, RpcConsumer
 
-from shared import clock, deadline
+from shared import clock, deadline, door
 from shared.errors import (
     InternalError,
     InvalidArgument,
@@ -148,7 +148,7 @@ def _answer(
     result, error = None, None
     try:
         call, wire = _check(declared, incoming)
-        with deadline.until(wire.deadline):
+        with deadline.until(wire.deadline), door.came_by(call.actor.door):
             if hasattr(service, "admit"):
                 service.admit(call, declared.allow_suspended)
             result = method(service, call)

@@ -215,8 +215,8 @@ class RecordingService(Service):
             record_lookup(self.store, account_of(call), call.actor, method, list(persons), list(tickets))
         elif call.actor.kind == "user" and call.account_id is not None and (persons or tickets):
             read = Read(
-                at=clock.now(), actor=call.actor.id, method=method, purpose=purpose, persons=list(persons),
-                tickets=list(tickets),
+                at=clock.now(), actor=call.actor.id, door=call.actor.door, method=method, purpose=purpose,
+                persons=list(persons), tickets=list(tickets),
             )  # fmt: skip
             self.runtime.reads.note(call.account_id, read)
 

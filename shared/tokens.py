@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shared import clock
+from shared.door import CustomerDoor, Door, DoorKind, UserDoor
 from shared.errors import Unauthenticated
 from shared.file_version import Version, file_version
 from shared.ids import Id
@@ -53,6 +54,11 @@ MAX_TTL: Final[dict[Kind, timedelta]] = {
 """How long a token may be good at most: a session's absolute end; a working day; for staff so short that the grant is looked
 at again each minute (security.md)."""
 
+_DOORS: Final[dict[Kind, tuple[DoorKind, ...]]] = {
+    "user": get_args(UserDoor), "customer": get_args(CustomerDoor), "service": (), "operator": ("operator",),
+    "staff": ("staff grant",),
+}  # fmt: skip
+
 _PREFIX = "lethe-actor"
 _SIGNED_AS = b"lethe actor token 1\n"
 _ISSUER_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -69,7 +75,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     of their person. Users and customers belong to an account; staff look into one, under a grant and for its purpose.
     `scope` narrows what the role may; services and operators always have all of it, staff only read.
 
-    `issued_at` and `expires_at` are set by minting; before that they are None.
+    `door` is what they showed; a service shows nothing. `issued_at` and `expires_at` are set by minting; before that they are
+    None.
     """
 
     kind: Kind
@@ -77,6 +84,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     account_id: Id | None = None
     role: Role
     scope: Scope = "manage"
+    door: Door | None = None
     grant_id: Id | None = None
     purpose: StaffPurpose | None = None
     issued_at: datetime | None = None
@@ -90,6 +98,7 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     account_id: Id | None
     role: Role
     scope: Scope  # a token from before there were scopes is refused, as anything that does not say what it allows
+    door: Door | None = None
     grant_id: Id | None = None
     purpose: StaffPurpose | None = None
     issued_at: datetime
@@ -110,6 +119,8 @@ def may_mint(issuer: str, actor: Actor) -> bool:
     operator's key for operators, each service for itself, and nobody for anybody else."""
     is_staff = actor.kind == "staff"
     if (actor.grant_id is not None, actor.purpose is not None) != (is_staff, is_staff):
+        return False
+    if actor.door is not None and actor.door.kind not in _DOORS[actor.kind]:
         return False
     match actor.kind:
         case "user":
@@ -155,8 +166,8 @@ class TokenIssuer:
         payload = _payload_encoder.encode(
             _Payload(
                 issuer=self.issuer_name, kind=actor.kind, id=actor.id, account_id=actor.account_id,
-                role=actor.role, scope=actor.scope, grant_id=actor.grant_id, purpose=actor.purpose, issued_at=now,
-                expires_at=expires_at,
+                role=actor.role, scope=actor.scope, door=actor.door, grant_id=actor.grant_id,
+                purpose=actor.purpose, issued_at=now, expires_at=expires_at,
             )
         )  # fmt: skip
         return f"{_PREFIX}.{_encode(payload)}.{_encode(self._key.sign(_SIGNED_AS + payload))}"
@@ -195,6 +206,7 @@ class TokenVerifier:
             account_id=claims.account_id,
             role=claims.role,
             scope=claims.scope,
+            door=claims.door,
             grant_id=claims.grant_id,
             purpose=claims.purpose,
             issued_at=claims.issued_at,

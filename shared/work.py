@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from shared import clock
+from msgspec import UNSET
+
+from shared import clock, door
 from shared.blind_index import BlindIndex
 from shared.database import AlreadyHandled, Call, ConnectionLost, Database, KeyChanged, Statement, Transaction
 from shared.errors import NotFound, Tampered, Unavailable, VersionConflict
@@ -431,8 +433,8 @@ class Work:
             fields.append(SealedField(digest=sealed_digest(part), field=field, item=item, key=key.id.hex()))
         envelope = Envelope(
             account=self.account_id, actor=self.actor, causation=self.causation, data=self.store.types.public_data(event),
-            event=event_id, schema=type(event).schema_version, sealed=fields, service=self.store.service, stream=stream,
-            time=self.now, type=name, version=version,
+            door=door.current() or UNSET, event=event_id, schema=type(event).schema_version, sealed=fields,
+            service=self.store.service, stream=stream, time=self.now, type=name, version=version,
         )  # fmt: skip
         raw = canonical(envelope)
         self._pending.append(

@@ -8,7 +8,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import Personal
-from shared.read_records import ReadsRecorded
+from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.resolving import IdentifierKind, Owner
 from shared.staff_lookups import StaffLookedUp
 
@@ -115,4 +115,5 @@ TYPES = EventTypes(
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,
     },
+    {("contacts.ReadsRecorded", 1): reads_1_to_2},
 )

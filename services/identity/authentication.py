@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from services.identity import api_token as api_tokens
 from services.identity import session as sessions
@@ -33,6 +33,7 @@ from services.identity.queries import login_token
 from services.identity.rights import hold_rights
 from services.identity.routing import LoginRoute, account_of_credential
 from shared import clock
+from shared.door import Door
 from shared.errors import InvalidArgument, PersonErased, SecondFactorRequired, Unauthenticated
 from shared.tokens import Actor, TokenIssuer
 from shared.work import Store, Work
@@ -62,8 +63,8 @@ class _Found(NamedTuple):
 
     admission: Admission
     scope: Scope
-    session_id: str | None = None
-    api_token_id: str | None = None
+    by: Literal["session", "api token", "password"]
+    id: str | None
 
 
 class Authenticator:
@@ -100,11 +101,13 @@ class Authenticator:
             found = find_customer(work, token)
         if found is None:
             raise Unauthenticated(NOT_GOOD)
-        actor = Actor(kind="customer", id=found.person_id, account_id=account, role="customer", scope=found.scope)
+        door = Door(kind=found.by, id=found.id)
+        actor = Actor(kind="customer", id=found.person_id, account_id=account, role="customer", scope=found.scope, door=door)
         expires_at = clock.now() + ACTOR_TOKEN_LIFE
         return Authenticated(
             actor_token=self._issuer.mint(actor, ACTOR_TOKEN_LIFE), expires_at=expires_at, account_id=account,
-            user_id=found.person_id, role="customer", scope=found.scope, by=found.by, session_id=found.session_id,
+            user_id=found.person_id, role="customer", scope=found.scope, by=found.by,
+            session_id=found.id if found.by == "portal session" else None,
         )  # fmt: skip
 
     def _by_session(self, token: str, account_id: str | None, source: str) -> Authenticated:
@@ -125,7 +128,7 @@ class Authenticator:
             if sessions.needs_touch(used_at, work.now):
                 work.mark_repeatable()
                 work.later(_TOUCH, (work.now, work.account_id, work.account_id, session_id, work.now))
-            return self._vouch(work.account_id, _Found(admission, "manage", session_id=session_id), "session")
+            return self._vouch(work.account_id, _Found(admission, "manage", "session", session_id))
 
     def _by_api_token(self, token: str, account_id: str | None, login: str | None, source: str) -> Authenticated:
         if not api_tokens.has_form(token):
@@ -143,8 +146,8 @@ class Authenticator:
                 raise Unauthenticated(NOT_GOOD)
             check_request(admission, work.now)
             check_source(work, admission, source)
-            found = _Found(admission, scope, api_token_id=api_token_id)
-            answer, is_first_today = self._vouch(work.account_id, found, "api token"), used_on != work.now.date()
+            found = _Found(admission, scope, "api token", api_token_id)
+            answer, is_first_today = self._vouch(work.account_id, found), used_on != work.now.date()
         if is_first_today:
             self._note_token_use(route, api_token_id)
         return answer
@@ -154,7 +157,7 @@ class Authenticator:
             return self._recent.knows(route, row_id, password)
 
         def admit(work: Work) -> Authenticated:
-            return self._vouch(work.account_id, _Found(_admit_password(work, verified, source), "manage"), "password")
+            return self._vouch(work.account_id, _Found(_admit_password(work, verified, source), "manage", "password", None))
 
         verified = verify_login(self._store, login, password, account_id, source, recall)
         try:
@@ -186,14 +189,16 @@ class Authenticator:
         route = self._routes[digest] = LoginRoute(account, row[0])
         return route
 
-    def _vouch(self, account_id: str, found: _Found, by: Any) -> Authenticated:
+    def _vouch(self, account_id: str, found: _Found) -> Authenticated:
         user_id, role = found.admission.user_id, found.admission.role
         expires_at = clock.now() + ACTOR_TOKEN_LIFE  # not after what stands in the token
-        actor = Actor(kind="user", id=user_id, account_id=account_id, role=role, scope=found.scope)
+        door = Door(kind=found.by, id=found.id)
+        actor = Actor(kind="user", id=user_id, account_id=account_id, role=role, scope=found.scope, door=door)
         return Authenticated(
             actor_token=self._issuer.mint(actor, ACTOR_TOKEN_LIFE), expires_at=expires_at, account_id=account_id,
-            user_id=user_id, role=role, scope=found.scope, by=by, session_id=found.session_id, api_token_id=found.api_token_id,
-            comply_by=found.admission.comply_by,
+            user_id=user_id, role=role, scope=found.scope, by=found.by, comply_by=found.admission.comply_by,
+            session_id=found.id if found.by == "session" else None,
+            api_token_id=found.id if found.by == "api token" else None,
         )  # fmt: skip
 
     def _note_token_use(self, route: LoginRoute, api_token_id: str) -> None:

@@ -5,18 +5,17 @@ A part of `authentication.py`: called in its transaction, with the account that 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from services.identity import session
 from services.identity.app import ACCESS_PREFIX
 from services.identity.app_grants import AppGrants
 from services.identity.customer import SESSION_PREFIX
 from services.identity.customer_credentials import good_session
+from shared.door import CustomerDoor
 from shared.errors import AccountSuspended
 from shared.tokens import Scope
 from shared.work import Work
-
-CustomerBy = Literal["portal session", "app"]
 
 
 class FoundCustomer(NamedTuple):
@@ -24,8 +23,9 @@ class FoundCustomer(NamedTuple):
 
     person_id: str
     scope: Scope
-    by: CustomerBy
-    session_id: str | None
+    by: CustomerDoor
+    id: str
+    """Of the session, or of the grant."""
 
 
 def is_customers(token: str) -> bool:
@@ -41,7 +41,7 @@ def find_customer(work: Work, token: str) -> FoundCustomer | None:
         found = of_session and FoundCustomer(of_session.person_id, "manage", "portal session", of_session.session_id)
     else:
         of_app = AppGrants(work).good_access(digest)
-        found = of_app and FoundCustomer(of_app.person_id, of_app.scope, "app", None)
+        found = of_app and FoundCustomer(of_app.person_id, of_app.scope, "app", of_app.grant_id)
     if found is None:
         return None
     state = work.fetch_one("SELECT state FROM lethe.account_state WHERE account_id = %s", (work.account_id,))

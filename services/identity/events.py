@@ -11,7 +11,7 @@ from shared.erasing import Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
 from shared.personal import Personal
-from shared.read_records import ReadsRecorded
+from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.staff_lookups import StaffLookedUp
 
 Role = Literal["owner", "admin", "agent"]
@@ -331,4 +331,5 @@ TYPES = EventTypes(
         "StaffLookedUp": StaffLookedUp,
         **STAFF_TYPES,
     },
+    {("identity.ReadsRecorded", 1): reads_1_to_2},
 )

@@ -18,6 +18,7 @@ from services.identity.rights import cut_off, hold_rights
 from services.identity.routing import add_login_route, remove_login_routes
 from services.identity.user import check_operator_adds, check_user_adds, fold, removal, stream_of
 from shared import account_states, clock
+from shared.door import Door
 from shared.errors import AccountSuspended, Conflict, InvalidArgument, NotFound
 from shared.idempotency import done_before, once
 from shared.ids import new_id
@@ -157,7 +158,8 @@ def mint_token(store: Store, issuer: TokenIssuer, account_id: str, command: Mint
             raise NotFound()
         life = timedelta(minutes=command.minutes)
         expires_at = clock.now() + life  # not after what stands in the token
-        token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role), life)
+        door = Door(kind="minted token")
+        token = issuer.mint(Actor(kind="user", id=user.user_id, account_id=account_id, role=user.role, door=door), life)
     return MintedToken(token=token, user_id=user.user_id, role=user.role, expires_at=expires_at)
 
 

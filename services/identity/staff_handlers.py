@@ -18,6 +18,7 @@ from services.identity.staff_grant import StaffGrant, fold, stream_of
 from services.identity.staff_mail import tell_of_break_glass, tell_of_request
 from services.identity.staff_queries import show_staff_grant
 from shared import account_states, clock
+from shared.door import Door
 from shared.errors import AccountSuspended, InvalidArgument
 from shared.events import Event
 from shared.idempotency import once
@@ -135,8 +136,8 @@ def open_staff_session(
         assert grant is not None
         work.append(stream_of(grant.grant_id), grant.version, [opened])
         actor = Actor(
-            kind="staff", id=staff_id, account_id=account_id, role="staff", scope="read", grant_id=grant.grant_id,
-            purpose=grant.purpose,
+            kind="staff", id=staff_id, account_id=account_id, role="staff", scope="read",
+            door=Door(kind="staff grant", id=grant.grant_id), grant_id=grant.grant_id, purpose=grant.purpose,
         )  # fmt: skip
         token = issuer.mint(actor, staff_grant.SESSION_LIFE, not_after=opened.expires_at)
         return StaffSession(token=token, grant_id=grant.grant_id, expires_at=opened.expires_at)

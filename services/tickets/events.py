@@ -11,7 +11,7 @@ from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.personal import InTransit, Personal
-from shared.read_records import ReadsRecorded
+from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.staff_lookups import StaffLookedUp
 
 Channel = Literal["e-mail"]
@@ -114,4 +114,5 @@ TYPES = EventTypes(
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,
     },
+    {("tickets.ReadsRecorded", 1): reads_1_to_2},
 )

@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from audit.sources import DatabaseSource
+from audit.trail import TrailEntry, trail
+from audit.trail_subjects import TrailSelection
+from cli.main import invoke
+from deploy.stack import Stack
 from shared.errors import AccountSuspended
-from shared.settings import EDGES
+from shared.settings import EDGES, Settings
 from tests.support.crowd import Doors, fresh_address
-from tests.support.desk import Callers
-from tests.support.gateway import PASSWORD, Api, Plain
+from tests.support.desk import Callers, await_it
+from tests.support.gateway import PASSWORD, Api, Plain, mail
 
 TIMES = 2
 REPLICAS = 3
@@ -43,6 +48,48 @@ class Credentials:
 
 def basic(login: str, secret: str) -> str:
     return f"Basic {base64.b64encode(f'{login}:{secret}'.encode()).decode()}"
+
+
+# ------------------------------------------------------------------------------------------------------------ on the record
+
+
+def test_the_log_says_by_which_door_somebody_came(
+    doors: Doors, desk_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an owner did and saw by a session, an API token, a password, and what the operator did: each has the door, and the
+    id of the session or the token, which the event that began it has too."""
+    with doors.client(0) as api:
+        mine = Credentials(api)
+        made = {}
+        for door, shown in mine.shown().items():
+            answer = api.call("POST", "/v1/organisations", {"name": f"By {door}"}, Authorization=shown)
+            assert 201 == answer.status_code, answer.text
+            made[door] = answer.json()["id"]
+        written = mail("Ann Archer <ann@archer.example>", "kettle", "My kettle is broken.")
+        taken = api.call("POST", "/v1/messages", written, token=mine.session, Content_Type="message/rfc822")
+        assert 200 == taken.status_code, taken.text
+        assert "Ann Archer" in api.call("GET", "/v1/contacts", token=mine.api_token).text
+    monkeypatch.setenv("LETHE_HOME", str(desk_stack.home))
+    assert 0 == invoke(["account", "suspend", mine.account, "--yes"])
+    source = DatabaseSource(Settings.load(desk_stack.home))
+
+    def told() -> list[TrailEntry] | None:
+        entries = trail(source, TrailSelection(account=mine.account), limit=1_000).entries
+        there = {one.type for one in entries}
+        return entries if there >= {"lifecycle.AccountSuspended", "contacts.ReadsRecorded"} else None
+
+    entries = await_it(told, 30)
+    by = {one.stream.partition("/")[2]: (one.by, one.door_id) for one in entries if one.type == "contacts.OrganisationAdded"}
+    (began,) = [one.ids["session"] for one in entries if one.type == "identity.UserLoggedIn"]
+    (token,) = [one.ids["api_token"] for one in entries if one.type == "identity.ApiTokenCreated"]
+    wanted = {
+        "session": ("session", *began), "API token": ("api token", *token), "login and token": ("api token", *token),
+        "login and password": ("password", None),
+    }  # fmt: skip
+    assert {made[door]: how for door, how in wanted.items()} == by
+    assert [("api token", *token)] == [(one.by, one.door_id) for one in entries if one.read is not None]
+    (suspended,) = [one for one in entries if one.type == "lifecycle.AccountSuspended"]
+    assert ("operator", None, "service") == (suspended.by, suspended.door_id, suspended.who.kind)
 
 
 # -------------------------------------------------------------------------------------------------------------- suspension

@@ -162,8 +162,8 @@ def test_a_replay_rebuilds_the_records(desk: Desk, service: str) -> None:
 
 def a_read(persons: int = 1) -> Read:
     return Read(
-        at=clock.now(), actor=new_id(), method="show_ticket", purpose="support", persons=[new_id() for _ in range(persons)],
-        tickets=[],
+        at=clock.now(), actor=new_id(), door=None, method="show_ticket", purpose="support",
+        persons=[new_id() for _ in range(persons)], tickets=[],
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
-from shared import clock, rpc
+from shared import clock, door, rpc
 from shared.bus import Reaction
 from shared.events import Envelope, decode_envelope
 from shared.ids import new_id
@@ -76,12 +76,13 @@ class Cell:
         declared: RpcMethod = bound.__rpc__
         who = actor or Actor(kind="user", id=new_id(), account_id=account, role="owner")
         checked = None if declared.argument is None else _over_the_wire(argument, declared.argument)
-        return bound(
-            Call(
-                actor=who, token="", account_id=account, idempotency_key=key,
-                deadline=clock.now() + timedelta(seconds=60), argument=checked,
-            )
-        )  # fmt: skip
+        with door.came_by(who.door):
+            return bound(
+                Call(
+                    actor=who, token="", account_id=account, idempotency_key=key,
+                    deadline=clock.now() + timedelta(seconds=60), argument=checked,
+                )
+            )  # fmt: skip
 
     def ask(
         self, token: str, account: str | None, service: str, method: str, argument: Any = None, key: str | None = None

@@ -59,11 +59,11 @@ def test_an_erasure_reads_as_a_story_from_request_to_certificate(source: Source,
     page = tell(source, request=story.request)
     assert ["ErasureRequested", "SubjectErased"] == kinds(page)[:2] and "ErasureCompleted" == kinds(page)[-1]
     asked, told, done = page.entries[0], page.entries[1], page.entries[-1]
-    assert ("user", story.owner.id, "owner", "call") == (asked.who.kind, asked.who.id, asked.who.role, asked.door)
+    assert ("user", story.owner.id, "owner", "call") == (asked.who.kind, asked.who.id, asked.who.role, asked.by)
     for kind in ("SubjectCut", "ErasureReceipted"):
         of_kind = [one for one in page.entries if one.type.endswith(kind)]
         assert sorted(ACCOUNT_SERVICES) == sorted(one.service for one in of_kind)
-        assert {("reaction", "service")} == {(one.door, one.who.kind) for one in of_kind}
+        assert {("reaction", "service")} == {(one.by, one.who.kind) for one in of_kind}
         assert [LogPlace(service=told.service, index=told.index)] * len(ACCOUNT_SERVICES) == [one.caused_by for one in of_kind]
     assert all(kinds(page).index("SubjectCut") < at for at, kind in enumerate(kinds(page)) if kind == "ErasureReceipted")
     assert "Probed clean" in done.what and "certificate" in done.what and story.request[:8] in done.what
@@ -79,10 +79,10 @@ def test_a_person_is_followed_from_the_first_mail_to_the_certificate(source: Sou
         assert kind in found, kind
     assert found.index("PersonAdded") < found.index("ReadsRecorded") < found.index("ErasureRequested")
     read = next(one for one in page.entries if one.read is not None and one.who.id == story.agent.id)
-    assert ("user", "agent", "call") == (read.who.kind, read.who.role, read.door)
+    assert ("user", "agent", "call") == (read.who.kind, read.who.role, read.by)
     assert "show_ticket" in read.what and "for support" in read.what and story.ticket_of_alice in read.ids["ticket"]
     looked = next(one for one in page.entries if one.type.endswith("StaffLookedUp"))
-    assert ("staff", story.staff, "staff grant") == (looked.who.kind, looked.who.id, looked.door)
+    assert ("staff", story.staff, "staff grant") == (looked.who.kind, looked.who.id, looked.by)
     assert "for incident" in looked.what
     assert [] == [one for one in page.entries if story.ticket_of_bob in one.ids.get("ticket", ())]
     of_bob = kinds(tell(source, person=story.bob))

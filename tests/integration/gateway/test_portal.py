@@ -9,8 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from audit.sources import DatabaseSource
+from audit.trail import TrailEntry, trail
+from audit.trail_subjects import TrailSelection
 from deploy.stack import Stack, control
 from shared.ids import new_id
+from shared.settings import Settings
 from tests.support.desk import await_it
 from tests.support.gateway import PASSWORD, Api, Plain, mail
 from tests.support.portal import challenge_of
@@ -64,6 +68,19 @@ def customer(desk_stack: Stack, desk: Api) -> Customer:
     return Customer(desk_stack, desk)
 
 
+def done_by_session(customer: Customer) -> set[str]:
+    """What the trail says was done by the portal session that the customer's sign-in began."""
+    source = DatabaseSource(Settings.load(customer.stack.home))
+
+    def entries() -> list[TrailEntry] | None:
+        found = trail(source, TrailSelection(account=customer.account), limit=1_000).entries
+        return found if any(one.type == "erasure.ErasureRequested" for one in found) else None
+
+    told = await_it(entries, 30)
+    (session,) = [one.ids["session"] for one in told if one.type == "identity.PortalSignedIn"]
+    return {one.type.partition(".")[2] for one in told if ("portal session", session) == (one.by, [one.door_id])}
+
+
 def problem(answer: Any) -> tuple[int, str]:
     """Status and code of a refusal, which is a problem in form as well."""
     assert "application/problem+json" == answer.headers["content-type"], answer.text
@@ -89,6 +106,7 @@ def test_a_customer_comes_in_sees_what_is_theirs_and_leaves(customer: Customer, 
     requested = desk.call("POST", "/v1/portal/erasure-requests", {}, token=session)
     assert 202 == requested.status_code, requested.text
     claim = {"request_id": requested.json()["request_id"], "claim_code": requested.json()["claim_code"]}
+    assert {"SavedSearchAdded", "ErasureRequested", "SubjectErased"} == done_by_session(customer)
 
     def completed() -> Plain | None:
         found: Plain = desk.call("POST", f"{customer.portal}/erasure-claims", claim).json()

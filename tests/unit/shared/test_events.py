@@ -186,8 +186,8 @@ EXAMPLES: dict[str, object] = {
     "asked_by": "user", "by": "link", "left": 9, "required_from": None, "count": 0,
     "reads": [
         {
-            "at": "2026-01-01T00:00:00Z", "actor": ONE_ID, "method": "show_ticket", "purpose": "support", "persons": [ONE_ID],
-            "tickets": [],
+            "at": "2026-01-01T00:00:00Z", "actor": ONE_ID, "door": None, "method": "show_ticket", "purpose": "support",
+            "persons": [ONE_ID], "tickets": [],
         }
     ],
 }  # fmt: skip

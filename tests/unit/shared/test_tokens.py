@@ -7,14 +7,17 @@ import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared import clock
+from shared.door import Door, DoorKind
 from shared.errors import Unauthenticated
 from shared.ids import new_id
 from shared.tokens import (
@@ -62,6 +65,31 @@ def test_a_token_keeps_its_scope(home: Path, scope: Scope) -> None:
     actor = TokenVerifier(home / "verifiers").verify(token, clock.now())
     assert scope == actor.scope
     assert actor.issued_at is not None and begun <= actor.issued_at <= clock.now()
+
+
+def test_a_token_keeps_its_door(home: Path) -> None:
+    """What was shown comes back, and a token without a door, as they were before, is good."""
+    verifier, door = TokenVerifier(home / "verifiers"), Door(kind="session", id=new_id())
+    came = [verifier.verify(issuer(home).mint(one, MINUTE), clock.now()).door for one in (OWNER, replace(OWNER, door=door))]
+    assert [None, door] == came
+
+
+def test_nobody_comes_by_a_door_that_is_not_theirs() -> None:
+    """A user by no portal, a customer by no API token, an operator by no session, a service by none."""
+    customer = Actor(kind="customer", id=new_id(), account_id=new_id(), role="customer")
+    operator = Actor(kind="operator", id=new_id(), role="operator")
+    who = {"identity": (OWNER, customer), "operator": (operator,), "tickets": (service_actor("tickets"),)}
+    may = {
+        (actor.kind, kind)
+        for minter, actors in who.items()
+        for actor in actors
+        for kind in get_args(DoorKind)
+        if may_mint(minter, replace(actor, door=Door(kind=kind)))
+    }
+    assert may == {
+        *(("user", kind) for kind in ("session", "password", "api token", "minted token")),
+        *(("customer", kind) for kind in ("portal session", "app")), ("operator", "operator"),
+    }  # fmt: skip
 
 
 def test_services_and_operators_are_never_narrowed(home: Path) -> None:
