@@ -16,6 +16,7 @@ from audit.findings import Findings
 from audit.public_log import read_published
 from shared import clock
 from shared.errors import InvalidArgument, Tampered
+from shared.events import UNREADABLE
 from shared.personal import NotPersonal
 from shared.settings import SERVICES, Settings
 
@@ -60,7 +61,7 @@ def read_checkpoints(path: Path) -> KeptCheckpoints:
         kept = msgspec.json.decode(path.read_bytes(), type=KeptCheckpoints)
     except FileNotFoundError:
         raise InvalidArgument(field="checkpoint", rule="there is no such file") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         raise InvalidArgument(field="checkpoint", rule="must be a file that `lethe audit checkpoint` wrote") from None
     if kept.form != FORM:
         raise InvalidArgument(field="checkpoint", rule=f"must have the form {FORM!r}")

@@ -47,6 +47,10 @@ class Displacements:
         else:
             self.beyond += 1
 
+    def skip(self, count: int) -> None:
+        """Notes so many places of which nothing is known but that no event stands there."""
+        self.beyond += count
+
     def explain(self, findings: Findings) -> None:
         """Adds the findings that the places amount to."""
         signed_at = {place.signed: place.index for place in self.places if place.signed is not None}

@@ -1,13 +1,12 @@
 """Checks one event against what was signed of it: envelope, query columns, sealed parts; and that every prune is explained.
 
-Of the whole log it keeps 8 bytes for each cut key, 16 for each pruned part, and about 200 for each stream. It reads nothing
-itself. Its two ways in are a row of the database, and an event of an export, which has neither columns nor ciphertext.
+Of the whole log it keeps 16 bytes for each pruned part, about 200 for each stream, and the cuts (`cut_notes.py`). It reads
+nothing itself. Its two ways in are a row of the database, and an event of an export, which has neither columns nor ciphertext.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,10 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from audit.cut_notes import CutNotes, CutNotesState, key_of
 from audit.findings import Findings
 from audit.reading import SALT_BYTES, LogRow
 from audit.stream_order import StreamOrder, StreamPositions
-from shared.events import Envelope, SealedField, canonical, canonical_into
+from shared.events import UNREADABLE, Envelope, SealedField, canonical, canonical_into
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,10 +35,9 @@ class ExportedEvent(NamedTuple):
 class ChecksState(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks of a part of a log have gathered, to be kept in a file."""
 
-    cut_keys: bytes
+    cuts: CutNotesState
     pruned_keys: bytes
     pruned_at: bytes
-    cuts: list[tuple[str, str, datetime]]
     streams: StreamPositions
 
 
@@ -49,7 +48,7 @@ def id_text(octets: bytes) -> str | None:
 
 
 class EventChecks:
-    """The checks of one service's events. `cuts` are the persons that the log's own events call cut: (account, person).
+    """The checks of one service's events. `cuts` are those that the log's own events tell of.
 
     `unsettled` says whether signed events were missing or misplaced so far: then a hole in a stream is no news.
     """
@@ -61,10 +60,10 @@ class EventChecks:
         self._service = service
         self._findings = findings
         self._unsettled = unsettled
-        self._cut_keys = array("Q", begin.cut_keys if begin else b"")
         self._pruned_keys = array("Q", begin.pruned_keys if begin else b"")
         self._pruned_at = array("q", begin.pruned_at if begin else b"")
-        self.cuts = {(account, person): at for account, person, at in begin.cuts} if begin else {}
+        self.cuts = CutNotes(begin.cuts if begin else None)
+        self._waits_as: bytes | None = None
         self._form = bytearray()
         self._account_id = b""
         self._account: str | None = None
@@ -78,8 +77,8 @@ class EventChecks:
     def state(self) -> ChecksState:
         """What was gathered so far."""
         return ChecksState(
-            cut_keys=self._cut_keys.tobytes(), pruned_keys=self._pruned_keys.tobytes(), pruned_at=self._pruned_at.tobytes(),
-            cuts=[(account, person, at) for (account, person), at in self.cuts.items()], streams=self._order.positions(),
+            cuts=self.cuts.state(), pruned_keys=self._pruned_keys.tobytes(), pruned_at=self._pruned_at.tobytes(),
+            streams=self._order.positions(),
         )  # fmt: skip
 
     def check(self, row: LogRow) -> None:
@@ -88,7 +87,7 @@ class EventChecks:
         at, _, version, schema_version, occurred_at, event_id, account_id, stream, type_, _, raw, sealed = row
         try:
             envelope = _decode(raw)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._add(at, "its envelope can't be read", row)
             return
         canonical_into(envelope, form := self._form)
@@ -120,16 +119,22 @@ class EventChecks:
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
         if "keys" in envelope.data:
-            self.note(envelope)
+            self.cuts.note(envelope, self._waits_as)
         if self._order.due(account_id, name, due) != due:
             self._add_hole(at, envelope)
+
+    def check_on_its_way(self, row: LogRow) -> None:
+        """Checks a row that is not signed yet. What it says of cuts waits until it is."""
+        self._waits_as = sha256(row.salted).digest()
+        self.check(row)
+        self._waits_as = None
 
     def check_exported(self, event: ExportedEvent) -> None:
         """Checks an exported event whose commitment is the signed one."""
         raw = event.salted[SALT_BYTES:]
         try:
             envelope = _decode(raw)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._add(event.at, "its envelope can't be read")
             return
         if canonical(envelope) != raw:
@@ -144,37 +149,31 @@ class EventChecks:
                 if not there:
                     self._note_pruned(event.at, envelope, field)
         if "keys" in envelope.data:
-            self.note(envelope)
+            self.cuts.note(envelope)
         if self._order.due(envelope.account.encode(), envelope.stream.encode(), envelope.version) != envelope.version:
             self._add_hole(event.at, envelope)
 
-    def note(self, envelope: Envelope) -> None:
-        """Takes in what an event says of cuts."""
-        keys = envelope.data.get("keys")
-        if isinstance(keys, list):
-            names = [_key_of(envelope.account, key) for key in keys if isinstance(key, str)]
-            self._cut_keys.extend(name for name in names if name is not None)
-        if envelope.type.endswith(".SubjectCut"):
-            self.cuts[envelope.account, str(envelope.data.get("person_id"))] = envelope.time
-
     def note_unverified(self, salted: bytes | memoryview) -> None:
-        """A cut that stands at another place than it was signed at, or on its way into the log, still explains a prune."""
+        """A cut that stands at another place than it was signed at explains a prune, once it is known that it was signed."""
         try:
-            self.note(_decode(salted[SALT_BYTES:]))
-        except msgspec.MsgspecError:
+            self.cuts.note(_decode(salted[SALT_BYTES:]), waits_as=sha256(salted).digest())
+        except UNREADABLE:
             pass
+
+    def awaited(self) -> set[bytes]:
+        """The commitments of events, not known to be signed, by which alone pruned parts would be explained."""
+        return self.cuts.waiting_for(self.cuts.unexplained(self._pruned_keys))
 
     def report_unexplained(self) -> None:
         """Adds a finding for each pruned part whose key no event of the same account calls cut."""
-        explained = array("Q", sorted(self._cut_keys))
-        for key, index in zip(self._pruned_keys, self._pruned_at, strict=True):
-            place = bisect_left(explained, key)
-            if place == len(explained) or explained[place] != key:
+        unexplained = self.cuts.unexplained(self._pruned_keys)
+        for key, index in zip(self._pruned_keys, self._pruned_at, strict=True) if unexplained else ():
+            if key in unexplained:
                 text = "a sealed part is gone, and no event in the log says that its key was cut"
                 self._findings.add("unexplained prune", text, index=index)
 
     def _note_pruned(self, at: int, envelope: Envelope, field: SealedField) -> None:
-        key = _key_of(envelope.account, field.key)
+        key = key_of(envelope.account, field.key)
         if key is None:
             self._add(at, f"the sealed part {field.field} names no key", envelope=envelope)
             return
@@ -192,14 +191,6 @@ class EventChecks:
         self._findings.add("changed", text, index=at if at >= 0 else None, stream=stream, event_id=event)
 
 
-def _key_of(account: str, key: str) -> int | None:
-    """A key's id (16 hexadecimal digits) bound to its account in 8 bytes; None where it is no such id."""
-    try:
-        return int(key, 16) ^ int(account[:8] + account[9:13] + account[14:18], 16) if len(key) == 16 else None
-    except ValueError:
-        return None
-
-
 def _microseconds(moment: datetime) -> int:
     """Since 1970, exactly."""
     since = moment - _EPOCH
@@ -215,7 +206,7 @@ def _wrong_columns(row: LogRow, envelope: Envelope, service: str) -> Sequence[st
             ("stream", envelope.stream == row.stream_name),
             ("version", envelope.version == row.version),
             ("event_id", envelope.event.replace("-", "") == row.event_id.hex()),
-            ("type", envelope.type == row.type.decode()),
+            ("type", envelope.type == row.type.decode(errors="replace")),
             ("schema_version", envelope.schema == row.schema_version),
             ("occurred_at", _microseconds(envelope.time) == row.occurred_at),
             ("service", envelope.service == service),

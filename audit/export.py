@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from audit.cut_notes import CutNotes
 from audit.exported import (
     CHECKPOINT,
     EVENTS,
@@ -29,18 +31,22 @@ from audit.exported import (
     encode_line,
 )  # fmt: skip
 from audit.findings import Findings
+from audit.journal_check import known_to_log, read_journal, unknown_to_journal
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log
 from audit.report import write_report
 from shared import clock
 from shared.durable_files import sync_folders
 from shared.errors import Refused, Tampered
+from shared.events import decode_envelope
 from shared.settings import SERVICES, Settings
 from shared.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, TileReader, encode_bundle, files_in, tile_path, tile_width
 
 Progress = Callable[[str, str, int, int], object]
 """Is told the service, the step, and how much of how much of it is done."""
 
+JOURNAL_PATIENCE_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS = 0.1
 _PUBLIC_KEYS = ("log-*.vkey", "journal-*.key", "certificate.*")
 
 
@@ -69,10 +75,6 @@ def export(
 def _export_log(settings: Settings, service: str, made: Path, progress: Progress) -> ExportedLog:
     made.mkdir()
     log = PublicLog.of(settings, service)
-    # the journal first, then the checkpoint, then the rows: what the earlier names was committed before the later is read
-    if log.journal.exists():
-        octets = log.journal.read_bytes()
-        _write(made / JOURNAL, octets[: octets.rfind(b"\n") + 1])  # a line that is being written is not there yet
     findings = Findings()
     published, note = log.published(findings)
     if findings.kept:
@@ -80,22 +82,50 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
     if note is not None:
         _write(made / CHECKPOINT, note)
     _copy_tiles(TileReader(files_in(log.tiles), published.size), made, lambda done, of: progress(service, "tiles", done, of))
-    digest, count = hashlib.sha256(), 0
+    digest, count, cuts = hashlib.sha256(), 0, CutNotes()
     with auditor_connection(settings, service) as connection, _new_file(made / EVENTS) as file:
 
         def handle(rows: list[LogRow]) -> None:
             nonlocal count
             lines = b"".join(encode_line(row.at, bytes(row.salted), row.sealed) for row in rows if row.salted)
             file.write(lines)
+            for row in rows:
+                if b'"keys":[' in row.envelope:
+                    _note(cuts, row.envelope)
             digest.update(lines)
             count += sum(bool(row.salted) for row in rows)
             progress(service, "events", rows[-1].at + 1, published.size)
 
         read_log(connection, handle, end=published.size)
+    _copy_journal(log, made, cuts)
     return ExportedLog(
         origin=published.origin, size=published.size, root=published.root.hex(), events=count,
         sha256=digest.hexdigest(),
     )  # fmt: skip
+
+
+def _note(cuts: CutNotes, envelope: bytes) -> None:
+    try:
+        cuts.note(decode_envelope(envelope))
+    except Tampered:
+        pass  # it is exported as it stands; who verifies finds it
+
+
+def _copy_journal(log: PublicLog, made: Path, cuts: CutNotes) -> None:
+    """The journal, up to where the exported log knows its cuts. Taken last, so that it has them all: a cut whose event is in
+    the log is noted in the journal a moment later, and that moment is waited for."""
+    until = time.monotonic() + JOURNAL_PATIENCE_SECONDS
+    while True:
+        octets = log.journal.read_bytes() if log.journal.exists() else b""
+        octets = octets[: octets.rfind(b"\n") + 1]  # a line that is being written is not there yet
+        entries = read_journal(log, Findings())
+        if entries is None or not unknown_to_journal(entries, cuts) or time.monotonic() >= until:
+            break
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    lines = octets.splitlines(keepends=True)
+    known = len(lines) if entries is None else known_to_log(entries, cuts)
+    if known:
+        _write(made / JOURNAL, b"".join(lines[:known]))
 
 
 def _copy_tiles(reader: TileReader, made: Path, progress: Callable[[int, int], object]) -> None:

@@ -19,7 +19,9 @@ import msgspec
 from audit.event_checks import ExportedEvent
 from audit.reading import SALT_BYTES
 from shared.errors import InvalidArgument, Tampered
+from shared.events import UNREADABLE
 from shared.personal import NotPersonal
+from shared.tiles import NO_FILE
 
 FORM = "lethe audit export 1"
 MANIFEST = "manifest.json"
@@ -50,7 +52,7 @@ class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     form: Annotated[str, NotPersonal("the name of this form")] = FORM
     cell: Annotated[str, NotPersonal("the name of a cell")]
-    taken_at: datetime
+    taken_at: Annotated[datetime, msgspec.Meta(tz=True)]
     services: dict[_ServiceName, ExportedLog]
 
 
@@ -78,7 +80,7 @@ def decode_line(raw: bytes) -> ExportedEvent:
     try:
         line = _line_decoder.decode(raw)
         salt = base64.b64decode(line.salt, validate=True)
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
+    except (*UNREADABLE, binascii.Error, ValueError):
         raise Tampered("the line can't be read") from None
     event = ExportedEvent(line.index, salt + bytes(line.envelope), tuple(part == "sealed" for part in line.parts))
     if len(salt) != SALT_BYTES or encode_line(*event) != raw:
@@ -91,12 +93,12 @@ def read_manifest(folder: Path) -> ExportManifest:
     try:
         with (folder / MANIFEST).open("rb") as file:
             octets = file.read(_MOST_MANIFEST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
+    except NO_FILE:
         rule = f"must be a folder that `lethe audit export` wrote: it has no {MANIFEST}"
         raise InvalidArgument(field="folder", rule=rule) from None
     try:
         manifest = msgspec.json.decode(octets, type=ExportManifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         raise Tampered("the manifest of the export can't be read") from None
     if manifest.form != FORM:
         raise InvalidArgument(field="folder", rule=f"must have the form {FORM!r}")

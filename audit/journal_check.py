@@ -7,18 +7,19 @@ a person back, and one that somebody added would erase one.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from audit.cut_notes import CutNotes
 from audit.findings import Findings
 from audit.public_log import PublicLog
 from shared.cut_journal import Cut, read
 from shared.errors import Tampered
+from shared.tiles import NO_FILE
 
 GRACE = timedelta(seconds=60)
-"""How long a committed event, or a cut, may be on its way into the log, a checkpoint, the journal."""
+"""How long a committed event may be on its way into the log and a checkpoint."""
 
 
 def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
@@ -28,7 +29,7 @@ def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     try:
         octets = base64.b64decode(log.journal_key.read_text("utf-8"), validate=True)
         return read(log.journal, Ed25519PublicKey.from_public_bytes(octets))
-    except FileNotFoundError:
+    except NO_FILE:
         findings.add("journal", "the cut journal can't be checked: its verifier key is missing")
     except ValueError:
         findings.add("journal", "the cut journal can't be checked: its verifier key can't be read")
@@ -37,17 +38,44 @@ def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     return None
 
 
-def compare_cuts(
-    journal: list[Cut], cuts: Mapping[tuple[str, str], datetime], now: datetime, findings: Findings, partial: bool = False
-) -> None:
-    """Adds a finding for each person whose cut only one of the two knows. A cut of this moment may be on its way.
+def compare_cuts(journal: list[Cut], cuts: CutNotes, findings: Findings, partial: bool = False) -> None:
+    """Adds a finding for each cut that only one of the two knows. `cuts` were noted after the journal was read.
 
-    `now` is when log and journal were read; `partial`: `cuts` are those of a part of the log, the journal's are not.
+    `partial`: `cuts` are those of a part of the log, the journal's are not.
     """
-    noted = {(cut.account, cut.subject) for cut in journal if cut.kind == "person"}
-    for (account, person), at in cuts.items():
-        if (account, person) not in noted and now - at > GRACE:
-            findings.add("journal", f"the log says that person {person} was cut, the cut journal does not")
-    for cut in () if partial else journal:
-        if cut.kind == "person" and (cut.account, cut.subject) not in cuts and now - cut.time > GRACE:
+    for text in unknown_to_journal(journal, cuts):
+        findings.add("journal", text)
+    in_log = {(item.account, one) for item in cuts.items for one in item.ids}
+    for cut in journal:
+        if cut.kind == "person" and not partial and (cut.account, cut.subject) not in cuts.persons:
             findings.add("journal", f"the cut journal says that person {cut.subject} was cut, the log does not")
+        elif cut.kind == "item" and not partial and (cut.account, cut.subject) not in in_log:
+            findings.add("journal", f"the cut journal says that item {cut.subject} was cut, the log does not")
+        elif cut.kind not in ("person", "item", "epoch"):
+            findings.add("journal", f"the cut journal has an entry of a kind that there is not, of {cut.time.isoformat()}")
+
+
+def unknown_to_journal(journal: list[Cut], cuts: CutNotes) -> list[str]:
+    """What the log says of cuts and the journal does not, in words."""
+    noted = {(cut.kind, cut.account, cut.subject) for cut in journal}
+    persons = [
+        f"the log says that person {person} was cut, the cut journal does not"
+        for account, person in cuts.persons
+        if ("person", account, person) not in noted
+    ]
+    items = [
+        f"the log says that an item was cut ({', '.join(item.ids)}), the cut journal does not"
+        for item in cuts.items
+        if not any(("item", item.account, one) in noted for one in item.ids)
+    ]
+    return persons + items
+
+
+def known_to_log(journal: list[Cut], cuts: CutNotes) -> int:
+    """How many of the journal's entries, from the first, come before one that the log does not know: for a copy that is to end
+    where the copy of the log does."""
+    in_log = {*cuts.persons, *((item.account, one) for item in cuts.items for one in item.ids)}
+    for count, cut in enumerate(journal):
+        if cut.kind != "epoch" and (cut.account, cut.subject) not in in_log:
+            return count
+    return len(journal)

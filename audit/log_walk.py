@@ -115,9 +115,13 @@ class LogWalk:
 
     def pass_over(self, index: int) -> None:
         """Notes the indices before `index` that have no event."""
-        while self.position < index:
+        while self.position < min(index, self._tree.published.size):
+            if not self._tree.is_readable:
+                self._displaced.skip(index - self.position)  # what was signed there nobody can say; there may be no end to it
+                break
             self._displaced.add(Place(self.position, self._signed_at(self.position, passing=True) or b"", None))
             self.position += 1
+        self.position = max(self.position, index)
 
     def finish(self) -> bool:
         """Notes what is missing at the end. True if the entries in the tiles are those that the published checkpoint signs."""

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec import DecodeError, ValidationError, defstruct
+from msgspec import defstruct
 from msgspec.json import Decoder
 from msgspec.structs import force_setattr
 
 from audit.reading import LogRow
 from shared.errors import Tampered
-from shared.events import ERASED, Envelope, Event, EventTypes, decode_envelope
+from shared.events import ERASED, UNREADABLE, Envelope, Event, EventTypes, decode_envelope
 from shared.sealing import open_sealed, place_of
 
 KeyOf = Callable[[bytes], bytes | None]
@@ -68,7 +68,7 @@ class Opener:
                 continue
             try:
                 envelope = kind.decode(row.envelope)
-            except (ValidationError, DecodeError):
+            except UNREADABLE:
                 raise Tampered("an event's data is not of its type", index=row.at) from None
             if envelope.type != kind.name or envelope.schema != row.schema_version:
                 raise Tampered("the event's row names another type than its envelope", index=row.at)

@@ -15,6 +15,7 @@ from shared.errors import InvalidArgument, Tampered
 from shared.merkle import EMPTY_ROOT
 from shared.settings import Settings
 from shared.signed_note import Verifier
+from shared.tiles import NO_FILE
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class PublicLog:
         empty = Checkpoint(self.origin, 0, EMPTY_ROOT)
         try:
             note = (self.tiles / "checkpoint").read_bytes()
-        except FileNotFoundError:
+        except NO_FILE:
             return empty, None
         return self.open_note(note, "the published checkpoint", findings) or empty, note
 
@@ -59,7 +60,7 @@ class PublicLog:
         """A checkpoint of this log, signed by its key; None, with a finding, where it does not hold."""
         try:
             checkpoint = open_checkpoint(note, [Verifier.parse(self.key.read_text("utf-8"))])
-        except FileNotFoundError:
+        except NO_FILE:
             findings.add("forked", f"{which} can't be checked: the verifier key of the log is missing")
         except (Tampered, InvalidArgument, UnicodeDecodeError) as error:
             reason = error.message if isinstance(error, (Tampered, InvalidArgument)) else "the verifier key can't be read"

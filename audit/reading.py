@@ -57,7 +57,10 @@ TO STDOUT (FORMAT binary)
 _HEAD = struct.Struct(">2x4xq4x32s")
 _FIXED = struct.Struct(">2x4xq4x32s4xi4xi4xq4x16s4x16s4xi4xi4xi")
 _INT = struct.Struct(">i")
-_ONE_PART = struct.Struct(">4xi8xi4xi")  # an array's length, dimensions, has-null flag, type, elements, lower bound; a length
+_ONE_PART = struct.Struct(">ii8xiii")  # an array's length, dimensions, has-null flag, type, elements, lower bound; a length
+_WITHOUT_EVENT = b"\xff" * 48  # twelve values that are NULL
+_EMPTY_ARRAY = struct.Struct(">ii8x")
+_INDEX = struct.Struct(">2x4xq")
 _FILE_HEAD = b"PGCOPY\n\xff\r\n\x00"
 _FILE_END = b"\xff\xff"
 
@@ -115,14 +118,14 @@ def auditor_connection(settings: Settings, service: str, *, snapshot: str | None
         connection.rollback()
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise Unavailable("the database went away", service=service) from error
-    except psycopg2.ProgrammingError as error:
-        # a database that was never set up, or where the auditor may not read
+    except psycopg2.Error as error:
+        # a database that was never set up, where the auditor may not read, or that answers with an error of its own
         raise Unavailable("the auditor can't read this database", service=service, sqlstate=error.pgcode) from error
     finally:
         connection.close()
 
 
-def read_log(connection: Any, handle: Handle, start: int = 0, end: int = 2**62) -> None:
+def read_log(connection: Any, handle: Handle, start: int = 0, end: int = 2**63 - 1) -> None:
     """Gives the rows of the log at [start, end), in the order of their indices, to `handle`, some hundred at a time."""
     _copy(connection, _LOGGED.format(start=int(start), end=int(end)), handle)
 
@@ -182,6 +185,8 @@ class _Sink:
 def parse_row(row: bytes) -> LogRow:
     """A row of the COPY. `_COLUMNS` and this belong together: values of fixed length first, then the lengths of the rest."""
     if len(row) < _FIXED.size:
+        if len(row) != _HEAD.size + len(_WITHOUT_EVENT) or not row.endswith(_WITHOUT_EVENT):
+            return _unreadable(row)
         index, leaf = _HEAD.unpack_from(row)
         return LogRow(index, leaf, 0, 0, 0, b"", b"", b"", b"", memoryview(b""), b"", ())
     (
@@ -193,8 +198,14 @@ def parse_row(row: bytes) -> LogRow:
     end = salted + SALT_BYTES + envelope_bytes
     view = memoryview(row)
     part = end + _ONE_PART.size
-    dimensions, count, length = _ONE_PART.unpack_from(row, end) if len(row) > part else (0, 0, 0)
-    sealed = (view[part : part + length],) if count == dimensions == 1 and length > 0 else _parts(row, end)
+    _, dimensions, count, lower, length = _ONE_PART.unpack_from(row, end) if 0 < end < part < len(row) else (0,) * 5
+    sealed: tuple[memoryview | None, ...] | None
+    if dimensions == count == lower == 1 and part + length == len(row):
+        sealed = (view[part:],)
+    else:
+        sealed = _parts(row, end)
+    if sealed is None:
+        return _unreadable(row)
     # as LogRow(…), without the call of its own that a named tuple makes for its arguments
     return tuple.__new__(LogRow, (
         index, leaf, version, schema_version, occurred_at + MICROSECONDS_BEFORE_2000, event_id, account_id,
@@ -203,19 +214,36 @@ def parse_row(row: bytes) -> LogRow:
     ))  # fmt: skip
 
 
-def _parts(row: bytes, at: int) -> tuple[memoryview | None, ...]:
-    """The elements of the array `sealed`, whose length stands at `at`, whatever they are."""
-    if len(row) - at < _ONE_PART.size:
-        return ()
-    dimensions, count, _ = _ONE_PART.unpack_from(row, at)
-    if dimensions != 1:
-        raise Tampered("an event's sealed parts are no plain list")
+def _parts(row: bytes, at: int) -> tuple[memoryview | None, ...] | None:
+    """The elements of the array `sealed`, whose length stands at `at`, whatever they are; None where the row does not end with
+    it, or it is no list that is counted from 1.
+
+    That nothing is left over is what binds all lengths of a row: of those that were passed over one that is not as it should be
+    would let somebody hide one event in a column of another.
+    """
+    end = len(row)
+    if at + _EMPTY_ARRAY.size == end:
+        size, dimensions = _EMPTY_ARRAY.unpack_from(row, at)
+        return () if (size, dimensions) == (_EMPTY_ARRAY.size - 4, 0) else None
+    if at < 0 or at + _ONE_PART.size > end:
+        return None
+    size, dimensions, count, lower, _ = _ONE_PART.unpack_from(row, at)
+    if (size, dimensions, lower) != (end - at - 4, 1, 1):
+        return None
     at += _ONE_PART.size - 4
     view = memoryview(row)
     parts: list[memoryview | None] = []
     for _ in range(count):
+        if at + 4 > end:
+            return None
         (length,) = _INT.unpack_from(row, at)
         at += 4
         parts.append(None if length < 0 else view[at : at + length])
         at += max(0, length)
-    return tuple(parts)
+    return tuple(parts) if at == end else None
+
+
+def _unreadable(row: bytes) -> LogRow:
+    """A row that no event of ours can have: what it holds is in no log, so it is found as changed at its index."""
+    index = _INDEX.unpack_from(row)[0] if len(row) >= _INDEX.size else NOT_IN_THE_LOG
+    return LogRow(index, b"", 0, 0, 0, b"", b"", b"", b"", memoryview(row), b"", ())

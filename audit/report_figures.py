@@ -23,7 +23,7 @@ from audit.statutory_month import end_of_month_for
 from audit.trail_subjects import RECORDING, happenings_of
 from shared.checkpoint import parse_checkpoint
 from shared.errors import Tampered
-from shared.events import Envelope, decode_envelope
+from shared.events import UNREADABLE, Envelope, decode_envelope
 
 MOST_LATE: Final = 500
 MOST_READERS: Final = 10_000
@@ -155,7 +155,7 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
         while line := file.readline(MOST_JOURNAL_LINE_BYTES):
             try:
                 yield msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 raise Tampered("a line of the cut journal can't be read") from None
 
 

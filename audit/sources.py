@@ -17,6 +17,7 @@ import msgspec
 from audit.exported import EVENTS, ExportedLine, ExportedLog, read_manifest
 from audit.reading import auditor_connection
 from shared.errors import InvalidArgument, Tampered
+from shared.events import UNREADABLE
 from shared.ids import is_id
 from shared.settings import SERVICES, Settings
 
@@ -144,7 +145,7 @@ class FolderSource:
     def _event(self, service: str, line: bytes) -> ExportedLine:
         try:
             return self._decode(line)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             raise Tampered("a line of the exported events can't be read", service=service) from None
 
     def _lines(self, service: str) -> Iterator[bytes]:

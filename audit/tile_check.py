@@ -81,6 +81,11 @@ class SignedTree:
         """How many entries were given so far."""
         return self._frontier.size
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the tiles could be read so far."""
+        return self._readable
+
     def position(self) -> TreePosition:
         """Where the walk stands, for one that goes on from here. Only at the beginning of a bundle."""
         return TreePosition(
@@ -112,8 +117,14 @@ class SignedTree:
 
     def finish(self) -> bool:
         """True if the entries in the tiles are those that the published checkpoint signs. After the last bundle."""
-        if not self._readable:
-            return False
+        good = self._readable and self._is_signed()
+        for path in self._reader.too_long[:MOST_PLACES]:
+            self._findings.add("changed", f"{path} has more in it than a tile of its width")
+        return good
+
+    # --
+
+    def _is_signed(self) -> bool:
         for checkpoint, name in self._known:
             if checkpoint.size == self.size:
                 self._compare_root(checkpoint, name, self._frontier)
@@ -141,8 +152,6 @@ class SignedTree:
         else:
             self._findings.add("forked", "the tiles have not the root that the published checkpoint signs")
         return False
-
-    # --
 
     def _was_rewritten(self) -> bool:
         """Whether the tiles differ, before the place where this walk began, from what an earlier one made of them."""

@@ -17,6 +17,7 @@ from audit.findings import Finding, Verdict
 from audit.tile_check import TreePosition
 from shared.durable_files import read_if_there, replace
 from shared.errors import InvalidArgument
+from shared.events import UNREADABLE
 from shared.personal import NotPersonal
 
 FORM = "lethe audit verification 1"
@@ -58,7 +59,7 @@ def read_state(path: Path, kept: dict[str, str] | None, since: bool) -> Verifica
         return VerificationState(kept=kept, since=since)
     try:
         state = msgspec.msgpack.decode(octets, type=VerificationState)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise InvalidArgument(field="resume", rule="must be a file that an interrupted verification left") from None
     if state.form != FORM:
         raise InvalidArgument(field="resume", rule=f"must have the form {FORM!r}")

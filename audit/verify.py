@@ -7,6 +7,7 @@ grows by about 200 bytes a stream, 8 a cut key, 16 a pruned part, and holds 50,0
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
@@ -15,26 +16,34 @@ from typing import Any
 from audit.displacements import Displacements, Place
 from audit.event_checks import EventChecks, id_text
 from audit.findings import Finding, Findings, Verdict
-from audit.journal_check import GRACE, compare_cuts, read_journal
+from audit.journal_check import GRACE, compare_cuts, read_journal, unknown_to_journal
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log, read_unlogged
 from audit.tile_check import Known, SignedTree, TreePosition, position_before
 from audit.verification_state import FEWEST_EVENTS_IN_A_STEP, STEPS, LogState
-from shared import clock
+from shared import clock, merkle
 from shared.checkpoint import Checkpoint
+from shared.cut_journal import Cut
 from shared.errors import LetheError
 from shared.settings import Settings
-from shared.tiles import files_in
+from shared.tiles import TileReader, files_in
 
 Progress = Callable[[str, int, int], object]
 """Is told the step, and how much of how much of it is done. It may raise `KeyboardInterrupt` to stop: then, and only then, the
 state of the verification is kept as it stands."""
 
+SIGNED_WITHIN_SECONDS = 10.0
+"""How long to wait for the signature of what came while the log was read, and for its entry in the cut journal, where the
+verdict hangs on it. Both are there in a tenth of a second where the relay and the service run."""
+
 _UNSIGNED = """
-SELECT min(index), count(*), COALESCE(bool_or(indexed_at < clock_timestamp() - %s), false)
-FROM lethe.log WHERE index >= %s
+SELECT min(index), max(index), count(*),
+       bool_or(indexed_at IS NULL OR indexed_at NOT BETWEEN clock_timestamp() - %(grace)s AND clock_timestamp() + %(grace)s)
+FROM lethe.log WHERE index >= %(size)s
 """
+_BELOW_THE_FIRST = "SELECT index FROM lethe.log WHERE index < 0 ORDER BY index"
+_LOOK_AGAIN_SECONDS = 0.1
 
 
 def verify(
@@ -46,14 +55,16 @@ def verify(
     since: bool = False,
     state: LogState | None = None,
     save: Callable[[LogState], object] | None = None,
+    patience_seconds: float = SIGNED_WITHIN_SECONDS,
 ) -> Verdict:
     """Checks the log of a service. `kept` is the note of a checkpoint that the auditor kept elsewhere.
 
     `since`: only what came after the kept checkpoint; that the log extends it is shown by hashes, and no event before it is
     looked at. `state` is where an earlier run stopped; `save` is given such states on the way, and at an interruption.
-    Everything that is not as it was signed becomes a finding. Raises `Unavailable` where the database can't be reached.
+    Everything that is not as it was signed becomes a finding. A part that is pruned because of an event that is not signed yet
+    is explained once that is signed; so long it is waited for. Raises `Unavailable` where the database can't be reached.
     """
-    return _Verification(settings, service, kept, progress, since, state, save).run()
+    return _Verification(settings, service, kept, progress, since, state, save, patience_seconds).run()
 
 
 class _Verification:
@@ -61,12 +72,13 @@ class _Verification:
 
     def __init__(
         self, settings: Settings, service: str, kept: bytes | None, progress: Progress, since: bool, state: LogState | None,
-        save: Callable[[LogState], object] | None,
+        save: Callable[[LogState], object] | None, patience_seconds: float,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._service = service
         self._progress = progress
         self._save = save
+        self._patience_seconds = patience_seconds
         self._log = PublicLog.of(settings, service)
         self._findings = Findings()
         # the journal first: what it names was committed before, so the snapshot that is taken later has it
@@ -108,9 +120,13 @@ class _Verification:
             self._check_unsigned(connection)
             read_unlogged(connection, self._take_unlogged)
         self._displaced.explain(self._findings)
+        self._checks.cuts.accept(place.signed for place in self._displaced.places if place.signed)
+        if awaited := self._checks.awaited():
+            self._checks.cuts.accept(self._signed_since(awaited))
         self._checks.report_unexplained()
         if self._journal is not None:
-            compare_cuts(self._journal, self._checks.cuts, clock.now(), self._findings, partial=bool(self._since))
+            journal = self._journal_now(self._journal)
+            compare_cuts(journal, self._checks.cuts, self._findings, partial=bool(self._since))
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
         return Verdict(
@@ -163,13 +179,19 @@ class _Verification:
     def _check_unsigned(self, connection: Any) -> None:
         size = self._published.size
         with connection.cursor() as cursor:
-            cursor.execute(_UNSIGNED, (GRACE, size))
-            first, count, overdue = cursor.fetchone()
+            cursor.execute(_BELOW_THE_FIRST)
+            for (index,) in cursor.fetchall():
+                self._findings.add("inserted", "a row of the log stands before the first event", index=index)
+            cursor.execute(_UNSIGNED, {"grace": GRACE, "size": size})
+            first, last, count, overdue = cursor.fetchone()
         if not count:
             return
-        if overdue:
+        if (first, last) != (size, size + count - 1):
+            text = f"the {count} row(s) of the log that are not signed do not follow on the signed ones, one after another"
+            self._findings.add("inserted", text, index=first)
+        elif overdue:
             text = (
-                f"{count} row(s) of the log are not signed, the first since more than {GRACE.seconds} s: inserted, or the"
+                f"{count} row(s) of the log are not signed, and not all were indexed within {GRACE.seconds} s: inserted, or the"
                 " relay does not run, or an older checkpoint was put in the place of the newest"
             )
             self._findings.add("inserted", text, index=first)
@@ -184,7 +206,7 @@ class _Verification:
                 text = "the event is not the one whose leaf is in the log"
                 self._findings.add("changed", text, index=row.at, stream=row.stream_name, event_id=id_text(row.event_id))
             else:
-                self._checks.check(row)
+                self._checks.check_on_its_way(row)
                 self._add_on_its_way(row, row.at)
 
     def _take_unlogged(self, rows: list[LogRow]) -> None:
@@ -192,11 +214,52 @@ class _Verification:
         for row in rows:
             if abs(now - row.occurred_at / 1e6) <= GRACE.total_seconds():
                 self._pending += 1
-                self._checks.note_unverified(row.salted)
+                self._checks.check_on_its_way(row)
                 self._add_on_its_way(row, None)
             else:
                 found = sha256(row.salted).digest()
                 self._displaced.add(Place(None, None, found, row.stream_name, id_text(row.event_id)))
+
+    def _signed_since(self, wanted: set[bytes]) -> set[bytes]:
+        """Which of these commitments a checkpoint signs that extends the published one: looked for until all are, or for as
+        long as there is patience."""
+        until = time.monotonic() + self._patience_seconds
+        signed: set[bytes] = set()
+        while True:
+            newest, _ = self._log.published(Findings())
+            if newest.size > self._published.size:
+                signed = self._extending(newest, wanted)
+            if signed >= wanted or time.monotonic() >= until:
+                return signed
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _extending(self, newest: Checkpoint, wanted: set[bytes]) -> set[bytes]:
+        """Which of these commitments are among what `newest` signs beyond the published checkpoint. None where it is no
+        extension of that."""
+        reader, before = TileReader(files_in(self._log.tiles), newest.size), self._published
+        try:
+            proof = reader.consistency_proof(before.size)
+            merkle.verify_consistency(before.size, newest.size, before.root, newest.root, proof)
+            found = set()
+            for index, entry in enumerate(reader.entries(before.size), start=before.size):
+                if entry in wanted:
+                    proof = reader.inclusion_proof(index)
+                    merkle.verify_inclusion(index, newest.size, merkle.leaf_hash(entry), proof, newest.root)
+                    found.add(entry)
+            return found
+        except LetheError:
+            return set()
+
+    def _journal_now(self, journal: list[Cut]) -> list[Cut]:
+        """The journal, read again as long as it lacks a cut of the log: one that was made meanwhile is noted in a moment."""
+        until = time.monotonic() + self._patience_seconds
+        while unknown_to_journal(journal, self._checks.cuts) and time.monotonic() < until:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+            longer = read_journal(self._log, Findings())
+            if longer is None or longer[: len(journal)] != journal:
+                break  # what it said before, it said signed: that is what is compared
+            journal = longer
+        return journal
 
     def _add_on_its_way(self, row: LogRow, index: int | None) -> None:
         """Where signed events are missing, what is not signed yet may be one of them, moved or without its row."""

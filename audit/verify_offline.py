@@ -24,7 +24,7 @@ from audit.public_log import PublicLog
 from audit.tile_check import Known, SignedTree
 from shared.errors import InvalidArgument, Tampered
 from shared.settings import SERVICES
-from shared.tiles import files_in
+from shared.tiles import NO_FILE, files_in
 
 MOST_LINE_BYTES = 16_000_000
 """A line of `events.jsonl` is no longer: what an event may hold is far below."""
@@ -88,13 +88,14 @@ class _Offline:
         try:
             with (self._log.tiles / EVENTS).open("rb") as file:
                 self._read(file)
-        except FileNotFoundError:
+        except NO_FILE:
             self._findings.add("dropped", f"{self._service}/{EVENTS} is not in the export")
         good = self._walk.finish()
         self._displaced.explain(self._findings)
+        self._checks.cuts.accept(place.signed for place in self._displaced.places if place.signed)
         self._checks.report_unexplained()
         if self._journal is not None:
-            compare_cuts(self._journal, self._checks.cuts, self._manifest.taken_at, self._findings)
+            compare_cuts(self._journal, self._checks.cuts, self._findings)
         self._compare_manifest()
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")

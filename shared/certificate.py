@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared.erasing import CategoryName, Count, Outcome, Retained
 from shared.errors import Tampered
-from shared.events import commitment, decode_envelope
+from shared.events import UNREADABLE, commitment, decode_envelope
 from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
@@ -167,7 +167,7 @@ def read(document: bytes) -> SignedCertificate:
     """The file as values, unverified. `Tampered` where it is not a certificate to the byte."""
     try:
         signed = msgspec.json.decode(document, type=SignedCertificate, strict=True)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise Tampered("this is not a certificate, or a changed one") from None
     if _encoder.encode(signed) != document.strip():
         raise Tampered("the certificate is not in its one form: something was added or changed")

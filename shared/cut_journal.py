@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared.durable_files import replace
 from shared.errors import Tampered
+from shared.events import UNREADABLE
 from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import sync_folder, write_secret
@@ -30,14 +31,14 @@ _FIRST = "0" * 64
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """One cut: of a person, an item or an account."""
+    """One cut: of a person or an item; or the end of an epoch, when a root key goes."""
 
     account: Id
     subject: Id
-    kind: Annotated[str, NotPersonal("person, item or account")]
+    kind: Annotated[str, NotPersonal("person, item or epoch")]
     reason: Annotated[str, NotPersonal("the kind of request")]
     request: Id | None
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,17 +109,21 @@ def epoch_end_after(path: Path, public_key: Ed25519PublicKey, moment: datetime) 
 
 
 def read(path: Path, public_key: Ed25519PublicKey) -> list[Cut]:
-    """All entries, verified. Raises `Tampered` naming the first line that is changed, missing or out of order."""
+    """All entries, verified, but for one at the end that is being written. Raises `Tampered` naming the first line that is
+    changed, missing or out of order."""
     previous, cuts = _FIRST, []
     if not path.exists():
         return []
-    for number, raw in enumerate(path.read_bytes().splitlines(), start=1):
+    octets = path.read_bytes()
+    for number, raw in enumerate(octets[: octets.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             line = msgspec.json.decode(raw, type=_Line)
             public_key.verify(
                 base64.b64decode(line.signature), _encoder.encode({"cut": line.cut, "previous": line.previous})
             )
-        except (msgspec.MsgspecError, InvalidSignature, ValueError):
+            if _encoder.encode(line) != raw:
+                raise ValueError("a line has one form")
+        except (*UNREADABLE, InvalidSignature, ValueError):
             raise Tampered("a line of the cut journal is not signed as it stands", line=number) from None
         if line.previous != previous:
             raise Tampered("the cut journal lacks a line, or they are out of order", line=number)

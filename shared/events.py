@@ -56,7 +56,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     sealed: list[SealedField]
     service: ServiceName
     stream: StreamName
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     type: TypeName
     version: int
 
@@ -71,6 +71,9 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 Upcast = Callable[[dict[str, Any], Envelope], dict[str, Any]]
 """Makes the public data of one schema version from that of the version before, and from what else the envelope says."""
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes that somebody else wrote may raise."""
 
 _value_encoder = msgspec.msgpack.Encoder()
 _envelope_decoder = msgspec.json.Decoder(Envelope)
@@ -88,7 +91,7 @@ def decode_envelope(raw: bytes) -> Envelope:
     """The envelope in canonical bytes. Raises `Tampered` on anything else."""
     try:
         return _envelope_decoder.decode(raw)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise Tampered("an envelope can't be read") from None
 
 

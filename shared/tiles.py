@@ -23,6 +23,8 @@ TILE_WIDTH = 256
 TILE_HEIGHT = 8
 ENTRIES: Literal["entries"] = "entries"
 MOST_TILES_IN_MEMORY = 64
+NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""There is no such file: nothing, or a folder in its place or a file in that of a folder."""
 
 Level = int | Literal["entries"]
 HIGHEST_LEVELS = 64
@@ -104,7 +106,7 @@ def files_in(folder: Path) -> ReadFile:
     def read(path: str) -> bytes | None:
         try:
             return (folder / path).read_bytes()
-        except FileNotFoundError:
+        except NO_FILE:
             return None
 
     return read
@@ -114,12 +116,13 @@ class TileReader:
     """The log as of `size` leaves. Keeps the tiles last read, 64 at most; proofs in a log of a million read 5
     of them.
 
-    `tiles_read` counts the files that were asked for.
+    `tiles_read` counts the files that were asked for. `too_long` names those that have more in them than their width.
     """
 
     def __init__(self, read: ReadFile, size: int) -> None:
         self.size = size
         self.tiles_read = 0
+        self.too_long: list[str] = []
         self._read = read
         self._tile = lru_cache(MOST_TILES_IN_MEMORY)(self._load_tile)
 
@@ -135,9 +138,9 @@ class TileReader:
     def bundle(self, number: int) -> list[bytes]:
         """The entries of one bundle, as many as it has at this size. Raises `NotFound` or `Tampered`."""
         width = tile_width(ENTRIES, number, self.size)
-        entries = decode_bundle(self._file(ENTRIES, number, width))
-        if len(entries) < width:
-            raise Tampered("an entry bundle is too short", path=tile_path(ENTRIES, number, width))
+        octets, width_there = self._file(ENTRIES, number, width)
+        entries = decode_bundle(octets)
+        self._check_width(len(entries), ENTRIES, number, width_there)
         return entries[:width]
 
     def tile(self, level: int, number: int) -> list[bytes]:
@@ -147,9 +150,10 @@ class TileReader:
     def tile_octets(self, level: int, number: int) -> bytes:
         """The same in one piece, read anew."""
         width = tile_width(level, number, self.size)
-        octets = self._file(level, number, width)
-        if len(octets) < width * HASH_BYTES or len(octets) % HASH_BYTES:
-            raise Tampered("a tile has the wrong length", path=tile_path(level, number, width))
+        octets, width_there = self._file(level, number, width)
+        if len(octets) % HASH_BYTES:
+            raise Tampered("a tile has the wrong length", path=tile_path(level, number, width_there))
+        self._check_width(len(octets) // HASH_BYTES, level, number, width_there)
         return octets[: width * HASH_BYTES]
 
     def leaf_hash(self, index: int) -> bytes:
@@ -204,12 +208,20 @@ class TileReader:
     def _load_tile(self, level: int, number: int) -> list[bytes]:
         return split_hashes(self.tile_octets(level, number))
 
-    def _file(self, level: Level, number: int, width: int) -> bytes:
+    def _check_width(self, found: int, level: Level, number: int, width_there: int) -> None:
+        if found == width_there:
+            return
+        path = tile_path(level, number, width_there)
+        if found < width_there:
+            raise Tampered("a tile is too short" if level != ENTRIES else "an entry bundle is too short", path=path)
+        self.too_long.append(path)
+
+    def _file(self, level: Level, number: int, width: int) -> tuple[bytes, int]:
+        """A tile's bytes, and how wide it is there: partial tiles go once the full one is there."""
         self.tiles_read += 1
         path = tile_path(level, number, width)
-        octets = self._read(path) if width else None
-        if octets is None and 0 < width < TILE_WIDTH:
-            octets = self._read(tile_path(level, number))  # partial tiles go once the full one is there
-        if octets is None:
-            raise NotFound("a tile is missing", path=path)
-        return octets
+        for width_there in (width, TILE_WIDTH) if 0 < width < TILE_WIDTH else (width,) if width else ():
+            octets = self._read(tile_path(level, number, width_there))
+            if octets is not None:
+                return octets, width_there
+        raise NotFound("a tile is missing", path=path)

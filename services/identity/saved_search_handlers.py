@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from services.identity.commands import Done
 from services.identity.customer import SAVED_SEARCHES_AT_MOST
+from services.identity.item_cuts import cut_item
 from services.identity.portal_commands import AddSavedSearch, RemoveSavedSearch, SavedSearchList, SavedSearchView
 from services.identity.portal_events import PortalNames, SavedSearchAdded, SavedSearchRemoved
-from shared import clock
-from shared.cut_journal import Cut, append, journal_key
-from shared.erasing import prune
 from shared.errors import NotFound, Refused
 from shared.idempotency import once
 from shared.ids import new_id
@@ -65,30 +63,16 @@ def list_saved_searches(store: Store, account_id: str, person_id: str) -> SavedS
 
 
 def remove_saved_search(store: Store, account_id: str, person_id: str, command: RemoveSavedSearch) -> Done:
-    """Forgets a search for good: its key is cut, noted in the cut journal before, and its ciphertext pruned. A crash in between
-    leaves a cut that the journal knows of, and the customer asks again. Raises `NotFound`."""
-    with store.work(account_id) as work:
-        _check_theirs(work, person_id, command.search_id)
-    settings = store.settings
-    cut = Cut(
-        account=account_id, subject=command.search_id, kind="item", reason="not wanted any more", request=None, time=clock.now()
-    )
-    append(
-        settings.path("tiles", store.service) / "cut-journal.jsonl",
-        journal_key(settings.path("root-keys"), store.service),
-        [cut],
-    )
+    """Forgets a search for good: nothing of it opens from now on. The cut journal and the pruning follow (`item_cuts.py`).
+    Raises `NotFound`."""
 
     def decide(work: Work) -> None:
         _check_theirs(work, person_id, command.search_id)
-        (key,) = work.change("SELECT keys.cut_item_key(%s, %s, %s)", (account_id, command.search_id, work.now))[0]
-        store.keys.forget(account_id, [command.search_id])
         stream = _stream_of(command.search_id)
-        removed = SavedSearchRemoved(search_id=command.search_id, keys=[bytes(key).hex()] if key else [])
+        removed = SavedSearchRemoved(search_id=command.search_id, keys=cut_item(work, command.search_id))
         work.append(stream, work.versions_of([stream])[stream], [removed])
 
     store.run(account_id, decide, actor=person_id)
-    prune(store, account_id)
     return Done()
 
 

@@ -184,6 +184,11 @@ class UserMethods(Service):
         """The same for one that leads nowhere any more."""
         finish_cut(self.store, envelope, str(envelope.data["invitation_id"]))
 
+    @reaction("identity.SavedSearchRemoved")
+    def on_saved_search_removed(self, envelope: Envelope) -> None:
+        """The same for a customer's saved search."""
+        finish_cut(self.store, envelope, str(envelope.data["search_id"]))
+
 
 def caller_of(call: Call) -> Caller:
     """Who gives a command. A service that may give it stands where the operator does: it adds a first owner, nobody else."""

@@ -289,6 +289,7 @@ def test_saved_searches_are_kept_and_forgotten(portal: Portal) -> None:
     assert [["Leaks", "kettle leak"]] == sealed_of(portal, first.search_id)
     portal.call("identity", "remove_saved_search", {"search_id": first.search_id}, alice)
     assert ["Burns"] == [one.name for one in portal.call("identity", "list_saved_searches", None, alice).searches]
+    portal.settle()
     assert [[None, None], []] == sealed_of(portal, first.search_id)
     with pytest.raises(NotFound):
         portal.call("identity", "remove_saved_search", {"search_id": first.search_id}, alice)

@@ -99,6 +99,28 @@ def _insert_row(stage: AuditStage) -> None:
     )
 
 
+def _insert_unsigned(index: int) -> Callable[[AuditStage], object]:
+    """An event with an index that no checkpoint covers, and that will be indexed in a thousand years."""
+
+    def do(stage: AuditStage) -> None:
+        sequence = stage.as_attacker(_INSERT, 10)[0][0]
+        stage.as_attacker(
+            "INSERT INTO lethe.log (index, sequence, leaf, term, indexed_at)"
+            " SELECT %s, sequence, sha256(salt || envelope), 1, '2999-01-01' FROM lethe.event WHERE sequence = %s",
+            index, sequence,
+        )  # fmt: skip
+
+    return do
+
+
+def _call_no_key_cut(stage: AuditStage) -> None:
+    """The event at 30 says that keys were cut whose ids are none."""
+    stage.as_attacker(
+        "UPDATE lethe.event SET envelope = convert_to(replace(convert_from(envelope, 'UTF8'), '\"data\":{',"
+        f" '\"data\":{{\"keys\":[\"-00000000000000f\",\"0x1234567890abcd\"],'), 'UTF8') WHERE sequence = {_AT}", 30
+    )
+
+
 def _swap_parts(stage: AuditStage) -> None:
     stage.as_attacker(
         "CREATE TEMP TABLE pair AS SELECT index, sequence, sealed FROM lethe.event JOIN lethe.log USING (sequence)"
@@ -221,6 +243,13 @@ MANIPULATIONS: dict[str, Manipulation] = {
     "rows: delete an index": Manipulation(_sql("DELETE FROM lethe.log WHERE index = 60"), "dropped", 60),
     "rows: insert an event with an index": Manipulation(_insert_row, "inserted", 100),
     "rows: insert an event without an index": Manipulation(lambda stage: stage.as_attacker(_INSERT, 10), "inserted", None),
+    "rows: insert an event that was indexed in the future": Manipulation(_insert_unsigned(300), "inserted", 300),
+    "rows: insert an event far beyond the end": Manipulation(_insert_unsigned(2**62 + 5), "inserted", 2**62 + 5),
+    "rows: flip a byte to what is no text": Manipulation(_update("envelope = set_byte(envelope, 20, 255)", 30), "changed", 30),
+    "rows: change an envelope to what is nested too deep": Manipulation(
+        _update("envelope = convert_to(repeat('[', 5000) || repeat(']', 5000), 'UTF8')", 30), "changed", 30
+    ),
+    "rows: change an envelope to what calls no key cut": Manipulation(_call_no_key_cut, "changed", 30),
     "rows: swap two events": Manipulation(
         _sql(
             "CREATE TEMP TABLE pair AS SELECT * FROM lethe.log WHERE index IN (20, 200);"
@@ -237,6 +266,10 @@ MANIPULATIONS: dict[str, Manipulation] = {
     ),
     "sealed parts: delete one": Manipulation(_update("sealed[1] = NULL", 31), "unexplained prune", 31),
     "sealed parts: delete the list": Manipulation(_update("sealed = '{}'", 31), "changed", 31),
+    "sealed parts: change the list to one of lists": Manipulation(_update("sealed = ARRAY[sealed]", 31), "changed", 31),
+    "sealed parts: change where the list begins": Manipulation(
+        _update("sealed = ('[5:5]={\"\\\\x' || encode(sealed[1], 'hex') || '\"}')::bytea[]", 31), "changed", 31
+    ),
     "sealed parts: insert one": Manipulation(_update("sealed = sealed || '\\x01'::bytea", 31), "changed", 31),
     "sealed parts: swap two": Manipulation(_swap_parts, "changed", 34),
     "sealed parts: truncate one": Manipulation(
@@ -254,6 +287,12 @@ MANIPULATIONS: dict[str, Manipulation] = {
     "tiles: delete upper hashes": Manipulation(lambda stage: (stage.tiles() / _UPPER).unlink(), "truncated", 0),
     "tiles: insert an entry": Manipulation(
         _file(_BUNDLE, lambda octets: octets.__setitem__(slice(0, 0), octets[:ENTRY_BYTES])), "changed", 1
+    ),
+    "tiles: insert an entry behind the last": Manipulation(
+        _file(_BUNDLE, lambda octets: octets.extend(octets[:ENTRY_BYTES])), "changed", None
+    ),
+    "tiles: insert a hash behind the last": Manipulation(
+        _file(_UPPER, lambda octets: octets.extend(octets[:HASH_BYTES])), "changed", None
     ),
     "tiles: swap two entries": Manipulation(
         _file(_BUNDLE, _exchange(7 * ENTRY_BYTES, 9 * ENTRY_BYTES, ENTRY_BYTES)), "changed", 7

@@ -1,0 +1,97 @@
+"""What a log's own events say of cuts: which keys went, and of which persons and items. Pure.
+
+By it prunes are explained and the cut journal is compared. Only what is signed counts: an event that is on its way into the
+log, or that stands at another place than it was signed at, waits here until its commitment is known to be signed. Kept are 8
+bytes for each cut key, and a few hundred for each person and item.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from shared.events import Envelope
+
+_KEY_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_OWN_KEYS: Final = ("erasure.ErasureCompleted",)
+"""Erasure cuts the request's own key with its completion. There is no person's item in it, and no entry of the journal."""
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class ItemCut(NamedTuple):
+    """An event that cut items: its account, the ids that it names, one of which is the item's, and its time."""
+
+    account: str
+    ids: tuple[str, ...]
+    at: Moment
+
+
+class CutNotesState(msgspec.Struct, frozen=True, kw_only=True):
+    """What was noted, to be kept in a file."""
+
+    keys: bytes
+    persons: list[tuple[str, str, Moment]]
+    items: list[ItemCut]
+    waiting: list[tuple[bytes, list[int]]]
+
+
+class CutNotes:
+    """The cuts of one log. `persons`: (account, person) → when the log says that they were cut."""
+
+    def __init__(self, begin: CutNotesState | None = None) -> None:
+        self._keys = array("Q", begin.keys if begin else b"")
+        self._waiting = dict(begin.waiting) if begin else {}
+        self.persons = {(account, person): at for account, person, at in begin.persons} if begin else {}
+        self.items: list[ItemCut] = list(begin.items) if begin else []
+
+    def state(self) -> CutNotesState:
+        """What was noted so far."""
+        return CutNotesState(
+            keys=self._keys.tobytes(), persons=[(*who, at) for who, at in self.persons.items()], items=self.items,
+            waiting=list(self._waiting.items()),
+        )  # fmt: skip
+
+    def note(self, envelope: Envelope, waits_as: bytes | None = None) -> None:
+        """Takes in what an event says of cuts. `waits_as`: its commitment, where it is not known yet whether that is signed."""
+        keys = envelope.data.get("keys")
+        if not isinstance(keys, list):
+            return
+        names = [name for key in keys if isinstance(key, str) and (name := key_of(envelope.account, key)) is not None]
+        if waits_as is None:
+            self._keys.extend(names)
+        else:
+            self._waiting[waits_as] = names
+        if envelope.type.endswith(".SubjectCut"):
+            self.persons[envelope.account, str(envelope.data.get("person_id"))] = envelope.time
+        elif keys and envelope.type not in _OWN_KEYS:
+            ids = tuple(value for value in envelope.data.values() if isinstance(value, str))
+            self.items.append(ItemCut(envelope.account, ids, envelope.time))
+
+    def accept(self, signed: Iterable[bytes]) -> None:
+        """Counts what waits under these commitments, which are signed."""
+        for commitment in signed:
+            self._keys.extend(self._waiting.pop(commitment, ()))
+
+    def unexplained(self, keys: Iterable[int]) -> set[int]:
+        """Those of these keys that no signed event calls cut."""
+        explained = array("Q", sorted(self._keys))  # no set: of millions it would be large
+        return {key for key in keys if (at := bisect_left(explained, key)) == len(explained) or explained[at] != key}
+
+    def waiting_for(self, keys: set[int]) -> set[bytes]:
+        """The commitments under which one of these keys waits."""
+        return {commitment for commitment, names in self._waiting.items() if not keys.isdisjoint(names)}
+
+
+def key_of(account: str, key: str) -> int | None:
+    """A key's id (16 hexadecimal digits) bound to its account in 8 bytes; None where it is no such id."""
+    if _KEY_ID.fullmatch(key) is None:
+        return None
+    return int.from_bytes(sha256(f"{account}/{key}".encode("utf-8", "surrogatepass")).digest()[:8], "big")
