@@ -5,8 +5,9 @@ Each is the log's own signed note, unchanged; the file adds nothing to be truste
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,11 @@ from shared.errors import InvalidArgument, Tampered
 from shared.events import UNREADABLE
 from shared.personal import NotPersonal
 from shared.settings import SERVICES, Settings
+from shared.tiles import NO_FILE
 
 FORM = "lethe checkpoints 1"
+_FIRST_LINE = re.compile(rb"(?P<cell>[a-z0-9-]+)/(?P<service>[a-z]+)\n[0-9]+\n")
+"""Of a checkpoint: the log's origin, then its size."""
 
 
 class KeptCheckpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +60,22 @@ def write_checkpoints(kept: KeptCheckpoints) -> bytes:
 
 
 def read_checkpoints(path: Path) -> KeptCheckpoints:
-    """Reads such a file. Raises `InvalidArgument`; whether the notes hold is for `verify` to say."""
+    """Reads such a file, or one log's own signed checkpoint, as it is published. Raises `InvalidArgument`; whether the notes
+    hold is for `verify` to say."""
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=KeptCheckpoints)
-    except FileNotFoundError:
+        octets = path.read_bytes()
+    except NO_FILE:
         raise InvalidArgument(field="checkpoint", rule="there is no such file") from None
+    note = _FIRST_LINE.match(octets)
+    if note is not None:
+        cell, service = note["cell"].decode(), note["service"].decode()
+        taken = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return KeptCheckpoints(cell=cell, taken_at=taken, notes={service: octets.decode(errors="replace")})
+    try:
+        kept = msgspec.json.decode(octets, type=KeptCheckpoints)
     except UNREADABLE:
-        raise InvalidArgument(field="checkpoint", rule="must be a file that `lethe audit checkpoint` wrote") from None
+        rule = "must be a file that `lethe audit checkpoint` wrote, or the checkpoint of a log"
+        raise InvalidArgument(field="checkpoint", rule=rule) from None
     if kept.form != FORM:
         raise InvalidArgument(field="checkpoint", rule=f"must have the form {FORM!r}")
     return kept

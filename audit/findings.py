@@ -82,6 +82,18 @@ class Findings:
         if len(self.kept) < MOST_FINDINGS:
             self.kept.append(Finding(kind=kind, index=index, stream=stream, event_id=event_id, text=text))
 
+    def unnamed(self) -> set[int]:
+        """The indices of findings of which it is not said which event stands there."""
+        return {one.index for one in self.kept if one.index is not None and one.event_id is None and one.kind != "dropped"}
+
+    def name(self, events: Mapping[int, tuple[str, str]]) -> None:
+        """Says of such findings which event stands at their index: its stream and id."""
+        self.kept = [
+            one if one.event_id is not None or one.index is None or one.index not in events
+            else msgspec.structs.replace(one, stream=events[one.index][0], event_id=events[one.index][1])
+            for one in self.kept
+        ]  # fmt: skip
+
     @property
     def left_out(self) -> int:
         return self.counts.total() - len(self.kept)

@@ -94,9 +94,9 @@ def replay(
         one = _Replay(settings, service, connection, as_of, progress)
         try:
             result = one.run_as_of(as_of, restart) if as_of is not None else one.run(compare, restart, deadline)
-        except Tampered:
+        except Tampered as error:
             one.scratch.drop()  # that is the outcome: there is nothing to go on with
-            raise
+            raise Tampered(error.message, **{"service": service} | error.details) from error
         one.scratch.drop()
         return result
 

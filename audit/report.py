@@ -7,6 +7,7 @@ signed is for `lethe audit verify --offline` to say, and the page says so.
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from audit.charts import bars, stacks
-from audit.report_figures import MOST_LATE, Figures, Late, LogFigures, by_period, figures_of
+from audit.report_figures import MOST_LATE, MOST_REQUESTS, Figures, Late, LogFigures, by_period, figures_of
 from audit.report_style import STYLE
 from shared.durable_files import replace
 
@@ -88,7 +89,27 @@ def _erasures(figures: Figures) -> str:
         "<h3>Time from request to certificate</h3>",
         _figure(bars("spans", "Time from request to certificate", spans_said, spans)),
         _details("completed erasures by the time they took", ("time", "erasures"), [(name, count) for name, _, count in spans]),
+        _requests(figures),
     )
+
+
+def _requests(figures: Figures) -> str:
+    is_open = sorted(figures.open.items(), key=lambda one: one[1].requested_at)[:MOST_REQUESTS]
+    rows = [(_Id(request), one.state, _moment(one.requested_at), "", "") for request, one in is_open]
+    rows += [
+        (
+            _Id(one.request), "completed", _moment(one.requested_at), _moment(one.completed_at),
+            _length((one.completed_at - one.requested_at).total_seconds()),
+        )
+        for one in reversed(figures.latest)
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    columns = ("request", "state", "requested", "completed", "took")
+    return (
+        "<h3>One by one</h3>" + _table(f"Requests: open ones, and the last {MOST_REQUESTS} that were completed", columns, rows)
+        + '<p class="soft">The story of one: <code>lethe audit trail --offline FOLDER --request ID</code></p>'
+    )  # fmt: skip
 
 
 def _late(figures: Figures) -> str:
@@ -187,18 +208,26 @@ def _cuts(figures: Figures) -> str:
 
 def _logs(figures: Figures) -> str:
     blocks = "".join(_log(one) for one in figures.logs)
-    return _section("Logs", "<p>Compare the roots with checkpoints that you kept.</p>", blocks)
+    return _section("Logs", "<p>Compare the roots with the third line of checkpoints that you kept.</p>", blocks)
 
 
 def _log(one: LogFigures) -> str:
     rows = [
-        ("size", f"{one.size:,} events in the manifest, {one.events:,} in the folder"), ("root", _Id(one.root)),
+        ("size", f"{one.size:,} events in the manifest, {one.events:,} in the folder"), ("root", _Id(_root(one.root))),
         ("checkpoint", _Id(one.checkpoint)),
     ]  # fmt: skip
     return f"<h3>{escape(one.origin)}</h3>" + _table(f"The log of {one.service}", ("what", "value"), rows)
 
 
 # -- pieces
+
+
+def _root(digits: str) -> str:
+    """As a checkpoint has it, and as hexadecimal."""
+    try:
+        return f"{base64.b64encode(bytes.fromhex(digits)).decode()} ({digits})"
+    except ValueError:
+        return digits
 
 
 class _Id(str):

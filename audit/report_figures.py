@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,8 @@ from shared.checkpoint import parse_checkpoint
 from shared.errors import Tampered
 from shared.events import UNREADABLE, Envelope, decode_envelope
 
+MOST_REQUESTS: Final = 200
+"""So many requests are listed of those that are open, and of those that were completed."""
 MOST_LATE: Final = 500
 MOST_READERS: Final = 10_000
 MOST_JOURNAL_LINE_BYTES: Final = 2**20
@@ -82,6 +84,14 @@ class Request:
     state: str
 
 
+class Completed(NamedTuple):
+    """A completed erasure."""
+
+    request: str
+    requested_at: datetime
+    completed_at: datetime
+
+
 @dataclass
 class Figures:
     """All that the report shows."""
@@ -94,6 +104,8 @@ class Figures:
     open: dict[str, Request] = field(default_factory=dict)
     seconds: array[float] = field(default_factory=lambda: array("d"))
     """From request to certificate, of each completed erasure."""
+    latest: deque[Completed] = field(default_factory=lambda: deque(maxlen=MOST_REQUESTS))
+    """The erasures that were completed last."""
     late: list[Late] = field(default_factory=list)
     late_in_all: int = 0
     shown: dict[Reader, Shown] = field(default_factory=dict)
@@ -191,6 +203,7 @@ def _note_erasure(figures: Figures, envelope: Envelope) -> None:
             asked = figures.open.pop(request, None)
             requested_at = asked.requested_at if asked else _time(str(envelope.data.get("requested_at")))
             figures.seconds.append((envelope.time - requested_at).total_seconds())
+            figures.latest.append(Completed(request, requested_at, envelope.time))
             _note_if_late(figures, request, requested_at, envelope.time)
 
 

@@ -85,7 +85,8 @@ def trail(source: Source, selection: TrailSelection, *, after: str | None = None
     after_page = heapq.nsmallest(limit + 1, _within(matching, selection, begin, counts), key=lambda one: one.key)
     shown = after_page[:limit]
     return TrailPage(
-        about=selection, known=counts[0] > 0, matched=counts[1], entries=_entries(source, account, causal_order(shown)),
+        about=selection, known=counts[0] > 0, matched=counts[1],
+        entries=_entries(source, account, causal_order(shown), set(named.values())),
         next_after=_place(shown[-1].key) if len(after_page) > limit else None,
     )  # fmt: skip
 
@@ -110,18 +111,19 @@ def _within(
                 yield one
 
 
-def _entries(source: Source, account: str | None, ordered: list[Happening]) -> list[TrailEntry]:
+def _entries(source: Source, account: str | None, ordered: list[Happening], about: set[str]) -> list[TrailEntry]:
     actors = Actors(source, account, {one.actor for one in ordered})
     places = {one.event: LogPlace(service=one.key[1], index=one.key[2]) for one in ordered if one.read is None}
-    return [_entry(one, actors.who(one), places.get(one.cause or "")) for one in ordered]
+    return [_entry(one, actors.who(one), places.get(one.cause or ""), about) for one in ordered]
 
 
-def _entry(one: Happening, who: Who, cause: LogPlace | None) -> TrailEntry:
+def _entry(one: Happening, who: Who, cause: LogPlace | None, about: set[str]) -> TrailEntry:
     envelope, read = one.envelope, one.read
     if read is None:
         what, ids, which = tell(envelope), ids_in(envelope.data), None
     else:
-        what = f"Was shown {what_was_shown(read.persons, read.tickets)} by {read.method}, for {read.purpose}"
+        persons = sorted(read.persons, key=lambda person: person not in about)  # who is asked about, first
+        what = f"Was shown {what_was_shown(persons, read.tickets)} by {read.method}, for {read.purpose}"
         ids, which = {noun: found for noun, found in (("person", read.persons), ("ticket", read.tickets)) if found}, one.key[3]
     door = door_of(one)
     return TrailEntry(

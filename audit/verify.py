@@ -25,7 +25,7 @@ from audit.verification_state import FEWEST_EVENTS_IN_A_STEP, STEPS, LogState
 from shared import clock, merkle
 from shared.checkpoint import Checkpoint
 from shared.cut_journal import Cut
-from shared.errors import LetheError
+from shared.errors import LetheError, Unavailable
 from shared.settings import Settings
 from shared.tiles import TileReader, files_in
 
@@ -43,6 +43,10 @@ SELECT min(index), max(index), count(*),
 FROM lethe.log WHERE index >= %(size)s
 """
 _BELOW_THE_FIRST = "SELECT index FROM lethe.log WHERE index < 0 ORDER BY index"
+_STANDS_AT = """
+SELECT l.index, e.stream, e.event_id FROM lethe.log l JOIN lethe.event e ON e.sequence = l.sequence
+WHERE l.index = ANY (%s::bigint[])
+"""
 _LOOK_AGAIN_SECONDS = 0.1
 
 
@@ -129,6 +133,7 @@ class _Verification:
             compare_cuts(journal, self._checks.cuts, self._findings, partial=bool(self._since))
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
+        self._name_findings()
         return Verdict(
             service=self._service, origin=self._published.origin, size=size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, since=self._since, resumed_at=self._begun,
@@ -173,6 +178,18 @@ class _Verification:
                 checked=self._walk.checked,
             )
         )  # fmt: skip
+
+    def _name_findings(self) -> None:
+        """Looks up which events stand where something was found. They are not believed: it is where to look."""
+        unnamed = self._findings.unnamed()
+        if not unnamed:
+            return
+        try:
+            with auditor_connection(self._settings, self._service) as connection, connection.cursor() as cursor:
+                cursor.execute(_STANDS_AT, (sorted(unnamed),))
+                self._findings.name({index: (str(stream), str(event)) for index, stream, event in cursor.fetchall()})
+        except Unavailable:
+            pass  # the findings stand without
 
     # -- what no checkpoint covers yet
 

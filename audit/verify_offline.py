@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -21,8 +22,10 @@ from audit.findings import Findings, Verdict
 from audit.journal_check import compare_cuts, read_journal
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
+from audit.reading import SALT_BYTES
 from audit.tile_check import Known, SignedTree
 from shared.errors import InvalidArgument, Tampered
+from shared.events import decode_envelope
 from shared.settings import SERVICES
 from shared.tiles import NO_FILE, files_in
 
@@ -99,6 +102,7 @@ class _Offline:
         self._compare_manifest()
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
+        self._name_findings()
         return Verdict(
             service=self._service, origin=self._published.origin, size=self._published.size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, checked=self._walk.checked, pruned=self._checks.pruned,
@@ -107,6 +111,21 @@ class _Offline:
 
     def _at_boundary(self, position: int) -> None:
         self._progress(self._service, position, self._published.size)
+
+    def _name_findings(self) -> None:
+        """Reads once more which events stand where something was found. They are not believed: it is where to look."""
+        unnamed = self._findings.unnamed()
+        found: dict[int, tuple[str, str]] = {}
+        try:
+            with (self._log.tiles / EVENTS).open("rb") as file:
+                for line in self._read_lines(file) if unnamed else ():
+                    if line.event is not None and line.event.at in unnamed:
+                        with suppress(Tampered):
+                            envelope = decode_envelope(line.event.salted[SALT_BYTES:])
+                            found[line.event.at] = envelope.stream, envelope.event
+        except NO_FILE:
+            pass  # the findings stand without
+        self._findings.name(found)
 
     def _compare_manifest(self) -> None:
         said = self._manifest.services.get(self._service)

@@ -26,7 +26,7 @@ from cli.exit_status import TAMPERED
 from cli.options import HELP, Json, Out
 from cli.output import note, show, show_json, write_file
 from cli.session import load_settings
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, Refused
 from shared.settings import Settings
 
 audit = typer.Typer(help="Check that the logs are whole.", no_args_is_help=True, context_settings=HELP, rich_markup_mode=None)
@@ -44,7 +44,10 @@ replay_commands.register(audit)
 def verify_command(
     checkpoint: Annotated[
         Path | None,
-        typer.Option("--checkpoint", metavar="FILE", dir_okay=False, help="Checkpoints that were kept: audit checkpoint."),
+        typer.Option(
+            "--checkpoint", metavar="FILE", dir_okay=False,
+            help="Checkpoints that were kept (audit checkpoint), or one log's own checkpoint.",
+        ),
     ] = None,
     since: Annotated[
         Path | None,
@@ -77,7 +80,7 @@ def verify_command(
 ) -> None:
     """Check every event of the logs against the signed trees, and those against kept checkpoints.
 
-    Ends with 5 where anything is not as it was signed. Example: lethe audit verify --checkpoint kept.json
+    Ends with 5 where anything is not as it was signed. Example: lethe audit verify --checkpoint kept.checkpoint
     """
     _refuse_together({"--checkpoint": checkpoint, "--since-checkpoint": since})
     _refuse_together({"--offline": offline, "--since-checkpoint": since})
@@ -126,12 +129,15 @@ def export_command(
 def checkpoint_command(out: Out = None) -> None:
     """Take the signed checkpoints of all logs. Keep the file where nobody who runs the stack can change it.
 
-    Example: lethe audit checkpoint --out kept.json
+    Example: lethe audit checkpoint --out kept.checkpoint
     """
     kept = take_checkpoints(load_settings())
     if out is None:
         show(write_checkpoints(kept).decode().rstrip("\n"))
         return
+    if out.exists():
+        text = "There is a file of this name. What it keeps shows what the logs were then: give another name."
+        raise Refused(text, file=str(out))
     write_file(out, write_checkpoints(kept))
     note(f"{len(kept.notes)} checkpoints written to {out}. Keep it elsewhere: lethe audit verify --checkpoint {out}")
 

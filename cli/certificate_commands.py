@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from datetime import datetime
 from pathlib import Path
@@ -115,13 +116,15 @@ def verify(file: File, keys: Keys = None, json: Json = False) -> None:
 
     Example: lethe certificate verify greta.certificate.json
     """
-    verdict = check(file.read_bytes(), keys)
+    document = file.read_bytes()
+    verdict = check(document, keys)
     if json:
         show_json(verdict)
     elif verdict.holds:
         show(Text("The certificate holds.", style="bold green"))
         show(f"Request {verdict.request}; receipts of {', '.join(verdict.participants)}.")
         show(second_stage(verdict))
+        show(f"Its SHA-256, which the log of erasure has: {hashlib.sha256(document).hexdigest()}")
     else:
         where = f" ({verdict.service})" if verdict.service else ""
         show(Text(f"The certificate does NOT hold: {verdict.reason}{where}", style="bold red"))

@@ -234,7 +234,7 @@ def _finish(
         text = HOLDS if verdict.holds else f"It does NOT hold: {verdict.reason}"
         print_certificate(certificate.read(document).certificate, text, verdict.holds)
         if out is not None:
-            note(f"The certificate is in {out}; check it anywhere: lethe certificate verify {out}")
+            note(f"The certificate is in {out}; check it anywhere: lethe certificate verify {out} --keys DIR")
     if not verdict.holds:
         raise typer.Exit(TAMPERED)
 

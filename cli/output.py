@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ def one_line(text: object, length: int = 0) -> str:
 
 def moment(value: datetime | None) -> str:
     """A time as people read it, in UTC; empty where there is none."""
-    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+    return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Annotated
 
@@ -16,7 +17,9 @@ from cli.options import Json
 from cli.output import moment, note, show, show_json, table
 from cli.session import load_settings
 from shared.errors import InvalidArgument
+from shared.ids import is_id
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _SHOWN_CHARACTERS = 24
 """Of a digest: enough to compare it by eye."""
 
@@ -125,22 +128,31 @@ def _value(value: str | None) -> str:
     return "NULL" if value is None else value[:_SHOWN_CHARACTERS] + "…" if value.startswith("sha256:") else value
 
 
+def _short(value: str | None) -> str:
+    """A value so that a row with its dozen of them fits on a screen: of an id the first letters, of a time the seconds."""
+    if value is None:
+        return "-"
+    if is_id(value):
+        return value[:8]
+    return value[:19] if _TIME.match(value) else value[:11] + "…" if value.startswith("sha256:") else value
+
+
 def _show_ticket(state: TicketState) -> None:
     when = "now" if state.as_of is None else f"as of {moment(state.as_of)} UTC"
     rows = [
-        (one.index, moment(one.time), one.type.partition(".")[2], one.sealed, one.actor_id, one.event_id)
+        (one.index, moment(one.time), one.type.partition(".")[2], one.sealed, one.actor_id[:8], one.event_id[:8])
         for one in state.events
     ]
-    columns = ("index", "time (UTC)", "event", "sealed parts", "actor id", "event id")
+    columns = ("index", "time (UTC)", "event", "sealed parts", "actor", "event id")
     show(table(f"Ticket {state.ticket_id} {when}: its story", columns, rows))
     if not state.rows:
         show("By then it was erased: no row of it was left.")
     for name in dict.fromkeys(row.table for row in state.rows):
         _show_rows(name, [row for row in state.rows if row.table == name])
-    note(f"The log of tickets had {state.size} events then. Account: {state.account_id}")
+    note(f"The log of tickets had {state.size} events then. Account: {state.account_id}. Ids whole: --json")
 
 
 def _show_rows(name: str, rows: list[TicketRow]) -> None:
     shown = [column for column in rows[0].values if column not in ("account_id", "ticket_id")]
-    values = [[_value(row.values[column]) for column in shown] for row in rows]
+    values = [[_short(row.values[column]) for column in shown] for row in rows]
     show(table(f"Its rows in {name}", [column.replace("_", " ") for column in shown], values))

@@ -154,6 +154,12 @@ def test_the_rows_are_what_the_log_says_and_the_log_explains_itself(portal: Port
     result = replay(portal.cell.settings, "identity")
     assert result.equal, [table for table in result.tables if table.differing]
     assert [] == verify(portal.cell.settings, "identity").findings
+    journal = portal.cell.settings.path("tiles", "identity") / "cut-journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    (search,) = [number for number, line in enumerate(lines) if kept.search_id.encode() in line]
+    journal.write_bytes(b"".join(lines[:search]))
+    lacking = [one.text for one in verify(portal.cell.settings, "identity", patience_seconds=0.2).findings]
+    assert [True] == [kept.search_id in one for one in lacking if "an item was cut" in one], lacking
 
 
 def test_the_right_of_access_shows_what_is_there(portal: Portal, app: AnApp) -> None:

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli import audit_commands
-from cli.exit_status import DONE, NOT_FOUND, TAMPERED, UNAVAILABLE, WRONG_USAGE, exit_status_of
+from cli.exit_status import DONE, NOT_FOUND, REFUSED, TAMPERED, UNAVAILABLE, WRONG_USAGE, exit_status_of
 from shared.errors import LetheError
 from tests.integration.audit.audit_stage import AuditStage
 
@@ -43,6 +43,32 @@ def test_verify_ends_with_0_and_with_5(logged: AuditStage, monkeypatch: pytest.M
     status, output = run("verify", "--service", "contacts", "--checkpoint", str(kept), "--json")
     assert status == TAMPERED
     assert 299 in [one["index"] for one in verdict(output)["findings"]]
+    before = kept.read_bytes()
+    assert run("checkpoint", "--out", str(kept))[0] == REFUSED and before == kept.read_bytes()
+
+
+def test_a_logs_own_checkpoint_may_be_what_was_kept(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that the log is published with, as anybody can fetch it; what is no checkpoint is refused."""
+    monkeypatch.setenv("LETHE_HOME", str(logged.home))
+    kept = logged.home / "fetched"
+    kept.write_bytes(logged.note())
+    status, output = run("verify", "--service", "contacts", "--checkpoint", str(kept), "--json")
+    assert status == DONE and verdict(output)["kept_size"] == 300
+    kept.write_bytes(logged.note().replace(b"300", b"299"))
+    status, output = run("verify", "--service", "contacts", "--checkpoint", str(kept), "--json")
+    assert status == TAMPERED and "forked" == verdict(output)["findings"][0]["kind"]
+    kept.write_bytes(b"a checkpoint")
+    assert run("verify", "--service", "contacts", "--checkpoint", str(kept))[0] == WRONG_USAGE
+
+
+def test_a_finding_names_the_event_that_stands_there(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a part is gone, of which the checks kept an index only."""
+    monkeypatch.setenv("LETHE_HOME", str(logged.home))
+    at = "(SELECT sequence FROM lethe.log WHERE index = 31)"
+    ((stream, event),) = logged.as_attacker(f"SELECT stream, event_id::text FROM lethe.event WHERE sequence = {at}")
+    logged.as_attacker(f"UPDATE lethe.event SET sealed[1] = NULL WHERE sequence = {at}")
+    _, output = run("verify", "--service", "contacts", "--json")
+    assert [(31, stream, event)] == [(one["index"], one["stream"], one["event_id"]) for one in verdict(output)["findings"]]
 
 
 def test_replay_ends_with_0_and_with_5(logged: AuditStage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +93,10 @@ def test_ticket_is_shown_as_of_a_time(stage: AuditStage, monkeypatch: pytest.Mon
     state = json.loads(output)
     assert status == DONE and [one["type"] for one in state["events"]] == ["tickets.TicketOpened", "tickets.MessageAdded"]
     status, output = run("ticket", ticket, "--account", stage.account, "--as-of", "2999-12-31")
-    assert status == DONE and "Its rows in message" in output and state["events"][1]["event_id"] in output
+    assert status == DONE and "Its rows in message" in output and state["events"][1]["event_id"][:8] in output
+    assert max(map(len, output.splitlines())) <= 128
+    status, output = run("ticket", ticket, "--as-of", "2999-12-31T01:00:00+01:00")
+    assert status == DONE and "2999-12-31 00:00:00 UTC" in output
     assert run("ticket", ticket, "--as-of", "2020-01-31T12:00:00Z")[0] == NOT_FOUND
     assert run("ticket", "the one of Monday")[0] == WRONG_USAGE
 

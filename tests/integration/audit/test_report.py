@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from audit.exported import FORM
-from audit.report import write_report
+from audit.report import render, write_report
 from audit.report_figures import Reader, figures_of
 from cli import audit_commands, audit_report_commands
 from shared import clock
@@ -52,6 +52,7 @@ def test_the_figures_are_those_of_the_logs(story: Story, folder: Path) -> None:
     (asked,) = [one for one in logged["erasure"] if one.type == "erasure.ErasureRequested"]
     (done,) = [one for one in logged["erasure"] if one.type == "erasure.ErasureCompleted"]
     assert [(done.time - asked.time).total_seconds()] == list(figures.seconds)
+    assert [(story.request, asked.time, done.time)] == list(figures.latest) and story.request in render(figures)
     assert 3 == figures.shown[Reader("user", story.agent.id, "support")].reads
     assert 1 == figures.shown[Reader("staff", story.staff, "incident")].reads
     of_contacts = next(one for one in figures.logs if one.service == "contacts")
