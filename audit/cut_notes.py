@@ -13,15 +13,13 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from shared.events import Envelope
 
 _KEY_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
-_OWN_KEYS: Final = ("erasure.ErasureCompleted",)
-"""Erasure cuts the request's own key with its completion. There is no person's item in it, and no entry of the journal."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -71,7 +69,7 @@ class CutNotes:
             self._waiting[waits_as] = names
         if envelope.type.endswith(".SubjectCut"):
             self.persons[envelope.account, str(envelope.data.get("person_id"))] = envelope.time
-        elif keys and envelope.type not in _OWN_KEYS:
+        elif keys:
             ids = tuple(value for value in envelope.data.values() if isinstance(value, str))
             self.items.append(ItemCut(envelope.account, ids, envelope.time))
 

@@ -149,7 +149,7 @@ def _activity(figures: Figures) -> str:
     busiest = max(columns, key=lambda name: columns[name].total())
     said = (
         f"{figures.events:,} events from {next(iter(columns))} to {next(reversed(columns))};"
-        f" the most, {columns[busiest].total():,}, in {busiest}"
+        f" the most, {columns[busiest].total():,}, {'on' if period == 'day' else 'in'} {busiest}"
     )
     return _section(
         f"Events a {period}, by service",

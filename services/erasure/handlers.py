@@ -22,6 +22,7 @@ from shared.events import Envelope
 from shared.failpoints import failpoint
 from shared.idempotency import done_before, once
 from shared.ids import new_id
+from shared.item_cuts import cut_item
 from shared.receipts import ReceiptProof
 from shared.work import SYSTEM_ACTOR, Store, Work
 
@@ -196,11 +197,10 @@ def _complete(store: Store, work: Work, request_id: str, proofs: Mapping[str, Re
         certificate.certificate_key(store.settings.path("root-keys"), store.settings.path("verifiers")),
         f"{store.settings.cell}/certificate",
     )  # fmt: skip
-    (cut,) = work.change("SELECT keys.cut_item_key(%s, %s, %s)", (work.account_id, request_id, work.now))[0]
     stream = f"erasure/{request_id}"
     completed = ErasureCompleted(
         request_id=request_id, requested_at=requested_at, completed_at=work.now,
-        certificate=hashlib.sha256(document).hexdigest(), keys=[bytes(cut).hex()] if cut else [],
+        certificate=hashlib.sha256(document).hexdigest(), keys=cut_item(work, request_id),
     )  # fmt: skip
     work.append(stream, work.versions_of([stream])[stream], [completed])
     work.later(

@@ -33,10 +33,11 @@ from services.erasure.holdings import HOLDINGS
 from services.erasure.participants import participants
 from services.erasure.projections import project
 from shared.bus import reaction
-from shared.erasing import Holdings, prune
+from shared.erasing import Holdings
 from shared.errors import LetheError, PermissionRefused
 from shared.events import Envelope
 from shared.ids import Id, new_id
+from shared.item_cuts import finish_cut
 from shared.resolving import CheckSuppressed, SuppressedAnswer
 from shared.rpc import Call, rpc_method
 from shared.service import CUSTOMERS, SERVICES_ONLY, USERS, Preview, Runtime, Service, SubjectQuery, account_of, actor_of
@@ -171,6 +172,11 @@ class ErasureService(Service):
     def on_tickets_receipt(self, envelope: Envelope) -> None:
         self._take_receipt(envelope)
 
+    @reaction("erasure.ErasureCompleted")
+    def on_completed(self, envelope: Envelope) -> None:
+        """Journals the cut of what the request itself knew of the person, and removes its ciphertext."""
+        finish_cut(self.store, envelope, str(envelope.data["request_id"]))
+
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     def look_after_requests(self) -> None:
         """Looks at requests that did not complete by themselves: a participant was down, or this process was."""
@@ -193,8 +199,7 @@ class ErasureService(Service):
             }  # fmt: skip
             return {service: _answer(future) for service, future in futures.items()}
 
-        if handlers.complete(self.store, account, request, probe):
-            prune(self.store, account)
+        handlers.complete(self.store, account, request, probe)
 
     def _request(self, call: Call, command: RequestErasure, asked_by: AskedBy) -> RequestedErasure:
         who = (self.store, account_of(call), actor_of(call), call.idempotency_key, command)

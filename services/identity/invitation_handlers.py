@@ -21,7 +21,6 @@ from services.identity.credentials import lock_access, normal_source
 from services.identity.events import InvitationAccepted, InvitationWithdrawn, UserInvited
 from services.identity.handlers import Caller, PersonOf, append_user, check_free, checked_login
 from services.identity.invitation import Invitation, check_accepts, check_invites, check_withdraws, fold, stream_of
-from services.identity.item_cuts import cut_item
 from services.identity.mailed_links import NOT_GOOD, account_of_link, add_link, look_at_link, remove_links, take_link
 from services.identity.password_handlers import set_password
 from services.identity.permissions import may
@@ -40,6 +39,7 @@ from services.identity.user import check_operator_adds
 from shared.errors import PersonErased, Refused, Unauthenticated
 from shared.idempotency import done_before, once
 from shared.ids import new_id
+from shared.item_cuts import cut_item
 from shared.outgoing_mail import queue_mail
 from shared.work import SYSTEM_ACTOR, Store, Work
 

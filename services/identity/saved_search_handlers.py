@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from services.identity.commands import Done
 from services.identity.customer import SAVED_SEARCHES_AT_MOST
-from services.identity.item_cuts import cut_item
 from services.identity.portal_commands import AddSavedSearch, RemoveSavedSearch, SavedSearchList, SavedSearchView
 from services.identity.portal_events import PortalNames, SavedSearchAdded, SavedSearchRemoved
 from shared.errors import NotFound, Refused
 from shared.idempotency import once
 from shared.ids import new_id
+from shared.item_cuts import cut_item
 from shared.work import SealedValue, Store, Work
 
 

@@ -22,7 +22,6 @@ from services.identity.commands import (
 from services.identity.credentials import append_for_user, end_all_access, end_sessions, lock_access
 from services.identity.events import ApiTokenRevoked, ProfileChanged, Role, UserDeleted
 from services.identity.handlers import Caller, check_free, checked_login
-from services.identity.item_cuts import cut_item
 from services.identity.login_address_handlers import PersonWith, ask_login_change, move_login
 from services.identity.login_confirmation import mail_confirmation
 from services.identity.mailed_links import remove_links
@@ -43,6 +42,7 @@ from services.identity.user import (
 )
 from shared.errors import Refused
 from shared.events import Event
+from shared.item_cuts import cut_item
 from shared.work import Store, Work
 
 Decide = Callable[[Role | None, User | None, int], Sequence[Event]]

@@ -41,10 +41,10 @@ from services.identity.commands import (
     WithdrawInvitation,
 )
 from services.identity.handlers import Caller, PersonOf
-from services.identity.item_cuts import finish_cut
 from shared.bus import reaction
 from shared.events import Envelope
 from shared.ids import Id
+from shared.item_cuts import finish_cut
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Service, account_of, actor_of
 

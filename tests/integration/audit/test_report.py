@@ -58,6 +58,8 @@ def test_the_figures_are_those_of_the_logs(story: Story, folder: Path) -> None:
     of_contacts = next(one for one in figures.logs if one.service == "contacts")
     assert 0 < of_contacts.pruned < of_contacts.parts and of_contacts.keys_cut > 0
     assert {"person (erasure)": 1} == dict(of_contacts.journal)
+    of_erasure = next(one for one in figures.logs if one.service == "erasure")
+    assert {"person (erasure)": 1, "item (deletion)": 1} == dict(of_erasure.journal)  # the item: what the request knew of her
     assert f"{of_contacts.size} events, root {of_contacts.root}" == of_contacts.checkpoint
 
 

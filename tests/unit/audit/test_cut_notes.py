@@ -56,9 +56,8 @@ def test_what_is_not_signed_explains_nothing() -> None:
 
 
 def test_persons_and_items_are_told_apart() -> None:
-    """A person's cut by the person, an item's by the ids that its event names; erasure's cut of its own request is neither."""
+    """A person's cut is noted by the person, an item's by the ids that its event names."""
     notes = CutNotes()
     notes.note(envelope(type_="identity.SubjectCut", person_id=OTHER, keys=[]))
     notes.note(envelope(user_id=OTHER, keys=[KEY]))
-    notes.note(envelope(type_="erasure.ErasureCompleted", request_id=OTHER, keys=[KEY]))
     assert {(ONE, OTHER)} == set(notes.persons) and [(OTHER,)] == [item.ids for item in notes.items]

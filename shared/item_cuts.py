@@ -1,5 +1,5 @@
-"""Cutting one item of identity: a profile that is deleted, an invitation that is over, a saved search that is removed. The item
-alone goes, not its person.
+"""Cutting one item, and no person: a profile that is deleted, an invitation that is over, a saved search that is removed, what
+a completed request for erasure knew of its person.
 
 The key goes in the transaction of the event that says so (its `keys` explain to an auditor what is pruned); the cut journal and
 the pruning follow in the reaction to that event, so that a crash in between is mended by its delivery.
