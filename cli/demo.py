@@ -154,6 +154,7 @@ def _main_job(steps: Steps, home: Path, mail: Path, *, own_mail: bool) -> None:
     with Session(name) as session:
         sample = choose(session)
     kept = str(home / "demo-checkpoints.json")
+    Path(kept).unlink(missing_ok=True)  # of an earlier demonstration: what somebody kept is not written over
     steps.step("Keep the logs' checkpoints, as an auditor would elsewhere", ["audit", "checkpoint", "--out", kept])
     _look(steps, sample)
     certificate = str(home / "demo-certificate.json")
