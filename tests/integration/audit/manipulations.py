@@ -207,6 +207,13 @@ def _another_logs_checkpoint(stage: AuditStage) -> None:
     _replace(stage.tiles() / "checkpoint", sign_note(text, key))
 
 
+def _sign_no_end(stage: AuditStage) -> None:
+    """A checkpoint of so many events that nobody could count them, signed by the log's own key."""
+    key = read_signing_key(stage.settings.path("root-keys", "contacts", "log-signer.key"))
+    origin, size, rest = stage.note().decode().rpartition("\n\n")[0].split("\n", 2)
+    _replace(stage.tiles() / "checkpoint", sign_note(f"{origin}\n{int(size) * 10**15}\n{rest}\n", key))
+
+
 def _line(octets: bytearray) -> None:
     octets[octets.index(b"\n\n") : octets.index(b"\n\n")] = b"\none more line"
 
@@ -250,6 +257,7 @@ MANIPULATIONS: dict[str, Manipulation] = {
         _update("envelope = convert_to(repeat('[', 5000) || repeat(']', 5000), 'UTF8')", 30), "changed", 30
     ),
     "rows: change an envelope to what calls no key cut": Manipulation(_call_no_key_cut, "changed", 30),
+    "checkpoints: sign a size without end": Manipulation(_sign_no_end, "truncated", 256),
     "rows: swap two events": Manipulation(
         _sql(
             "CREATE TEMP TABLE pair AS SELECT * FROM lethe.log WHERE index IN (20, 200);"

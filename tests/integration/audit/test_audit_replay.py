@@ -150,8 +150,12 @@ def test_cut_journal_with_a_changed_line_is_named(stage: AuditStage) -> None:
     path = stage.tiles() / "cut-journal.jsonl"
     append(path, journal_key(stage.settings.path("root-keys"), "contacts"), [cut])
     assert [one.kind for one in verify(stage.settings, "contacts", patience_seconds=0.2).findings] == ["journal"]
-    path.write_bytes(path.read_bytes().replace(b"erasure", b"mistake"))
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"erasure", b"mistake"))
     assert [one.kind for one in verify(stage.settings, "contacts", patience_seconds=0.2).findings] == ["journal"]
+    path.write_bytes(before[:-2] + b',"more":1}\n')
+    (finding,) = verify(stage.settings, "contacts", patience_seconds=0.2).findings
+    assert "not signed as it stands" in finding.text
 
 
 def test_replay_waits_for_the_relay_and_says_so(stage: AuditStage) -> None:
