@@ -5,7 +5,6 @@ Each is the log's own signed note, unchanged; the file adds nothing to be truste
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from audit.findings import Findings
 from audit.public_log import read_published
 from shared import clock
+from shared.checkpoint import parse_checkpoint
 from shared.errors import InvalidArgument, Tampered
 from shared.events import UNREADABLE
 from shared.personal import NotPersonal
@@ -23,8 +23,6 @@ from shared.settings import SERVICES, Settings
 from shared.tiles import NO_FILE
 
 FORM = "lethe checkpoints 1"
-_FIRST_LINE = re.compile(rb"(?P<cell>[a-z0-9-]+)/(?P<service>[a-z]+)\n[0-9]+\n")
-"""Of a checkpoint: the log's origin, then its size."""
 
 
 class KeptCheckpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,23 +57,26 @@ def write_checkpoints(kept: KeptCheckpoints) -> bytes:
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
 
 
-def read_checkpoints(path: Path) -> KeptCheckpoints:
-    """Reads such a file, or one log's own signed checkpoint, as it is published. Raises `InvalidArgument`; whether the notes
-    hold is for `verify` to say."""
+def read_checkpoints(path: Path, field: str = "checkpoint") -> KeptCheckpoints:
+    """Reads such a file, or one log's own signed checkpoint, as it is published. Raises `InvalidArgument`, which names the
+    argument `field`; whether the notes hold is for `verify` to say."""
     try:
         octets = path.read_bytes()
     except NO_FILE:
-        raise InvalidArgument(field="checkpoint", rule="there is no such file") from None
-    note = _FIRST_LINE.match(octets)
-    if note is not None:
-        cell, service = note["cell"].decode(), note["service"].decode()
-        taken = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return KeptCheckpoints(cell=cell, taken_at=taken, notes={service: octets.decode(errors="replace")})
+        raise InvalidArgument(field=field, rule="there is no such file") from None
     try:
+        if not octets.lstrip().startswith(b"{"):
+            return _of_one_log(octets.decode(), datetime.fromtimestamp(path.stat().st_mtime, UTC))
         kept = msgspec.json.decode(octets, type=KeptCheckpoints)
-    except UNREADABLE:
+    except (*UNREADABLE, Tampered):
         rule = "must be a file that `lethe audit checkpoint` wrote, or the checkpoint of a log"
-        raise InvalidArgument(field="checkpoint", rule=rule) from None
+        raise InvalidArgument(field=field, rule=rule) from None
     if kept.form != FORM:
-        raise InvalidArgument(field="checkpoint", rule=f"must have the form {FORM!r}")
+        raise InvalidArgument(field=field, rule=f"must have the form {FORM!r}")
     return kept
+
+
+def _of_one_log(note: str, taken_at: datetime) -> KeptCheckpoints:
+    """A checkpoint as a log is published with it. Raises `Tampered` where it is none."""
+    cell, _, service = parse_checkpoint(note.partition("\n\n")[0] + "\n").origin.rpartition("/")
+    return KeptCheckpoints(cell=cell, taken_at=taken_at, notes={service: note})

@@ -11,9 +11,8 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
-from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,39 +20,36 @@ from shared.events import Envelope
 
 _KEY_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-
 
 class ItemCut(NamedTuple):
-    """An event that cut items: its account, the ids that it names, one of which is the item's, and its time."""
+    """An event that cut an item: its account, and the ids that it names, one of which is the item's."""
 
     account: str
     ids: tuple[str, ...]
-    at: Moment
 
 
 class CutNotesState(msgspec.Struct, frozen=True, kw_only=True):
     """What was noted, to be kept in a file."""
 
     keys: bytes
-    persons: list[tuple[str, str, Moment]]
+    persons: list[tuple[str, str]]
     items: list[ItemCut]
     waiting: list[tuple[bytes, list[int]]]
 
 
 class CutNotes:
-    """The cuts of one log. `persons`: (account, person) → when the log says that they were cut."""
+    """The cuts of one log. `persons`: (account, person) of each who was cut."""
 
     def __init__(self, begin: CutNotesState | None = None) -> None:
         self._keys = array("Q", begin.keys if begin else b"")
         self._waiting = dict(begin.waiting) if begin else {}
-        self.persons = {(account, person): at for account, person, at in begin.persons} if begin else {}
+        self.persons = set(begin.persons) if begin else set()
         self.items: list[ItemCut] = list(begin.items) if begin else []
 
     def state(self) -> CutNotesState:
         """What was noted so far."""
         return CutNotesState(
-            keys=self._keys.tobytes(), persons=[(*who, at) for who, at in self.persons.items()], items=self.items,
+            keys=self._keys.tobytes(), persons=list(self.persons), items=self.items,
             waiting=list(self._waiting.items()),
         )  # fmt: skip
 
@@ -68,10 +64,14 @@ class CutNotes:
         else:
             self._waiting[waits_as] = names
         if envelope.type.endswith(".SubjectCut"):
-            self.persons[envelope.account, str(envelope.data.get("person_id"))] = envelope.time
+            self.persons.add((envelope.account, str(envelope.data.get("person_id"))))
         elif keys:
             ids = tuple(value for value in envelope.data.values() if isinstance(value, str))
-            self.items.append(ItemCut(envelope.account, ids, envelope.time))
+            self.items.append(ItemCut(envelope.account, ids))
+
+    def named(self) -> set[tuple[str, str]]:
+        """All persons, and all ids that an item's may be, each with its account."""
+        return {*self.persons, *((item.account, one) for item in self.items for one in item.ids)}
 
     def accept(self, signed: Iterable[bytes]) -> None:
         """Counts what waits under these commitments, which are signed."""

@@ -63,7 +63,6 @@ class EventChecks:
         self._pruned_keys = array("Q", begin.pruned_keys if begin else b"")
         self._pruned_at = array("q", begin.pruned_at if begin else b"")
         self.cuts = CutNotes(begin.cuts if begin else None)
-        self._waits_as: bytes | None = None
         self._form = bytearray()
         self._account_id = b""
         self._account: str | None = None
@@ -81,8 +80,8 @@ class EventChecks:
             streams=self._order.positions(),
         )  # fmt: skip
 
-    def check(self, row: LogRow) -> None:
-        """Checks a row whose commitment is the signed one."""
+    def check(self, row: LogRow, waits_as: bytes | None = None) -> None:
+        """Checks a row whose commitment is signed, or `waits_as` to be: so long what it says of cuts waits under it."""
         # this is the hot path: all columns at once, one comparison after the other, no calls; what differs is named afterwards
         at, _, version, schema_version, occurred_at, event_id, account_id, stream, type_, _, raw, sealed = row
         try:
@@ -119,15 +118,9 @@ class EventChecks:
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
         if "keys" in envelope.data:
-            self.cuts.note(envelope, self._waits_as)
+            self.cuts.note(envelope, waits_as)
         if self._order.due(account_id, name, due) != due:
             self._add_hole(at, envelope)
-
-    def check_on_its_way(self, row: LogRow) -> None:
-        """Checks a row that is not signed yet. What it says of cuts waits until it is."""
-        self._waits_as = sha256(row.salted).digest()
-        self.check(row)
-        self._waits_as = None
 
     def check_exported(self, event: ExportedEvent) -> None:
         """Checks an exported event whose commitment is the signed one."""

@@ -11,7 +11,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +30,7 @@ from audit.exported import (
     encode_line,
 )  # fmt: skip
 from audit.findings import Findings
-from audit.journal_check import known_to_log, read_journal, unknown_to_journal
+from audit.journal_check import await_cuts, known_to_log, read_journal
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log
 from audit.report import write_report
@@ -46,7 +45,6 @@ Progress = Callable[[str, str, int, int], object]
 """Is told the service, the step, and how much of how much of it is done."""
 
 JOURNAL_PATIENCE_SECONDS = 10.0
-_LOOK_AGAIN_SECONDS = 0.1
 _PUBLIC_KEYS = ("log-*.vkey", "journal-*.key", "certificate.*")
 
 
@@ -114,15 +112,11 @@ def _note(cuts: CutNotes, envelope: bytes) -> None:
 def _copy_journal(log: PublicLog, made: Path, cuts: CutNotes) -> None:
     """The journal, up to where the exported log knows its cuts. Taken last, so that it has them all: a cut whose event is in
     the log is noted in the journal a moment later, and that moment is waited for."""
-    until = time.monotonic() + JOURNAL_PATIENCE_SECONDS
-    while True:
-        octets = log.journal.read_bytes() if log.journal.exists() else b""
-        octets = octets[: octets.rfind(b"\n") + 1]  # a line that is being written is not there yet
-        entries = read_journal(log, Findings())
-        if entries is None or not unknown_to_journal(entries, cuts) or time.monotonic() >= until:
-            break
-        time.sleep(_LOOK_AGAIN_SECONDS)
-    lines = octets.splitlines(keepends=True)
+    entries = read_journal(log, Findings())
+    if entries is not None:
+        entries = await_cuts(log, entries, cuts, JOURNAL_PATIENCE_SECONDS)
+    octets = log.journal.read_bytes() if log.journal.exists() else b""
+    lines = octets[: octets.rfind(b"\n") + 1].splitlines(keepends=True)  # a line that is being written is not there yet
     known = len(lines) if entries is None else known_to_log(entries, cuts)
     if known:
         _write(made / JOURNAL, b"".join(lines[:known]))

@@ -7,6 +7,7 @@ a person back, and one that somebody added would erase one.
 from __future__ import annotations
 
 import base64
+import time
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,6 +19,7 @@ from shared.cut_journal import Cut, read
 from shared.errors import Tampered
 from shared.tiles import NO_FILE
 
+_LOOK_AGAIN_SECONDS = 0.1
 GRACE = timedelta(seconds=60)
 """How long a committed event may be on its way into the log and a checkpoint."""
 
@@ -38,6 +40,18 @@ def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     return None
 
 
+def await_cuts(log: PublicLog, journal: list[Cut], cuts: CutNotes, patience_seconds: float) -> list[Cut]:
+    """The journal, read again as long as it lacks a cut of the log: one that was made meanwhile is noted in a moment."""
+    until = time.monotonic() + patience_seconds
+    while unknown_to_journal(journal, cuts) and time.monotonic() < until:
+        time.sleep(_LOOK_AGAIN_SECONDS)
+        longer = read_journal(log, Findings())
+        if longer is None or longer[: len(journal)] != journal:
+            break  # what it said before, it said signed: that is what is compared
+        journal = longer
+    return journal
+
+
 def compare_cuts(journal: list[Cut], cuts: CutNotes, findings: Findings, partial: bool = False) -> None:
     """Adds a finding for each cut that only one of the two knows. `cuts` were noted after the journal was read.
 
@@ -45,7 +59,7 @@ def compare_cuts(journal: list[Cut], cuts: CutNotes, findings: Findings, partial
     """
     for text in unknown_to_journal(journal, cuts):
         findings.add("journal", text)
-    in_log = {(item.account, one) for item in cuts.items for one in item.ids}
+    in_log = cuts.named()
     for cut in journal:
         if cut.kind == "person" and not partial and (cut.account, cut.subject) not in cuts.persons:
             findings.add("journal", f"the cut journal says that person {cut.subject} was cut, the log does not")
@@ -74,7 +88,7 @@ def unknown_to_journal(journal: list[Cut], cuts: CutNotes) -> list[str]:
 def known_to_log(journal: list[Cut], cuts: CutNotes) -> int:
     """How many of the journal's entries, from the first, come before one that the log does not know: for a copy that is to end
     where the copy of the log does."""
-    in_log = {*cuts.persons, *((item.account, one) for item in cuts.items for one in item.ids)}
+    in_log = cuts.named()
     for count, cut in enumerate(journal):
         if cut.kind != "epoch" and (cut.account, cut.subject) not in in_log:
             return count

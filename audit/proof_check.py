@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from audit.checkpoints import read_checkpoints
-from shared.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from shared.checkpoint import Checkpoint, open_checkpoint
 from shared.consistency_proof import FIRST_WORD, parse_consistency_proof
 from shared.errors import InvalidArgument, LetheError, Tampered
 from shared.events import decode_envelope
@@ -127,14 +127,8 @@ def kept_of(notes: Sequence[bytes], origin: str) -> list[bytes]:
 
 def read_kept(path: Path) -> list[bytes]:
     """The notes in a file: a checkpoint as it is, or what `lethe audit checkpoint` wrote. Raises `InvalidArgument`."""
-    octets = read_limited(path, "kept")
-    if octets.lstrip().startswith(b"{"):
-        return [note.encode() for note in read_checkpoints(path).notes.values()]
-    try:
-        parse_checkpoint(octets.decode().partition("\n\n")[0] + "\n")
-    except (Tampered, UnicodeDecodeError):
-        raise InvalidArgument(f"{path} is no checkpoint and no file of them", field="kept", rule="is a checkpoint") from None
-    return [octets]
+    read_limited(path, "kept")
+    return [note.encode() for note in read_checkpoints(path, "kept").notes.values()]
 
 
 def read_limited(path: Path, argument: str) -> bytes:

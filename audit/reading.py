@@ -167,8 +167,7 @@ class _Sink:
             self.flush()
 
     def flush(self) -> None:
-        rows = [*self._rows]
-        self._rows.clear()
+        rows, self._rows = self._rows, []
         if rows and not self._begun:
             self._begun = True
             if not rows[0].startswith(_FILE_HEAD):

@@ -215,14 +215,20 @@ def _sent(value: Any, values: Sequence[Any]) -> Any:
 
 _ESCAPED = re.compile(r"[\\\n\r\t]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def _hexadecimal(value: bytes) -> str:
+    return "\\x" + value.hex()
+
+
 _TEXT: dict[type, Callable[[Any], str]] = {
     str: str,
     int: str,
     bool: lambda value: "t" if value else "f",
     datetime: datetime.isoformat,
     date: date.isoformat,
-    bytes: lambda value: "\\x" + value.hex(),
-    Digest: lambda value: "\\x" + value.hex(),
+    bytes: _hexadecimal,
+    Digest: _hexadecimal,
     list: lambda value: "{" + ",".join(map(_quoted, value)) + "}",
 }
 
@@ -234,8 +240,8 @@ def _escaped(text: str) -> str:
 _COPY_TEXT: dict[type, Callable[[Any], str]] = {
     **_TEXT,
     str: _escaped,
-    bytes: lambda value: "\\\\x" + value.hex(),
-    Digest: lambda value: "\\\\x" + value.hex(),
+    bytes: lambda value: "\\" + _hexadecimal(value),
+    Digest: lambda value: "\\" + _hexadecimal(value),
     list: lambda value: _escaped(_TEXT[list](value)),
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 from audit.displacements import Displacements, Place
 from audit.event_checks import EventChecks, id_text
 from audit.findings import Finding, Findings, Verdict
-from audit.journal_check import GRACE, compare_cuts, read_journal, unknown_to_journal
+from audit.journal_check import GRACE, await_cuts, compare_cuts, read_journal
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log, read_unlogged
@@ -24,7 +24,6 @@ from audit.tile_check import Known, SignedTree, TreePosition, position_before
 from audit.verification_state import FEWEST_EVENTS_IN_A_STEP, STEPS, LogState
 from shared import clock, merkle
 from shared.checkpoint import Checkpoint
-from shared.cut_journal import Cut
 from shared.errors import LetheError, Unavailable
 from shared.settings import Settings
 from shared.tiles import TileReader, files_in
@@ -129,7 +128,7 @@ class _Verification:
             self._checks.cuts.accept(self._signed_since(awaited))
         self._checks.report_unexplained()
         if self._journal is not None:
-            journal = self._journal_now(self._journal)
+            journal = await_cuts(self._log, self._journal, self._checks.cuts, self._patience_seconds)
             compare_cuts(journal, self._checks.cuts, self._findings, partial=bool(self._since))
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
@@ -217,24 +216,25 @@ class _Verification:
 
     def _take_unsigned(self, rows: list[LogRow]) -> None:
         for row in rows:
+            found = sha256(row.salted).digest()
             if not row.salted:
                 self._findings.add("dropped", "the event of this row is gone", index=row.at)
-            elif sha256(row.salted).digest() != row.leaf:
+            elif found != row.leaf:
                 text = "the event is not the one whose leaf is in the log"
                 self._findings.add("changed", text, index=row.at, stream=row.stream_name, event_id=id_text(row.event_id))
             else:
-                self._checks.check_on_its_way(row)
-                self._add_on_its_way(row, row.at)
+                self._checks.check(row, waits_as=found)
+                self._add_on_its_way(row, row.at, found)
 
     def _take_unlogged(self, rows: list[LogRow]) -> None:
         now = clock.now().timestamp()
         for row in rows:
+            found = sha256(row.salted).digest()
             if abs(now - row.occurred_at / 1e6) <= GRACE.total_seconds():
                 self._pending += 1
-                self._checks.check_on_its_way(row)
-                self._add_on_its_way(row, None)
+                self._checks.check(row, waits_as=found)
+                self._add_on_its_way(row, None, found)
             else:
-                found = sha256(row.salted).digest()
                 self._displaced.add(Place(None, None, found, row.stream_name, id_text(row.event_id)))
 
     def _signed_since(self, wanted: set[bytes]) -> set[bytes]:
@@ -267,21 +267,9 @@ class _Verification:
         except LetheError:
             return set()
 
-    def _journal_now(self, journal: list[Cut]) -> list[Cut]:
-        """The journal, read again as long as it lacks a cut of the log: one that was made meanwhile is noted in a moment."""
-        until = time.monotonic() + self._patience_seconds
-        while unknown_to_journal(journal, self._checks.cuts) and time.monotonic() < until:
-            time.sleep(_LOOK_AGAIN_SECONDS)
-            longer = read_journal(self._log, Findings())
-            if longer is None or longer[: len(journal)] != journal:
-                break  # what it said before, it said signed: that is what is compared
-            journal = longer
-        return journal
-
-    def _add_on_its_way(self, row: LogRow, index: int | None) -> None:
+    def _add_on_its_way(self, row: LogRow, index: int | None, found: bytes) -> None:
         """Where signed events are missing, what is not signed yet may be one of them, moved or without its row."""
         if self._displaced.any():
-            found = sha256(row.salted).digest()
             self._displaced.add(Place(index, None, found, row.stream_name, id_text(row.event_id), on_its_way=True))
 
 

@@ -29,8 +29,7 @@ from services.audit.commands import (
     SeenCheckpoint,
     SeenCheckpointPage,
 )
-from shared.checkpoint import parse_checkpoint
-from shared.errors import InvalidArgument, NotFound, Tampered
+from shared.errors import InvalidArgument, NotFound
 from shared.settings import SERVICES
 
 MOST_FILE_BYTES: Final = 1_000_000
@@ -157,20 +156,9 @@ def _notes(path: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > MOST_FILE_BYTES:
             raise InvalidArgument(field="checkpoint", rule="is too large for a file of checkpoints")
-        text = path.read_bytes().decode()
     except FileNotFoundError:
         raise NotFound(f"There is no file {path}") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument(field="checkpoint", rule="is not text") from None
-    if text.lstrip().startswith("{"):
-        return read_checkpoints(path).notes
-    try:
-        origin = parse_checkpoint(text.rpartition("\n\n")[0] + "\n").origin
-    except Tampered:
-        raise InvalidArgument(
-            field="checkpoint", rule="must be a file that `lethe audit checkpoint` wrote, or a signed checkpoint"
-        ) from None
-    return {origin.rpartition("/")[2]: text}
+    return read_checkpoints(path).notes
 
 
 def _alert_table(alerts: list[AlertView]) -> object:
