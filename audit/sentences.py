@@ -72,6 +72,8 @@ _SHARED: Final[Mapping[str, Sentence]] = {
         + (f"; {count(e.shared_items, 'item')} stayed, since others share them" if e.shared_items else "")
     ),
     "ErasureReceipted": _receipt,
+    "PersonsHeld": lambda e: f"Nothing of {several('person', e.person_ids)} is cut here any more: hold {short(e.hold_id)}",
+    "PersonsReleased": lambda e: f"Hold {short(e.hold_id)} keeps {several('person', e.person_ids)} here no longer",
     "ReadsRecorded": lambda e: f"Put {count(len(e.reads), 'read')} by users on record",
     "StaffLookedUp": lambda e: (
         f"Vendor staff {short(e.staff_id)} was shown {what_was_shown(e.person_ids, e.ticket_ids)} by {e.method},"
@@ -109,6 +111,7 @@ _TICKETS: Final[Mapping[str, Sentence]] = {
 
 _ERASURE: Final[Mapping[str, Sentence]] = {
     "ErasureRequested": lambda e: f"Erasure of {several('person', e.person_ids)} was requested: request {short(e.request_id)}",
+    "ErasureHeld": lambda e: f"Request {short(e.request_id)} waits for the end of {several('hold', e.hold_ids)}",
     "SubjectErased": lambda e: (
         f"Every participant was told to erase {several('person', e.person_ids)} for request {short(e.request_id)}"
     ),
@@ -116,6 +119,13 @@ _ERASURE: Final[Mapping[str, Sentence]] = {
     "ErasureCompleted": lambda e: (
         f"Probed clean; request {short(e.request_id)} is completed, its own {count(len(e.keys), 'key')} cut, its certificate"
         f" signed (SHA-256 {e.certificate[:16]}…)"
+    ),
+    "HoldPlaced": lambda e: (
+        f"Hold {short(e.hold_id)} was placed on {several('person', e.person_ids)}, for {e.basis}, until {moment(e.expires_at)}"
+    ),
+    "HoldEnded": lambda e: (
+        f"Hold {short(e.hold_id)} on {several('person', e.person_ids)}"
+        f" {'was released' if e.end == 'released' else 'expired'}, its own {count(len(e.keys), 'key')} cut"
     ),
 }
 

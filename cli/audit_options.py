@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -27,17 +26,6 @@ def services_named(named: str | None) -> tuple[str, ...]:
     if named not in SERVICES:
         raise InvalidArgument(field="service", rule=f"must be one of {', '.join(SERVICES)}")
     return (named,)
-
-
-def moment_of(text: str | None, option: str) -> datetime | None:
-    """The time that an option gives. Raises `InvalidArgument`."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidArgument(field=option, rule="must be a time such as 2026-05-31T12:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from audit.sources import DatabaseSource, FolderSource, Source
 from audit.trail import MOST_ENTRIES, TrailEntry, TrailPage, trail
 from audit.trail_subjects import TrailSelection
 from cli.audit_commands import audit
-from cli.audit_options import moment_of
-from cli.options import Json
+from cli.options import Json, moment_of
 from cli.output import note, show, show_json, table
 from cli.session import load_settings
 from shared.errors import NotFound

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from cli.certificate_commands import check, print_certificate
 from cli.certificate_page import HOLDS
-from cli.erase_progress import follow, progress_table
+from cli.erase_progress import follow, holds_table, progress_table
 from cli.exit_status import INCOMPLETE, TAMPERED
 from cli.insisting import insist
 from cli.options import HELP, Account, After, As, Json, Limit, Out, Yes
@@ -45,6 +45,9 @@ RequestId = Annotated[
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="How long to wait for the certificate.")
 ]
+
+
+_WAITS: Final = "It waits for the end of"
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +87,8 @@ def erase(
 ) -> None:
     """Erase a person everywhere, and get the certificate.
 
-    Shows what will be erased and what is kept, and at a terminal asks first. Exit status 4 if it was not completed in time;
-    it goes on by itself.
+    Shows what will be erased and what is kept, and at a terminal asks first. Exit status 4 if it was not completed in time, or
+    waits for the end of a legal hold; it goes on by itself.
 
     Example: lethe erase greta.lindqvist@example.org --reason "asked on 3 March" --yes --out greta.certificate.json
     """
@@ -127,6 +130,8 @@ def erase(
                 )
             if not wait:
                 return
+            if view.holds and not json:
+                show(holds_table(_WAITS, view.holds))
             note(f"Not completed yet; it goes on by itself: lethe erasure show {asked.request_id}")
             raise typer.Exit(INCOMPLETE)
         _finish(session, view, asked.claim_code, out, json)
@@ -172,6 +177,8 @@ def show_erasure(
     else:
         end = view.completed_at or view.requested_at
         show(progress_table(view, (end - view.requested_at).total_seconds()))
+        if view.holds:
+            show(holds_table(_WAITS, view.holds))
     if view.state != "completed":
         raise typer.Exit(INCOMPLETE)
 
@@ -269,3 +276,5 @@ def _show_preview(session: Session, preview: PreviewedErasure) -> None:
     show(table("", ("service", "what", "how many"), removed))
     if kept:
         show(table("Kept, and why", ("service", "what", "why", "until"), kept))
+    if preview.holds:
+        show(holds_table("Under a legal hold: a request waits, and nothing is erased before", preview.holds))

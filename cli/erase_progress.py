@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from time import monotonic, sleep
 from typing import Final
@@ -10,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import stderr
+from cli.output import moment, stderr, table
 from cli.session import Session
-from services.erasure.commands import ErasureView, ShowErasure
+from services.erasure.commands import ErasureView, HoldInForce, ShowErasure
 from shared.errors import TimedOut, Unavailable
 
 SHORTEST_POLL_SECONDS: Final = 0.05
@@ -27,7 +28,8 @@ _STYLES: Final = {
 
 
 def follow(session: Session, request_id: str, timeout_seconds: float, quiet: bool = False) -> ErasureView:
-    """The request as it stands when it is completed, or when the time is over. Servers that are away are waited for."""
+    """The request as it stands when it is completed, when it waits for the end of a hold, or when the time is over. Servers
+    that are away are waited for."""
     begun = monotonic()
     view: ErasureView | None = None
     poll = SHORTEST_POLL_SECONDS
@@ -43,11 +45,17 @@ def follow(session: Session, request_id: str, timeout_seconds: float, quiet: boo
                     raise
             if view is not None and screen is not None:
                 screen.update(progress_table(view, monotonic() - begun))
-            if view is not None and (view.state == "completed" or monotonic() - begun > timeout_seconds):
+            if view is not None and (view.state in ("completed", "held") or monotonic() - begun > timeout_seconds):
                 return view
             sleep(poll)
             if monotonic() - begun > 5:
                 poll = min(poll * 1.5, LONGEST_POLL_SECONDS)
+
+
+def holds_table(title: str, holds: Sequence[HoldInForce]) -> Table:
+    """What keeps a person, and until when."""
+    rows = [(one.hold_id, one.article, moment(one.expires_at)) for one in holds]
+    return table(title, ("hold id", "why", "until (UTC)"), rows)
 
 
 def progress_table(view: ErasureView, seconds: float) -> Table:

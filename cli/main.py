@@ -27,6 +27,7 @@ _MODULES: Final = {
     "cli.person_commands": ("person",),
     "cli.ticket_commands": ("ticket", "search"),
     "cli.erase_commands": ("erase", "erasure"),
+    "cli.hold_commands": ("hold",),
     "cli.certificate_commands": ("certificate",),
     "cli.audit_commands": ("audit",),
     "cli.audit_watch_commands": ("audit",),

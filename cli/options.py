@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, overload
 
 import typer
+
+from shared.errors import InvalidArgument
 
 Account = Annotated[
     str | None,
@@ -37,3 +40,22 @@ After = Annotated[
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 """Context settings of every command: `-h` helps."""
+
+
+@overload
+def moment_of(text: str, option: str) -> datetime: ...
+
+
+@overload
+def moment_of(text: str | None, option: str) -> datetime | None: ...
+
+
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """The time that an option gives. Raises `InvalidArgument`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(field=option, rule="must be a time such as 2026-05-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

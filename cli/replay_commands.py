@@ -11,9 +11,9 @@ import typer
 from audit.comparison import Difference
 from audit.replay import ReplayResult, replay
 from audit.ticket_state import TicketRow, TicketState, ticket_state
-from cli.audit_options import AsOf, Service, moment_of, services_named, shown_progress
+from cli.audit_options import AsOf, Service, services_named, shown_progress
 from cli.exit_status import TAMPERED
-from cli.options import Json
+from cli.options import Json, moment_of
 from cli.output import moment, note, show, show_json, table
 from cli.session import load_settings
 from shared.errors import InvalidArgument

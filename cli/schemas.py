@@ -27,7 +27,7 @@ from cli.rpc_commands import MethodList
 from cli.staff_commands import LookedUpList
 from services.audit.commands import AlertPage, AlertView, ComparedCheckpoint, SeenCheckpoint
 from services.contacts.commands import PersonPage, PersonView
-from services.erasure.commands import ErasureList, ErasureView, PreviewedErasure
+from services.erasure.commands import ErasureList, ErasureView, HoldList, HoldView, PreviewedErasure
 from services.identity.commands import UserList, UserView
 from services.identity.staff_commands import StaffGrantPage, StaffGrantView
 from services.lifecycle.commands import AccountPage, AccountView
@@ -64,6 +64,10 @@ _OWN: dict[str, Any] = {
     "erasure list": ErasureList,
     "erasure show": ErasureView,
     "erasure retry": Erased,
+    "hold place": HoldView,
+    "hold list": HoldList,
+    "hold show": HoldView,
+    "hold release": HoldView,
     "certificate show": SignedCertificate,
     "certificate verify": Verdict,
     "export": CanonicalExport,

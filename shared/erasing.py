@@ -177,9 +177,7 @@ def _cut(
     )
     if done:
         return done[0], msgspec.convert(done[1], list[Retained]), done[2], done[3]
-    work.change(
-        "SELECT keys.lock_persons(%s, %s::uuid[])", (work.account_id, list(persons))
-    )
+    work.lock_persons(persons)
     if holdings.to_tell(work, persons) != told:
         raise NotAllTold()
     retained = holdings.retained(work, persons)

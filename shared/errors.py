@@ -126,6 +126,13 @@ class PersonErased(LetheError):
     default = "A person named in this write has been erased."
 
 
+class UnderHold(LetheError):
+    """A legal hold keeps this from being erased or deleted until the hold has ended (mission E12)."""
+
+    code = "under_hold"
+    default = "A legal hold keeps this until it has ended."
+
+
 class SecondFactorRequired(LetheError):
     """The login is right so far, and needs the second factor: a code, or switching it on. Said after the password only."""
 
@@ -180,8 +187,8 @@ ERRORS: dict[str, type[LetheError]] = {
     for error in (
         InternalError, InvalidArgument, NotFound, Unauthenticated, PermissionRefused, Conflict, VersionConflict,
         AlreadyDone, PreconditionFailed,
-        AccountSuspended, Refused, PersonErased, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut, Tampered,
-        Incomplete,
+        AccountSuspended, Refused, PersonErased, UnderHold, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut,
+        Tampered, Incomplete,
     )
 }  # fmt: skip
 

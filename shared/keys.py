@@ -2,7 +2,7 @@
 
 The database holds wrapped keys only. Item keys are never kept for reading: a row is unwrapped each time, so that a cut is
 seen by every replica at the next read. For writing a key may be kept for up to 60 seconds, because the write itself holds
-the key's row and is refused when the row is gone (`keys.hold_keys` in `schema.sql`).
+the key's row and is refused when the row is gone (`keys.pin_keys` in `schema.sql`).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def queue_mail(
     if not _ADDRESS.fullmatch(to):
         raise InvalidArgument(field="to", rule="a mail address, as in name@example.org")
     mail_id = new_id()
-    work.hold_persons((person_id,))
+    work.pin_persons((person_id,))
     key = work.item_key_for_writing(item_id, stream=stream, persons=(person_id,))
     mail = OutgoingMail(item_id=item_id, person_id=person_id, to=to, subject=" ".join(subject.split()), text=text)
     sealed = seal(key, msgspec.msgpack.encode(mail), _place(work.store, work.account_id, mail_id))

@@ -20,6 +20,8 @@ import idna
 import msgspec
 import phonenumbers
 
+from shared.errors import InvalidArgument
+
 Kind = Literal["address", "phone"]
 ERASED_MARKER = "[erased]"
 MAX_LOCAL_CHARS = 256
@@ -82,6 +84,13 @@ def join(segments: Segments, spellings: Sequence[str | None]) -> str:
             spelling = spellings[part]
             out.append(ERASED_MARKER if spelling is None else spelling)
     return "".join(out)
+
+
+def refuse_identifiers(field: str, text: str | None) -> None:
+    """For a text that is sealed as it is: identifiers are kept in contacts only, where an erasure finds them. Raises
+    `InvalidArgument`."""
+    if text is not None and find_identifiers(text):
+        raise InvalidArgument(field=field, rule="holds no mail address and no phone number")
 
 
 def find_identifiers(text: str) -> list[Found]:

@@ -180,6 +180,13 @@ CREATE TABLE keys.person (                       -- the row that writers share a
     PRIMARY KEY (account_id, person_id)
 );
 
+CREATE TABLE keys.hold (                         -- legal holds in force: as long as there is a row, nothing of the person is cut
+    account_id uuid NOT NULL,
+    person_id  uuid NOT NULL,
+    hold_id    uuid NOT NULL,
+    PRIMARY KEY (account_id, person_id, hold_id)
+);
+
 CREATE TABLE keys.cut_item (                     -- tombstones of items, and the work-list of pruning
     account_id uuid  NOT NULL,
     item_id    uuid  NOT NULL,
@@ -213,7 +220,7 @@ CREATE TRIGGER stays_cut BEFORE UPDATE OR DELETE ON keys.cut_item FOR EACH ROW E
 
 -- Whoever seals something of a person holds the person's row FOR SHARE and looks at the tombstone after that. So a write is
 -- before the cut, and goes with it, or after it, and is refused. Several persons are locked in the order of their ids.
-CREATE FUNCTION keys.hold_persons(p_account uuid, p_persons uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION keys.pin_persons(p_account uuid, p_persons uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE held integer; dead integer; ended timestamptz;
 BEGIN
     IF cardinality(p_persons) = 1 THEN  -- the usual case, in the cheapest way
@@ -237,7 +244,7 @@ BEGIN
 END $$;
 
 -- Whoever seals under a key that exists holds its row; a cut deletes the row, so one of the two waits for the other.
-CREATE FUNCTION keys.hold_keys(p_account uuid, p_key_ids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION keys.pin_keys(p_account uuid, p_key_ids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE held integer;
 BEGIN
     IF cardinality(p_key_ids) = 1 THEN
@@ -256,7 +263,7 @@ END $$;
 
 -- Both, persons first: rows are locked in the order of the FOR clauses. The usual write, of one person under one key, takes one
 -- statement; whatever is not as usual, a tombstone too, is found by the other two.
-CREATE FUNCTION keys.hold_both(p_account uuid, p_persons uuid[], p_key_ids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION keys.pin_both(p_account uuid, p_persons uuid[], p_key_ids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE ended timestamptz;
 BEGIN
     IF cardinality(p_persons) = 1 AND cardinality(p_key_ids) = 1 THEN
@@ -268,8 +275,8 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    PERFORM keys.hold_persons(p_account, p_persons);
-    PERFORM keys.hold_keys(p_account, p_key_ids);
+    PERFORM keys.pin_persons(p_account, p_persons);
+    PERFORM keys.pin_keys(p_account, p_key_ids);
 END $$;
 
 -- A key that another writer minted first is a unique violation, an account key rotated meanwhile one of the foreign key: the
@@ -298,7 +305,8 @@ BEGIN
 END $$;
 
 -- Cuts a person: the tombstone, then every item key that belongs to no other person. An item that others share stays, and is
--- returned with shared = true, since the receipt says so. Calling it again changes nothing.
+-- returned with shared = true, since the receipt says so. Calling it again changes nothing. A person under a legal hold is not
+-- cut: holds are noted and ended under the person's lock, so each is wholly before a cut or after it.
 CREATE FUNCTION keys.cut_person(p_account uuid, p_person uuid, p_request uuid, p_at timestamptz)
 RETURNS TABLE (item_id uuid, key_id bytea, stream text, shared boolean) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -308,6 +316,9 @@ BEGIN
     SELECT cut_at INTO done FROM keys.person WHERE account_id = p_account AND person_id = p_person FOR UPDATE;
     IF done IS NOT NULL THEN
         RETURN;
+    END IF;
+    IF EXISTS (SELECT 1 FROM keys.hold WHERE account_id = p_account AND person_id = p_person) THEN
+        RAISE EXCEPTION 'a hold keeps this person' USING ERRCODE = 'LE011';
     END IF;
     UPDATE keys.person SET cut_at = p_at, request_id = p_request WHERE account_id = p_account AND person_id = p_person;
     -- locked first and looked at afterwards: somebody may be adding another owner to an item at this moment
@@ -332,10 +343,17 @@ BEGIN
     DELETE FROM keys.item_person WHERE account_id = p_account AND person_id = p_person;
 END $$;
 
--- Cuts one item by its id: a ticket that is deleted for good, a request that is completed. The tombstone stays.
+-- Cuts one item by its id: a profile that is deleted for good, a request that is completed. The tombstone stays. What belongs to
+-- a person under a legal hold is not cut; the persons' rows are shared first, so that no hold is noted meanwhile.
 CREATE FUNCTION keys.cut_item_key(p_account uuid, p_item uuid, p_at timestamptz) RETURNS bytea LANGUAGE plpgsql AS $$
 DECLARE cut record;
 BEGIN
+    PERFORM 1 FROM keys.person JOIN keys.item_person AS owned USING (account_id, person_id)
+        WHERE owned.account_id = p_account AND owned.item_id = p_item ORDER BY person_id FOR SHARE OF person;
+    IF EXISTS (SELECT 1 FROM keys.hold JOIN keys.item_person AS owned USING (account_id, person_id)
+               WHERE owned.account_id = p_account AND owned.item_id = p_item) THEN
+        RAISE EXCEPTION 'a hold keeps this item' USING ERRCODE = 'LE011';
+    END IF;
     DELETE FROM keys.item_key WHERE account_id = p_account AND item_id = p_item RETURNING key_id, stream, generation INTO cut;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -369,6 +387,7 @@ ALTER TABLE keys.account_key    ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.acco
 ALTER TABLE keys.item_key       ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.item_key       FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.item_person    ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.item_person    FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.person         ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.person         FORCE ROW LEVEL SECURITY;
+ALTER TABLE keys.hold           ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.hold           FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.cut_item       ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.cut_item       FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own_account ON lethe.event         TO {service}, {eraser} USING (account_id = lethe.current_account());
@@ -381,6 +400,7 @@ CREATE POLICY own_account ON keys.account_key    TO {service} USING (account_id 
 CREATE POLICY own_account ON keys.item_key       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.item_person    TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.person         TO {service} USING (account_id = lethe.current_account());
+CREATE POLICY own_account ON keys.hold           TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.cut_item       TO {service}, {eraser} USING (account_id = lethe.current_account());
 -- the epoch's rotation goes over all accounts, as the owner, who sees nothing else
 CREATE POLICY rotation ON keys.account_key TO {owner} USING (true);
@@ -392,7 +412,7 @@ GRANT USAGE ON SCHEMA lethe TO {service}, {relay}, {eraser}, {auditor};
 GRANT USAGE ON SCHEMA keys  TO {service}, {eraser};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA lethe, keys FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.current_account() TO {owner}, {service}, {relay}, {eraser}, {auditor};
-GRANT EXECUTE ON FUNCTION lethe.append_event, lethe.note_handled, keys.hold_both, keys.hold_persons, keys.hold_keys, keys.mint,
+GRANT EXECUTE ON FUNCTION lethe.append_event, lethe.note_handled, keys.pin_both, keys.pin_persons, keys.pin_keys, keys.mint,
     keys.lock_persons, keys.cut_person, keys.cut_item_key TO {service};
 GRANT EXECUTE ON FUNCTION lethe.prune_events TO {eraser};
 GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning TO {service}, {relay}, {eraser};
@@ -410,5 +430,6 @@ GRANT SELECT, INSERT ON keys.account_key TO {service};
 GRANT SELECT, INSERT, DELETE, UPDATE (wrapped) ON keys.item_key TO {service};
 GRANT SELECT, INSERT, DELETE ON keys.item_person TO {service};
 GRANT SELECT, INSERT, UPDATE (cut_at, request_id) ON keys.person TO {service};
+GRANT SELECT, INSERT, DELETE ON keys.hold TO {service};
 GRANT SELECT, INSERT ON keys.cut_item TO {service};
 GRANT SELECT, UPDATE (pruned) ON keys.cut_item TO {eraser};

@@ -23,6 +23,7 @@ from shared.erasing import Count, Holdings, Retained, erase_subject, probe
 from shared.errors import InvalidArgument, PermissionRefused
 from shared.events import Envelope, EventTypes
 from shared.ids import Id, new_id
+from shared.legal_holds import note_end_of_hold, note_hold
 from shared.person_reads import PersonReads, ReadsOfPerson, reads_of_person
 from shared.personal import InTransit, NotPersonal
 from shared.read_buffer import ReadBuffer
@@ -184,6 +185,16 @@ class Service(CellService):
     def on_subject_erased(self, envelope: Envelope) -> None:
         """Erases the persons of a request here, and gives the receipt."""
         erase_subject(self.store, self.holdings, envelope)
+
+    @reaction("erasure.HoldPlaced")
+    def on_hold_placed(self, envelope: Envelope) -> None:
+        """Cuts nothing of these persons from now on."""
+        note_hold(self.store, envelope)
+
+    @reaction("erasure.HoldEnded")
+    def on_hold_ended(self, envelope: Envelope) -> None:
+        """The hold keeps nobody any more."""
+        note_end_of_hold(self.store, envelope)
 
     @reaction("lifecycle.AccountSuspended")
     def on_account_suspended(self, envelope: Envelope) -> None:

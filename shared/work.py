@@ -245,7 +245,12 @@ class Work:
         """A statement for the batch, in order with the others."""
         self._pending.append(Statement(sql, tuple(values)))
 
-    def hold_persons(self, persons: Iterable[str]) -> None:
+    def lock_persons(self, persons: Sequence[str]) -> None:
+        """Takes the persons' rows alone until the commit, in the order of their ids: meanwhile nobody cuts them, seals anything
+        of theirs, or places a hold on them."""
+        self.change("SELECT keys.lock_persons(%s, %s::uuid[])", (self.account_id, list(persons)))
+
+    def pin_persons(self, persons: Iterable[str]) -> None:
         """Shares the rows of these persons until the commit, which is refused (`PersonErased`) if one has a tombstone."""
         self._persons.update(persons)
 
@@ -276,7 +281,7 @@ class Work:
     def share_item(self, item_id: str, person_id: str) -> None:
         """Makes a person a further owner of an item, so that it is cut with its last one."""
         self.item_key_for_writing(item_id, stream="", persons=())
-        self.hold_persons((person_id,))
+        self.pin_persons((person_id,))
         self.later(
             "INSERT INTO keys.item_person (account_id, item_id, person_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             (self.account_id, item_id, person_id),
@@ -325,11 +330,11 @@ class Work:
         holds: list[Statement | Call] = []
         persons, names = sorted(self._persons), sorted([key.id for key in self._held.values()])
         if persons and names:
-            holds.append(Call("keys.hold_both(%s, %s::uuid[], %s::bytea[])", (self.account_id, persons, names)))
+            holds.append(Call("keys.pin_both(%s, %s::uuid[], %s::bytea[])", (self.account_id, persons, names)))
         elif persons:
-            holds.append(Call("keys.hold_persons(%s, %s::uuid[])", (self.account_id, persons)))
+            holds.append(Call("keys.pin_persons(%s, %s::uuid[])", (self.account_id, persons)))
         elif names:
-            holds.append(Call("keys.hold_keys(%s, %s::bytea[])", (self.account_id, names)))
+            holds.append(Call("keys.pin_keys(%s, %s::bytea[])", (self.account_id, names)))
         batch = [*holds, *self._mints, *self._pending]
         self._persons, self._mints, self._pending = set(), [], []
         return batch

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
+from shared.legal_holds import PersonsHeld, PersonsReleased
 from shared.personal import Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.resolving import IdentifierKind, Owner
@@ -111,6 +112,8 @@ TYPES = EventTypes(
         "IdentifierMarkedAsList": IdentifierMarkedAsList,
         "SpellingAdded": SpellingAdded,
         "ReadsRecorded": ReadsRecorded,
+        "PersonsHeld": PersonsHeld,
+        "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

@@ -49,7 +49,7 @@ def take_in(store: Store, account_id: str, actor: str, command: TakeIn, check: C
         known_spellings(work, index, known, command.texts)
         resolution = Resolution(known, new_id, work.now)
         answer = [_resolve(resolution, text, place, suppressed) for place, text in enumerate(command.texts)]
-        work.hold_persons(person for one in known.values() if one.owner == "person" for person in one.person_ids)
+        work.pin_persons(person for one in known.values() if one.owner == "person" for person in one.person_ids)
         _append(work, index, resolution)
         return TakenIn(texts=answer)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from services.erasure.events import AskedBy, State
+from services.erasure.events import AskedBy, Basis, HoldEnd, State
 from shared.erasing import CategoryName, Count, Retained
 from shared.events import ServiceName
 from shared.ids import Id
@@ -16,6 +16,7 @@ from shared.resolving import MailToCheck
 
 Who = Annotated[str, msgspec.Meta(min_length=1, max_length=998), InTransit(category="e-mail")]
 Address = Annotated[str, msgspec.Meta(min_length=3, max_length=998), InTransit(category="e-mail")]
+Article = Annotated[str, NotPersonal("an article of the GDPR, in words from a fixed list")]
 
 
 class RequestErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +62,15 @@ class RequestedErasure(msgspec.Struct, frozen=True, kw_only=True):
     claim_code: Annotated[str, NotPersonal("a random code")] | None
 
 
+class HoldInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a person: on which basis, and at the latest until when. Why in particular is for those who placed it."""
+
+    hold_id: Id
+    basis: Basis
+    article: Article
+    expires_at: datetime
+
+
 class PreviewErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an erasure would remove and what not (mission E12). Changes nothing."""
 
@@ -75,8 +85,11 @@ class PreviewOfService(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewedErasure(msgspec.Struct, frozen=True, kw_only=True):
+    """`holds`: those in force. As long as there are any a request would wait, and nothing be erased."""
+
     person_ids: list[Id]
     services: list[PreviewOfService]
+    holds: list[HoldInForce]
 
 
 class ShowErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +114,8 @@ class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     person_ids: list[Id]
     participants: list[ParticipantView]
+    holds: list[HoldInForce]
+    """What the request waits for, where its state is `held`."""
 
 
 class ListErasures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,6 +127,56 @@ class ListErasures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class ErasureList(msgspec.Struct, frozen=True, kw_only=True):
     requests: list[ErasureView]
+    next_after: Id | None
+
+
+class PlaceHold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keep a person from being erased (GDPR Art. 17(3), mission E12): on which basis, for which matter, and until when."""
+
+    who: Who
+    basis: Basis
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=500), InTransit(category="content")]
+    """The matter: a file number, for example. No mail address and no phone number."""
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    """In the future, at most ten years ahead."""
+    addresses: Annotated[list[Address], msgspec.Meta(max_length=100)] = []
+
+
+class PlacedHold(msgspec.Struct, frozen=True, kw_only=True):
+    hold_id: Id
+    person_ids: list[Id]
+
+
+class OfHold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    hold_id: Id
+
+
+class ListHolds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of holds, the newest first: those in force, or with `include_ended` all that ever were."""
+
+    include_ended: bool = False
+    after: Id | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+class HoldView(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold. Its reference is gone once it has ended. `requests` wait for it: requests for erasure in the state `held`."""
+
+    hold_id: Id
+    person_ids: list[Id]
+    basis: Basis
+    article: Article
+    reference: Annotated[str, InTransit(category="content")] | None
+    placed_at: datetime
+    placed_by: Id
+    expires_at: datetime
+    ended_at: datetime | None
+    end: HoldEnd | None
+    requests: list[Id]
+
+
+class HoldList(msgspec.Struct, frozen=True, kw_only=True):
+    holds: list[HoldView]
     next_after: Id | None
 
 

@@ -8,11 +8,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from shared.erasing import CategoryName, Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Envelope, Erased, Event, EventTypes, HexDigest, ServiceName
 from shared.ids import StoredId
+from shared.legal_holds import PersonsHeld, PersonsReleased
 from shared.personal import InTransit, Personal
 
-State = Literal["erasing", "incomplete", "completed"]
+State = Literal["held", "erasing", "incomplete", "completed"]
+"""*held*: a legal hold keeps the person, so nobody has been told anything yet. It goes on by itself when the hold ends."""
 AskedBy = Literal["customer", "user"]
 """The data subject in the portal (mission E2), or somebody who works for the account, whose id the envelope's actor is (E1)."""
+
+Basis = Literal["freedom-of-expression", "legal-obligation", "public-health", "archiving", "legal-claims"]
+"""Why a person is kept although their erasure was asked for: the exceptions of GDPR Art. 17(3), in their order."""
+HoldEnd = Literal["released", "expired"]
 
 _PURPOSE = "to find everything of the person, and to tell afterwards whether all is gone"
 
@@ -35,6 +41,13 @@ class ErasureRequested(Event, frozen=True, kw_only=True):
     reason: Annotated[
         str | Erased, Personal(category="content", purpose="to account for the request", item="request_id", person=None)
     ] = ERASED
+
+
+class ErasureHeld(Event, frozen=True, kw_only=True):
+    """Legal holds keep a person of the request. It waits: `SubjectErased` follows when the last of them has ended."""
+
+    request_id: StoredId
+    hold_ids: list[StoredId]
 
 
 class SubjectErased(Event, frozen=True, kw_only=True):
@@ -63,6 +76,29 @@ class ErasureCompleted(Event, frozen=True, kw_only=True):
     """The request's own keys, cut with this event."""
 
 
+class HoldPlaced(Event, frozen=True, kw_only=True):
+    """Nothing of these persons may be erased before the hold ends (mission E12). The reference, a free text such as a court's
+    file number, is sealed under the hold's own item, which goes with its end."""
+
+    hold_id: StoredId
+    person_ids: list[StoredId]
+    basis: Basis
+    expires_at: datetime
+    reference: Annotated[
+        str | Erased, Personal(category="content", purpose="to account for the hold", item="hold_id", person=None)
+    ] = ERASED
+
+
+class HoldEnded(Event, frozen=True, kw_only=True):
+    """The hold keeps nobody any more: somebody released it, or its time was over."""
+
+    hold_id: StoredId
+    person_ids: list[StoredId]
+    end: HoldEnd
+    keys: list[HexDigest]
+    """The hold's own key, cut with this event."""
+
+
 def _requested_1_to_2(data: dict[str, Any], envelope: Envelope) -> dict[str, Any]:
     """Whoever acted for a person of their own request is that person: no user's id is a person's."""
     asked_by: AskedBy = "customer" if envelope.actor in data["person_ids"] else "user"
@@ -73,15 +109,21 @@ class Names:
     """The full names of the types, for reactions and queries."""
 
     ERASURE_REQUESTED: ClassVar = "erasure.ErasureRequested"
+    HOLD_PLACED: ClassVar = "erasure.HoldPlaced"
 
 
 TYPES = EventTypes(
     "erasure",
     {
         "ErasureRequested": ErasureRequested,
+        "ErasureHeld": ErasureHeld,
         "SubjectErased": SubjectErased,
         "ErasureIncomplete": ErasureIncomplete,
         "ErasureCompleted": ErasureCompleted,
+        "HoldPlaced": HoldPlaced,
+        "HoldEnded": HoldEnded,
+        "PersonsHeld": PersonsHeld,
+        "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 
 from services.erasure.commands import RequestedErasure, RequestErasure
-from services.erasure.events import AskedBy, ErasureCompleted, ErasureRequested, State, SubjectErased
+from services.erasure.events import AskedBy, ErasureCompleted, ErasureHeld, ErasureRequested, State, SubjectErased
+from services.erasure.hold_queries import holds_on
 from services.erasure.participants import participants
 from services.erasure.queries import addresses_of_request
-from services.erasure.request import Look, incomplete, may_complete
+from services.erasure.request import Look, incomplete, is_under_way
 from services.erasure.suppression import add_entries, identifier_entries
 from shared import certificate
-from shared.errors import NotFound
+from shared.errors import NotFound, UnderHold
 from shared.events import Envelope
 from shared.failpoints import failpoint
 from shared.idempotency import done_before, once
@@ -57,13 +58,15 @@ def request_erasure(
     persons: Sequence[str], addresses: Sequence[str],
 ) -> RequestedErasure:  # fmt: skip
     """Takes a request and tells the participants, in one transaction with the suppression of the person's identifiers.
-    A person who is being erased already keeps the request they have."""
+    A person who is being erased already keeps the request they have. Where a legal hold is on the person, the request waits for
+    its end: both take the persons' locks, so no hold comes in between."""
     claim_code = secrets.token_urlsafe(20)
 
     def decide(work: Work) -> RequestedErasure:
         made: list[str] = []
 
         def do() -> dict[str, Any]:
+            work.lock_persons(persons)
             open_one = work.fetch_one(
                 "SELECT r.request_id, r.person_ids FROM request r JOIN request_person p USING (account_id, request_id)"
                 " WHERE p.account_id = %s AND p.person_id = %s AND r.state <> 'completed' AND r.person_ids @> %s::uuid[]"
@@ -89,25 +92,43 @@ def _append_request(
         request_id=request_id, person_ids=sorted(persons), claim_hash=hashlib.sha256(claim_code.encode()).hexdigest(),
         asked_by=asked_by, addresses=list(addresses), reason=command.reason,
     )  # fmt: skip
-    told = SubjectErased(request_id=request_id, person_ids=sorted(persons))
-    work.append(f"erasure/{request_id}", 0, [requested, told])
+    holds = holds_on(work, persons)
+    if holds:
+        held = ErasureHeld(request_id=request_id, hold_ids=[one.hold_id for one in holds])
+        work.append(f"erasure/{request_id}", 0, [requested, held])
+    else:
+        work.append(f"erasure/{request_id}", 0, [requested, _telling(work, request_id, persons, addresses)])
+    return request_id
+
+
+def go_on(work: Work, request_id: str, persons: Sequence[str]) -> None:
+    """Tells the participants of a request that was held so far."""
+    stream = f"erasure/{request_id}"
+    version = work.versions_of([stream])[stream]
+    work.append(stream, version, [_telling(work, request_id, persons, addresses_of_request(work, request_id))])
+
+
+def _telling(work: Work, request_id: str, persons: Sequence[str], addresses: Sequence[str]) -> SubjectErased:
+    """The event by which the erasing begins. With it the identifiers are suppressed, and the timer looks after the request."""
     add_entries(work, identifier_entries(addresses), work.now.date())
     work.later(
         "INSERT INTO open_request (request_id, account_id, look_at) VALUES (%s, %s, %s)",
         (request_id, work.account_id, work.now + FIRST_LOOK),
     )
-    return request_id
+    return SubjectErased(request_id=request_id, person_ids=sorted(persons))
 
 
 def retry_erasure(store: Store, account_id: str, actor: str, request_id: str) -> None:
-    """Tells the participants once more. Each of them does only what it has not done."""
+    """Tells the participants once more. Each of them does only what it has not done. `UnderHold` where the request waits."""
 
     def decide(work: Work) -> None:
         row = _locked_request(work, request_id)
         if row is None:
             raise NotFound()
         state, persons = row
-        if may_complete(state):
+        if state == "held":
+            raise UnderHold("A legal hold keeps this person. The erasure goes on by itself when it has ended.")
+        if is_under_way(state):
             stream = f"erasure/{request_id}"
             version = work.versions_of([stream])[stream]
             work.append(stream, version, [SubjectErased(request_id=request_id, person_ids=persons)])
@@ -154,8 +175,8 @@ def complete(store: Store, account_id: str, request_id: str, probe: Probe) -> bo
         if row is None:
             raise NotFound()
         addresses = addresses_of_request(work, request_id)
-    if not may_complete(row[0]):
-        return True
+    if not is_under_way(row[0]):
+        return bool(row[0] == "completed")
     answers = probe(request_id, row[1], addresses)
     look = Look(
         unanswered=[service for service in participants() if (one := answers.get(service)) is None or one.receipt is None],
@@ -174,7 +195,7 @@ def _note_incomplete(work: Work, request_id: str, look: Look) -> None:
         "SELECT state, unanswered, traces FROM request WHERE account_id = %s AND request_id = %s FOR UPDATE",
         (work.account_id, request_id),
     )
-    if row is None or not may_complete(row[0]):
+    if row is None or not is_under_way(row[0]):
         return
     event = incomplete(request_id, look, row[1], row[2])
     if event is not None:
@@ -184,7 +205,7 @@ def _note_incomplete(work: Work, request_id: str, look: Look) -> None:
 
 def _complete(store: Store, work: Work, request_id: str, proofs: Mapping[str, ReceiptProof]) -> bool:
     row = _locked_request(work, request_id)
-    if row is None or not may_complete(row[0]):
+    if row is None or not is_under_way(row[0]):
         return True
     (requested_at,) = work.fetch(
         "SELECT requested_at FROM request WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.erasure.events import ErasureCompleted, ErasureIncomplete, ErasureRequested
+from services.erasure.events import (
+    ErasureCompleted,
+    ErasureHeld,
+    ErasureIncomplete,
+    ErasureRequested,
+    HoldEnded,
+    HoldPlaced,
+    SubjectErased,
+)
 from shared.events import Recorded
 from shared.work import Statement
 
@@ -30,6 +38,15 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 "INSERT INTO request_person (account_id, person_id, request_id) SELECT %s, unnest(%s::uuid[]), %s",
                 (account, event.person_ids, event.request_id),
             )
+        case ErasureHeld():
+            yield Statement(
+                "UPDATE request SET state = 'held' WHERE account_id = %s AND request_id = %s", (account, event.request_id)
+            )
+        case SubjectErased():
+            yield Statement(
+                "UPDATE request SET state = 'erasing' WHERE account_id = %s AND request_id = %s AND state = 'held'",
+                (account, event.request_id),
+            )
         case ErasureIncomplete():
             yield Statement(
                 "UPDATE request SET state = 'incomplete', unanswered = %s, traces = %s"
@@ -44,6 +61,24 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 "UPDATE request SET state = 'completed', completed_at = %s, certificate = %s, unanswered = '[]', traces = '{}',"
                 " addresses = NULL, reason = NULL WHERE account_id = %s AND request_id = %s",
                 (event.completed_at, event.certificate, account, event.request_id),
+            )
+        case HoldPlaced():
+            yield Statement(
+                "INSERT INTO hold (account_id, hold_id, person_ids, basis, placed_at, placed_by, expires_at, reference,"
+                " event_id) VALUES (%s, %s, %s::uuid[], %s, %s, %s, %s, %s, %s)",
+                (
+                    account, event.hold_id, event.person_ids, event.basis, envelope.time, envelope.actor, event.expires_at,
+                    recorded.sealed.get("reference"), envelope.event,
+                ),
+            )  # fmt: skip
+            yield Statement(
+                "INSERT INTO hold_person (account_id, person_id, hold_id) SELECT %s, unnest(%s::uuid[]), %s",
+                (account, event.person_ids, event.hold_id),
+            )
+        case HoldEnded():
+            yield Statement(
+                "UPDATE hold SET ended_at = %s, ended_as = %s, reference = NULL WHERE account_id = %s AND hold_id = %s",
+                (envelope.time, event.end, account, event.hold_id),
             )
         case _:
             pass

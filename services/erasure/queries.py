@@ -20,6 +20,7 @@ from services.erasure.commands import (
     ShowErasure,
 )
 from services.erasure.events import Names
+from services.erasure.hold_queries import holds_of_requests
 from services.erasure.participants import participants
 from shared.erasing import Retained
 from shared.errors import Incomplete, NotFound
@@ -116,12 +117,13 @@ def _views(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[ErasureView]:
             (work.account_id, [row[0] for row in rows]),
         )
     }
+    holds = holds_of_requests(work, [row[0] for row in rows if row[1] == "held"])
     views = []
     for request, state, asked_by, requested_at, completed_at, persons, traces in rows:
         views.append(
             ErasureView(
                 request_id=request, state=state, asked_by=asked_by, requested_at=requested_at, completed_at=completed_at,
-                person_ids=persons,
+                person_ids=persons, holds=holds.get(request, []),
                 participants=[
                     _participant(service, receipts.get((request, service)), traces.get(service, {}))
                     for service in participants()

@@ -21,9 +21,9 @@ class Look:
         return not self.unanswered and not any(self.traces.values())
 
 
-def may_complete(state: State) -> bool:
-    """A completed request stays as it is; the others can be looked at again at any time."""
-    return state != "completed"
+def is_under_way(state: State) -> bool:
+    """Whether the participants have been told, and it is not completed: then it can be looked at again at any time."""
+    return state in ("erasing", "incomplete")
 
 
 def incomplete(request_id: str, look: Look, known_unanswered: Sequence[str], known_traces: Mapping[str, object]) -> (

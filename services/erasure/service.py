@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from nameko.timer import timer
 
-from services.erasure import handlers, queries, suppression
+from services.erasure import handlers, hold_handlers, hold_queries, queries, suppression
 from services.erasure.commands import (
     CertificateDocument,
     ClaimedErasure,
@@ -16,8 +16,14 @@ from services.erasure.commands import (
     Done,
     ErasureList,
     ErasureView,
+    HoldList,
+    HoldView,
     ListErasures,
+    ListHolds,
     ListOwnErasures,
+    OfHold,
+    PlacedHold,
+    PlaceHold,
     PreviewedErasure,
     PreviewErasure,
     PreviewOfService,
@@ -40,7 +46,18 @@ from shared.ids import Id, new_id
 from shared.item_cuts import finish_cut
 from shared.resolving import CheckSuppressed, SuppressedAnswer
 from shared.rpc import Call, rpc_method
-from shared.service import CUSTOMERS, SERVICES_ONLY, USERS, Preview, Runtime, Service, SubjectQuery, account_of, actor_of
+from shared.service import (
+    CUSTOMERS,
+    MANAGERS,
+    SERVICES_ONLY,
+    USERS,
+    Preview,
+    Runtime,
+    Service,
+    SubjectQuery,
+    account_of,
+    actor_of,
+)
 
 PROBE_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 2
@@ -114,6 +131,7 @@ class ErasureService(Service):
         answers = {service: future.result() for service, future in futures.items()}
         return PreviewedErasure(
             person_ids=found.person_ids,
+            holds=hold_queries.preview_holds(self.store, account_of(call), found.person_ids),
             services=[
                 PreviewOfService(service=service, counts=one.counts, retained=one.retained)
                 for service, one in answers.items()
@@ -140,6 +158,29 @@ class ErasureService(Service):
     def show_certificate(self, call: Call) -> CertificateDocument:
         """The signed certificate of a completed request."""
         return queries.show_certificate(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=PlaceHold, result=PlacedHold, roles=MANAGERS)
+    def place_hold(self, call: Call) -> PlacedHold:
+        """Keep a person from being erased, on a basis of Art. 17(3), until a day. Requests for their erasure wait so long."""
+        found = self._subjects(call, call.argument.who, call.argument.addresses)
+        return hold_handlers.place_hold(
+            self.store, account_of(call), actor_of(call), call.idempotency_key, call.argument, found.person_ids
+        )
+
+    @rpc_method(argument=OfHold, result=HoldView, roles=MANAGERS)
+    def release_hold(self, call: Call) -> HoldView:
+        """End a hold before its time. The requests that waited for it go on by themselves."""
+        return hold_handlers.release_hold(self.store, account_of(call), actor_of(call), call.argument)
+
+    @rpc_method(argument=OfHold, result=HoldView, roles=MANAGERS, scope="read")
+    def show_hold(self, call: Call) -> HoldView:
+        """One hold, and the requests that wait for it."""
+        return hold_queries.show_hold(self.store, account_of(call), call.argument)
+
+    @rpc_method(argument=ListHolds, result=HoldList, roles=MANAGERS, scope="read")
+    def list_holds(self, call: Call) -> HoldList:
+        """The holds in force, or all that ever were; the newest first."""
+        return hold_queries.list_holds(self.store, account_of(call), call.argument)
 
     @rpc_method(argument=Suppress, result=Done, roles=SERVICES_ONLY, scope="write")
     def suppress(self, call: Call) -> Done:
@@ -177,11 +218,22 @@ class ErasureService(Service):
         """Journals the cut of what the request itself knew of the person, and removes its ciphertext."""
         finish_cut(self.store, envelope, str(envelope.data["request_id"]))
 
+    @reaction("erasure.HoldEnded")
+    def on_hold_ended(self, envelope: Envelope) -> None:
+        """The hold keeps nobody here any more, and its reference goes."""
+        super().on_hold_ended(envelope)
+        finish_cut(self.store, envelope, str(envelope.data["hold_id"]))
+
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     def look_after_requests(self) -> None:
         """Looks at requests that did not complete by themselves: a participant was down, or this process was."""
         for account, request in handlers.due_requests(self.store):
             self._complete(account, request)
+
+    @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    def end_expired_holds(self) -> None:
+        """Ends holds whose time is over."""
+        hold_handlers.end_expired_holds(self.store)
 
     def _take_receipt(self, envelope: Envelope) -> None:
         if handlers.take_receipt(self.store, envelope):

@@ -34,6 +34,38 @@ request_person = sa.Table(  # whom a request is about, by pseudonym
     sa.Column("person_id", _id, primary_key=True),
     sa.Column("request_id", _id, primary_key=True),
 )
+hold = sa.Table(  # a legal hold: in force as long as it has not ended
+    "hold",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("hold_id", _id, primary_key=True),
+    sa.Column("person_ids", sa.ARRAY(_id), nullable=False),
+    sa.Column("basis", sa.Text, nullable=False),
+    sa.Column("placed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("placed_by", _id, nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
+    sa.Column("ended_as", sa.Text),
+    sa.Column("reference", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+    sa.Index("hold_by_time", "account_id", "placed_at", "hold_id"),
+)
+hold_person = sa.Table(  # whom a hold keeps, by pseudonym
+    "hold_person",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("person_id", _id, primary_key=True),
+    sa.Column("hold_id", _id, primary_key=True),
+)
+open_hold = sa.Table(  # when holds expire, for the timer, over all accounts; ids and times only
+    "open_hold",
+    metadata,
+    sa.Column("hold_id", _id, primary_key=True),
+    sa.Column("account_id", _id, nullable=False),
+    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("open_hold_by_time", "look_at"),
+    info={"index": True, "cell_wide": True},
+)
 receipt = sa.Table(  # what each participant said; from its event, so not from this service's own log
     "receipt",
     metadata,

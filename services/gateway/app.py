@@ -32,6 +32,7 @@ from services.gateway.resources import (
     documentation,
     erasure_requests,
     health,
+    holds,
     invitations,
     logins,
     logs,
@@ -51,7 +52,7 @@ from shared.rpc_client import RpcClient
 
 RESOURCES: Final = (
     accounts, sessions, second_factor, passwords, logins, users, invitations, tokens, tickets, messages, attachments, searches,
-    contacts, erasure_requests, portal, apps, health, documentation,
+    contacts, erasure_requests, holds, portal, apps, health, documentation,
 )  # fmt: skip
 THREADS: Final = 100
 """Requests at work at once in one process: each waits for the answer of a service."""

@@ -112,6 +112,7 @@ STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "version_conflict": (409, "Changed at the same time"),
     "refused": (409, "Refused"),
     "person_erased": (409, "Person erased"),
+    "under_hold": (409, "Under a legal hold"),
     "incomplete": (409, "Not finished yet"),
     "precondition_failed": (412, "Precondition failed"),
     "too_large": (413, "Too large"),

@@ -95,7 +95,7 @@ class AppGrants:
     def add_code(self, code: str, app_id: str, person_id: str, scope: GrantScope, redirect_place: int, challenge: str) -> None:
         """Keeps a new code, bound to app, customer, address and challenge. Codes of the customer that are over go."""
         work = self._work
-        work.hold_persons((person_id,))
+        work.pin_persons((person_id,))
         work.later(
             "DELETE FROM app_code WHERE account_id = %s AND person_id = %s AND expires_at <= %s",
             (work.account_id, person_id, work.now - CODE_LIFE),
@@ -148,7 +148,7 @@ class AppGrants:
     def keep(self, tokens: IssuedTokens, grant_id: str, app_id: str, person_id: str, scope: GrantScope) -> None:
         """Makes these the tokens of a grant: access tokens before them are over."""
         work = self._work
-        work.hold_persons((person_id,))
+        work.pin_persons((person_id,))
         gone = work.change(
             "DELETE FROM app_token WHERE account_id = %s AND grant_id = %s AND (kind = 'access' OR expires_at <= %s)"
             " RETURNING digest",

@@ -21,7 +21,7 @@ def give_challenge(work: Work, admission: Admission, purpose: Purpose, attempt: 
     """A challenge for a user whose password was right. It says nothing of the user."""
     token = sessions.new_token(sessions.CHALLENGE_PREFIX)
     digest, expires_at = sessions.digest(token), work.now + sessions.CHALLENGE_LIFE
-    work.hold_persons((admission.person_id,))
+    work.pin_persons((admission.person_id,))
     work.later(
         "INSERT INTO challenge (account_id, digest, user_id, person_id, purpose, login_token, expires_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",

@@ -30,7 +30,7 @@ def lock_access(work: Work, user_id: str) -> None:
 def seal_for_row(work: Work, user_id: str, person_id: str, row_id: str, field: str, plain: bytes) -> bytes:
     """Seals a value of a row of credentials. The write is refused (`PersonErased`) if the person is erased."""
     key = work.item_key_for_writing(user_id, stream=stream_of(user_id), persons=(person_id,))
-    work.hold_persons((person_id,))
+    work.pin_persons((person_id,))
     return seal(key, plain, _place(work, user_id, row_id, field))
 
 

@@ -38,14 +38,14 @@ class CustomerSession(NamedTuple):
 
 def append_for_customer(work: Work, person_id: str, events: Sequence[Event]) -> None:
     """Appends to a customer's stream, after its last event. The write is refused (`PersonErased`) if the person is erased."""
-    work.hold_persons((person_id,))
+    work.pin_persons((person_id,))
     stream = stream_of(person_id)
     work.append(stream, work.versions_of([stream])[stream], events)
 
 
 def seal_for_customer(work: Work, person_id: str, row_id: str, field: str, plain: bytes) -> bytes:
     """Seals a value of a row. Refused at commit (`PersonErased`) if the person is erased."""
-    work.hold_persons((person_id,))
+    work.pin_persons((person_id,))
     key = work.item_key_for_writing(person_id, stream=stream_of(person_id), persons=(person_id,))
     return seal(key, plain, _place(work, person_id, row_id, field))
 

@@ -10,6 +10,7 @@ from services.identity.staff_events import STAFF_TYPES
 from shared.erasing import Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
+from shared.legal_holds import PersonsHeld, PersonsReleased
 from shared.personal import Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.staff_lookups import StaffLookedUp
@@ -326,6 +327,8 @@ TYPES = EventTypes(
         "ActorCutOff": ActorCutOff,
         "ReadsRecorded": ReadsRecorded,
         **PORTAL_TYPES,
+        "PersonsHeld": PersonsHeld,
+        "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

@@ -73,7 +73,7 @@ def invite_user(
     def decide(work: Work) -> str:
         def do() -> dict[str, str]:
             if caller.is_operator:
-                work.hold_persons((person_id,))
+                work.pin_persons((person_id,))
                 work.flush()  # persons are locked before all else, as an erasure does
                 lock_owners(work)
             _check_may_invite(work, caller, command)

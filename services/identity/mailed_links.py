@@ -39,7 +39,7 @@ def add_link(
     """A new link to an invitation or a user; gives its address, which is to be mailed and kept nowhere. `held`, of a user's, is
     sealed under their key and bound to the row."""
     link = new_link(work.store.settings.public_url, purpose)
-    work.hold_persons((person_id,))
+    work.pin_persons((person_id,))
     sealed = None
     if held is not None:
         sealed = seal_for_row(work, subject_id, person_id, link.token_hash.hex(), HELD, held.encode())

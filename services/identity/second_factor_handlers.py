@@ -217,7 +217,7 @@ def _confirm(work: Work, admission: Admission, code: str) -> list[str] | None:
 
 def _new_codes(work: Work, admission: Admission) -> list[str]:
     codes = totp.new_recovery_codes()
-    work.hold_persons((admission.person_id,))
+    work.pin_persons((admission.person_id,))
     work.later(f"DELETE FROM recovery_code WHERE {_MINE}", (work.account_id, admission.user_id))
     for code in codes:
         work.later(

@@ -89,7 +89,7 @@ def _mail_sign_in_link(store: Store, account_id: str, command: AskSignInLink, fo
         is_mailed = _links_of(work, person_id or SYSTEM_ACTOR) < LINKS_AT_ONCE and person_id is not None
         stream = f"sign-in-link/{link_id}" if person_id is None else stream_of(person_id)
         asked = PortalLinkAsked(link_id=link_id, person_id=person_id)
-        work.hold_persons(() if person_id is None else (person_id,))
+        work.pin_persons(() if person_id is None else (person_id,))
         work.append(stream, work.versions_of([stream])[stream], [asked])
         work.later(
             "INSERT INTO sign_in_link (account_id, digest, person_id, address, expires_at) VALUES (%s, %s, %s, %s, %s)",

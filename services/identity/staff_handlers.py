@@ -19,11 +19,11 @@ from services.identity.staff_mail import tell_of_break_glass, tell_of_request
 from services.identity.staff_queries import show_staff_grant
 from shared import account_states, clock
 from shared.door import Door
-from shared.errors import AccountSuspended, InvalidArgument
+from shared.errors import AccountSuspended
 from shared.events import Event
 from shared.idempotency import once
 from shared.ids import new_id
-from shared.references import find_identifiers
+from shared.references import refuse_identifiers
 from shared.tokens import Actor, TokenIssuer
 from shared.work import SYSTEM_ACTOR, Store, Work
 
@@ -37,7 +37,7 @@ def request_staff_access(
     store: Store, account_id: str, staff_id: str, idempotency_key: str | None, command: RequestStaffAccess
 ) -> StaffGrantView:
     """Asks the account's owners, who are told by mail. Raises `InvalidArgument` for a reference that names an address."""
-    _check_reference(command.reference)
+    refuse_identifiers("reference", command.reference)
 
     def decide(work: Work) -> str:
         def do() -> dict[str, str]:
@@ -55,7 +55,7 @@ def break_glass(
     store: Store, account_id: str, staff_id: str, idempotency_key: str | None, command: BreakGlass
 ) -> StaffGrantView:
     """The first of two people asks for access in an emergency. Nothing is open before the second confirms."""
-    _check_reference(command.reference)
+    refuse_identifiers("reference", command.reference)
 
     def decide(work: Work) -> str:
         def do() -> dict[str, str]:
@@ -215,9 +215,3 @@ def _cutting(work: Work, grant: StaffGrant | None, events: Sequence[Event]) -> S
     if grant is None or grant.state != "active" or not events:
         return _closing(work, events, OfStaffGrant(grant_id=grant.grant_id)) if grant is not None else events
     return [*_closing(work, events, OfStaffGrant(grant_id=grant.grant_id)), cut_off(work, grant.staff_id)]
-
-
-def _check_reference(reference: str | None) -> None:
-    """Identifiers are kept in contacts only, where an erasure finds them."""
-    if reference is not None and find_identifiers(reference):
-        raise InvalidArgument(field="reference", rule="holds no mail address and no phone number")

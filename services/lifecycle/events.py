@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
+from shared.legal_holds import PersonsHeld, PersonsReleased
 from shared.personal import Personal
 
 Plan = Literal["trial", "paid"]
@@ -51,6 +52,8 @@ TYPES = EventTypes(
         "AccountOpened": AccountOpened,
         "AccountSuspended": AccountSuspended,
         "AccountResumed": AccountResumed,
+        "PersonsHeld": PersonsHeld,
+        "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

@@ -10,6 +10,7 @@ import msgspec
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
+from shared.legal_holds import PersonsHeld, PersonsReleased
 from shared.personal import InTransit, Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.staff_lookups import StaffLookedUp
@@ -110,6 +111,8 @@ TYPES = EventTypes(
         "TicketOpened": TicketOpened,
         "MessageAdded": MessageAdded,
         "ReadsRecorded": ReadsRecorded,
+        "PersonsHeld": PersonsHeld,
+        "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, cast
@@ -23,6 +24,7 @@ import pytest
 from cli.main import invoke
 from deploy.demo_mail import Manifest, generate
 from deploy.stack.stack import Stack
+from shared import clock
 from shared.ids import new_id
 
 pytestmark = pytest.mark.acceptance
@@ -195,6 +197,37 @@ def test_a_certificate_holds_offline_and_no_changed_one_does(
     desk.lethe("certificate", "verify", str(file), status=5, **offline)
 
 
+def test_a_hold_keeps_a_person_until_it_ends(desk: Desk, archive: tuple[Path, Manifest]) -> None:
+    """Shown in the preview and in the request (exit status 4). One is released, another ends by its time: on real services
+    the erasure then runs to its end by itself."""
+    folder, manifest = archive
+    desk.lethe("import-mail", str(folder))
+    who = busiest(manifest)
+    hold = place_hold(desk, who, timedelta(days=90))
+    assert [hold] == [one["hold_id"] for one in desk.json("erase", who, "--dry-run")["holds"]]
+    held = desk.json("erase", who, "--reason", "asked", "--yes", status=4)["erasure"]
+    request = held["request_id"]
+    assert "held" == held["state"] == desk.json("erasure", "show", request, status=4)["state"]
+    desk.lethe("erasure", "retry", request, status=1)
+    assert who in desk.export()
+    assert [request] == desk.json("hold", "show", hold)["requests"]
+
+    place_hold(desk, who, timedelta(seconds=3))
+    desk.lethe("hold", "release", hold)
+    await_status(desk, 0, "erasure", "show", request)
+    assert who not in desk.export()
+    assert [] == desk.json("hold", "list")["holds"]
+    assert ["expired", "released"] == [one["end"] for one in desk.json("hold", "list", "--all")["holds"]]
+    desk.lethe("audit", "verify")
+
+
+def place_hold(desk: Desk, who: str, length: timedelta) -> str:
+    """A hold that ends after so long; its id."""
+    matter, until = ("--basis", "legal-claims", "--reference", "12 C 345/26"), (clock.now() + length).isoformat()
+    placed: str = desk.json("hold", "place", who, *matter, "--until", until)["hold_id"]
+    return placed
+
+
 def test_the_exit_status_tells_the_end(desk: Desk) -> None:
     """Not found, wrong usage and refusals can be told apart, each with its reason on stderr and nothing on stdout."""
     assert desk.lethe("person", "show", "nobody@example.org", status=3) == ""
@@ -208,22 +241,22 @@ def test_the_exit_status_tells_the_end(desk: Desk) -> None:
 def test_a_suspended_account_is_closed_to_its_users(desk: Desk) -> None:
     """Nobody sees its data until it is resumed."""
     desk.lethe("account", "suspend", desk.account, "--reason", "billing-failed", "--yes")
-    await_status(desk, 1)
+    await_status(desk, 1, "ticket", "list")
     desk.lethe("account", "resume", desk.account)
-    await_status(desk, 0)
+    await_status(desk, 0, "ticket", "list")
 
 
-def await_status(desk: Desk, status: int) -> None:
-    """Waits until the account's new state has reached tickets: until listing tickets ends with `status`."""
+def await_status(desk: Desk, status: int, *command: str) -> None:
+    """Waits until a command ends with `status`."""
     until = monotonic() + 30
     while monotonic() < until:
         try:
-            desk.lethe("ticket", "list", "--json", status=status)
+            desk.lethe(*command, "--json", status=status)
         except AssertionError:
             sleep(0.1)
         else:
             return
-    raise AssertionError(f"ticket list never ended with {status}")
+    raise AssertionError(f"{' '.join(command)} never ended with {status}")
 
 
 def test_the_program_tells_its_end_as_a_program_does(desk: Desk) -> None:

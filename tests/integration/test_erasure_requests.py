@@ -4,45 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.contacts.commands import AddUserPerson
 from shared.errors import NotFound
-from shared.ids import new_id
-from shared.settings import SERVICES
-from shared.tokens import Actor, service_actor
+from tests.support.asking import Asking
 from tests.support.cell import Cell
 from tests.support.gate import Running
-
-WHO = "alice.adams@example.org"
-
-
-class Asking:
-    """An account with one person, and its owner who asks that she be erased."""
-
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-        self.account = new_id()
-        self.owner = Actor(kind="user", id=new_id(), account_id=self.account, role="owner")
-        added = AddUserPerson(address=WHO, name="Alice Adams")
-        cell.call(self.account, "contacts", "add_user_person", added, service_actor("identity"))
-
-    def ask(self, key: str | None, cell: Cell | None = None) -> tuple[str, bool]:
-        """The request's id, and whether a claim code was told."""
-        asked = {"who": WHO, "reason": "asked"}
-        made = (cell or self.cell).call(self.account, "erasure", "request_erasure", asked, self.owner, key)
-        return made.request_id, made.claim_code is not None
-
-    def settle(self) -> None:
-        """Delivers what happened, to everybody, until all is done."""
-        delivered: set[str] = set()
-        while True:
-            for service in SERVICES:
-                self.cell.sign(service)
-            due = [one for one in self.cell.deliveries(self.account, SERVICES) if one.envelope.event not in delivered]
-            if not due:
-                return
-            delivered |= {one.envelope.event for one in due}
-            for one in due:
-                self.cell.deliver(one)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from typing import Any
 
 from shared.ids import new_id
 from tests.support.access_side import a_password, code_of
-from tests.support.every_call import Side, mails_of_side
+from tests.support.every_call import Side, mails_of_side, placing
 from tests.support.portal_side import PORTAL_PASSWORD, app_request
 
 USERS = "owner admin agent"
@@ -106,6 +106,14 @@ def _downloads(side: Side, answer: Answer, _get: Get) -> bool:
 def _later(side: Side, answer: Answer, get: Get) -> bool:
     asked = answer.json()["request_id"]
     return asked == get(f"/v1/erasure-requests/{asked}")["request_id"]
+
+
+def _placed(side: Side, answer: Answer, get: Get) -> bool:
+    return bool(get(f"/v1/holds/{answer.json()['hold_id']}")["person_ids"] == [side.person])
+
+
+def _released(side: Side, _: Answer, get: Get) -> bool:
+    return bool(get(f"/v1/holds/{side.hold}")["end"] == "released")
 
 
 def _sign_up(side: Side) -> Any:
@@ -344,6 +352,15 @@ TABLE: dict[str, Row] = {
     ),
     "show_certificate": Row(
         READERS, "GET /v1/erasure-requests/{side.request}/certificate", lambda side, answer, _: side.request in answer.text
+    ),
+    # holds
+    "place_hold": Row(
+        MANAGERS, "POST /v1/holds", _placed, lambda side: placing(side.address), made="place_hold", status=201
+    ),
+    "list_holds": Row(SEERS, "GET /v1/holds?limit=500", _lists("holds", "hold_id", lambda side: side.hold), stranger="own"),
+    "show_hold": Row(SEERS, "GET /v1/holds/{side.hold}", _has("hold_id", lambda side: side.hold)),
+    "release_hold": Row(
+        MANAGERS, "POST /v1/holds/{side.hold}/release", _released, made="release_hold"
     ),
     # portal, without a session
     "ask_sign_in_link": Row(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shared import clock
 from shared.checkpoint import Checkpoint
 from shared.ids import new_id
 from shared.settings import SERVICES
@@ -46,6 +47,7 @@ class Side:
     blob: str
     put_aside: str
     request: str
+    hold: str
     gone: str
     gone_address: str
     grant: str
@@ -142,6 +144,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         word=word, owner=desk.owner, agent=agent["user_id"], agent_person=agent["person_id"], mails=mails,
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
+        hold=desk.call("erasure", "place_hold", placing(known["second"]))["hold_id"],
         person=person, alert=an_alert(desk),
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
@@ -154,6 +157,14 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     )  # fmt: skip
     desk.await_reads()
     return desk, made
+
+
+_THE_YEAR_AFTER_NEXT = f"{clock.now().year + 2}-01-01T00:00:00Z"
+
+
+def placing(who: str) -> Row:
+    """What is asked of a legal hold on somebody."""
+    return {"who": who, "basis": "legal-claims", "reference": "file 12", "expires_at": _THE_YEAR_AFTER_NEXT}
 
 
 def an_alert(desk: Desk) -> str:
@@ -521,6 +532,10 @@ CALLS: dict[str, dict[str, How]] = {
         "check_suppressed": How(
             _suppressed, lambda _, answer: answer["mails"] == [True] and answer["identifiers"][0] is not None, "service"
         ),
+        "place_hold": How(lambda side: placing(side.address), lambda side, answer: answer["person_ids"] == [side.person]),
+        "release_hold": How(lambda side: {"hold_id": side.hold}, lambda _, answer: answer["end"] == "released"),
+        "show_hold": How(lambda side: {"hold_id": side.hold}, _has("hold_id", lambda side: side.hold)),
+        "list_holds": How(lambda _: {"include_ended": True}, _lists("holds", "hold_id", lambda side: side.hold)),
         "list_erasures": How(lambda _: {}, _lists("requests", "request_id", lambda side: side.request)),
         "preview_erasure": How(lambda side: {"who": side.person}, lambda side, answer: answer["person_ids"] == [side.person]),
         "request_erasure": How(

@@ -18,7 +18,7 @@ from shared.errors import LetheError
 from shared.ids import new_id
 from tests.support.access_side import SOURCE, a_password
 from tests.support.desk import Desk
-from tests.support.every_call import Side
+from tests.support.every_call import Side, placing
 from tests.support.portal_side import grant_app, mailed_link, person_of
 from tests.support.team_side import add_user, forgotten, invited, moved
 
@@ -181,6 +181,11 @@ def _open(desk: Desk, side: Side, who: str) -> Fresh:
     return side, None
 
 
+def _hold(desk: Desk, side: Side, who: str) -> Fresh:
+    made, token = _person(desk, side, who)
+    return replace(made, hold=desk.call("erasure", "place_hold", placing(made.address))["hold_id"]), token
+
+
 GRANTS = "list_own_app_grants"
 MADE: dict[str, Maker] = {
     "open_account": _named, "import_mails": _named, "add_user": _named, "add_first_owner": _named, "invite_user": _named,
@@ -194,6 +199,7 @@ MADE: dict[str, Maker] = {
     "disable_second_factor": _with_second_factor, "renew_recovery_codes": _with_second_factor,
     "withdraw_invitation": _invitation, "accept_invitation": _invited, "reset_password": _forgotten,
     "confirm_login": _moved, "reset_second_factor": _guarded,
+    "place_hold": _person, "release_hold": _hold,
     "request_erasure": _person, "request_own_erasure": _person, "set_portal_password": _person,
     "sign_in_by_link": _mailed, "end_own_session": _customers_session, "end_own_sessions": _customers_session,
     "remove_saved_search": _search, "remove_app": _app, "end_own_app_grant": _app_grant, "issue_app_tokens": _app_grant,

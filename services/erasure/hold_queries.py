@@ -1,0 +1,102 @@
+"""Rows → answers about legal holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.erasure.commands import HoldInForce, HoldList, HoldView, ListHolds, OfHold
+from services.erasure.events import Names
+from services.erasure.hold import ARTICLES
+from shared.errors import NotFound
+from shared.work import SealedValue, Store, Work
+
+_HOLD = "SELECT hold_id, person_ids, basis, placed_at, placed_by, expires_at, ended_at, ended_as, reference, event_id FROM hold"
+
+
+def show_hold(store: Store, account_id: str, query: OfHold) -> HoldView:
+    """One hold."""
+    with store.work(account_id) as work:
+        rows = work.fetch(f"{_HOLD} WHERE account_id = %s AND hold_id = %s", (account_id, query.hold_id))
+        if not rows:
+            raise NotFound()
+        return _views(work, rows)[0]
+
+
+def list_holds(store: Store, account_id: str, query: ListHolds) -> HoldList:
+    """A page, the newest holds first."""
+    with store.work(account_id) as work:
+        rows = work.fetch(
+            f"{_HOLD} WHERE account_id = %s AND (%s OR ended_at IS NULL) AND (%s::uuid IS NULL OR (placed_at, hold_id) <"
+            " (SELECT placed_at, hold_id FROM hold WHERE account_id = %s AND hold_id = %s))"
+            " ORDER BY placed_at DESC, hold_id DESC LIMIT %s",
+            (account_id, query.include_ended, query.after, account_id, query.after, query.limit + 1),
+        )
+        views = _views(work, rows[: query.limit])
+    return HoldList(holds=views, next_after=views[-1].hold_id if len(rows) > query.limit else None)
+
+
+def preview_holds(store: Store, account_id: str, persons: Sequence[str]) -> list[HoldInForce]:
+    """The holds that a request for these persons would wait for."""
+    with store.work(account_id) as work:
+        return holds_on(work, persons)
+
+
+def holds_on(work: Work, persons: Sequence[str], apart_from: str | None = None) -> list[HoldInForce]:
+    """The holds in force on any of these persons, the longest first. To be sure of them, under the persons' locks."""
+    rows = work.fetch(
+        "SELECT DISTINCT hold_id, basis, expires_at FROM hold JOIN hold_person USING (account_id, hold_id)"
+        " WHERE account_id = %s AND person_id = ANY (%s::uuid[]) AND ended_at IS NULL AND hold_id IS DISTINCT FROM %s"
+        " ORDER BY expires_at DESC, hold_id",
+        (work.account_id, list(persons), apart_from),
+    )
+    return [_in_force(*row) for row in rows]
+
+
+def holds_of_requests(work: Work, requests: Sequence[str]) -> dict[str, list[HoldInForce]]:
+    """The holds in force that each of these requests waits for."""
+    found: dict[str, list[HoldInForce]] = {}
+    if not requests:
+        return found
+    for request, *hold in work.fetch(
+        "SELECT DISTINCT r.request_id, hold_id, basis, expires_at FROM request_person r"
+        " JOIN hold_person USING (account_id, person_id) JOIN hold USING (account_id, hold_id)"
+        " WHERE r.account_id = %s AND r.request_id = ANY (%s::uuid[]) AND ended_at IS NULL ORDER BY expires_at DESC, hold_id",
+        (work.account_id, list(requests)),
+    ):
+        found.setdefault(request, []).append(_in_force(*hold))
+    return found
+
+
+def held_requests(work: Work, holds: Sequence[str]) -> dict[str, list[str]]:
+    """The requests that wait for each of these holds."""
+    found: dict[str, list[str]] = {}
+    for hold, request in work.fetch(
+        "SELECT DISTINCT h.hold_id, request_id FROM hold_person h JOIN request_person USING (account_id, person_id)"
+        " JOIN request USING (account_id, request_id)"
+        " WHERE h.account_id = %s AND h.hold_id = ANY (%s::uuid[]) AND state = 'held' ORDER BY request_id",
+        (work.account_id, list(holds)),
+    ):
+        found.setdefault(hold, []).append(request)
+    return found
+
+
+def _in_force(hold_id: str, basis: Any, expires_at: Any) -> HoldInForce:
+    return HoldInForce(hold_id=hold_id, basis=basis, article=ARTICLES[basis], expires_at=expires_at)
+
+
+def _views(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[HoldView]:
+    requests = held_requests(work, [row[0] for row in rows if row[6] is None])
+    references = work.open(
+        [SealedValue(row[8], f"hold/{row[0]}", row[9], Names.HOLD_PLACED, "reference") for row in rows]
+    )
+    return [
+        HoldView(
+            hold_id=hold, person_ids=persons, basis=basis, article=ARTICLES[basis],
+            reference=reference if isinstance(reference, str) else None, placed_at=placed_at, placed_by=placed_by,
+            expires_at=expires_at, ended_at=ended_at, end=end, requests=requests.get(hold, []),
+        )
+        for (hold, persons, basis, placed_at, placed_by, expires_at, ended_at, end, _, _), reference in zip(
+            rows, references, strict=True
+        )
+    ]  # fmt: skip
