@@ -1,7 +1,8 @@
 """Checks one event against what was signed of it: envelope, query columns, sealed parts; and that every prune is explained.
 
-Of the whole log it keeps 16 bytes for each pruned part, about 200 for each stream, and the cuts (`cut_notes.py`). It reads
-nothing itself. Its two ways in are a row of the database, and an event of an export, which has neither columns nor ciphertext.
+Of the whole log it keeps 32 bytes for each pruned part, about 200 for each stream, the cuts (`cut_notes.py`) and the holds
+(`hold_notes.py`). It reads nothing itself. Its two ways in are a row of the database, and an event of an export, which has
+neither columns nor ciphertext.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import msgspec
 
 from audit.cut_notes import CutNotes, CutNotesState, key_of
 from audit.findings import Findings
+from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by, person_of
 from audit.reading import SALT_BYTES, LogRow
+from audit.sentences import types_of_services
 from audit.stream_order import StreamOrder, StreamPositions
 from shared.events import UNREADABLE, Envelope, SealedField, canonical, canonical_into
 
@@ -36,8 +39,10 @@ class ChecksState(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks of a part of a log have gathered, to be kept in a file."""
 
     cuts: CutNotesState
+    holds: HoldNotesState
     pruned_keys: bytes
     pruned_at: bytes
+    owned: bytes
     streams: StreamPositions
 
 
@@ -62,6 +67,9 @@ class EventChecks:
         self._unsettled = unsettled
         self._pruned_keys = array("Q", begin.pruned_keys if begin else b"")
         self._pruned_at = array("q", begin.pruned_at if begin else b"")
+        self._owned = array("Q", begin.owned if begin else b"")  # owner, place in the two above; as often as there are owners
+        self._owners = owner_fields(service)
+        self._holds = HoldNotes(begin.holds if begin else None)
         self.cuts = CutNotes(begin.cuts if begin else None)
         self._form = bytearray()
         self._account_id = b""
@@ -76,8 +84,8 @@ class EventChecks:
     def state(self) -> ChecksState:
         """What was gathered so far."""
         return ChecksState(
-            cuts=self.cuts.state(), pruned_keys=self._pruned_keys.tobytes(), pruned_at=self._pruned_at.tobytes(),
-            streams=self._order.positions(),
+            cuts=self.cuts.state(), holds=self._holds.state(), pruned_keys=self._pruned_keys.tobytes(),
+            pruned_at=self._pruned_at.tobytes(), owned=self._owned.tobytes(), streams=self._order.positions(),
         )  # fmt: skip
 
     def check(self, row: LogRow, waits_as: bytes | None = None) -> None:
@@ -117,8 +125,8 @@ class EventChecks:
                     self._note_pruned(at, envelope, field)
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
-        if "keys" in envelope.data:
-            self.cuts.note(envelope, waits_as)
+        if "keys" in envelope.data or "hold_id" in envelope.data:
+            self._note(envelope, at, waits_as)
         if self._order.due(account_id, name, due) != due:
             self._add_hole(at, envelope)
 
@@ -141,15 +149,14 @@ class EventChecks:
             for field, there in zip(envelope.sealed, event.sealed):  # noqa: B905 - their lengths were compared above
                 if not there:
                     self._note_pruned(event.at, envelope, field)
-        if "keys" in envelope.data:
-            self.cuts.note(envelope)
+        self._note(envelope, event.at)
         if self._order.due(envelope.account.encode(), envelope.stream.encode(), envelope.version) != envelope.version:
             self._add_hole(event.at, envelope)
 
     def note_unverified(self, salted: bytes | memoryview) -> None:
         """A cut that stands at another place than it was signed at explains a prune, once it is known that it was signed."""
         try:
-            self.cuts.note(_decode(salted[SALT_BYTES:]), waits_as=sha256(salted).digest())
+            self.cuts.note(_decode(salted[SALT_BYTES:]), IN_FORCE, waits_as=sha256(salted).digest())
         except UNREADABLE:
             pass
 
@@ -165,11 +172,44 @@ class EventChecks:
                 text = "a sealed part is gone, and no event in the log says that its key was cut"
                 self._findings.add("unexplained prune", text, index=index)
 
+    def report_cuts_under_hold(self) -> None:
+        """Adds a finding for each person who was cut while a legal hold was on them, and for each pruned part of such a person
+        whose key another event calls cut at that time."""
+        holds = self._holds.by_person()
+        if not holds:
+            return
+        reported = set()
+        for (account, person), at in self.cuts.persons.items():
+            if held := met_by(holds.get(person_of(account, person), []), at):
+                text = f"person {person} was cut here, and a legal hold that the event at {held.begun} notes had not ended"
+                self._findings.add("cut under hold", text, index=at)
+                reported.add(at)
+        pairs = zip(self._owned[::2], self._owned[1::2], strict=True)
+        gone = [(holds[owner], place) for owner, place in pairs if owner in holds]
+        cut_at = self.cuts.cut_at({self._pruned_keys[place] for _, place in gone})
+        for on_owner, place in gone:
+            cut = cut_at.get(self._pruned_keys[place], -1)
+            if cut not in reported and (held := met_by(on_owner, cut)):
+                text = (
+                    f"a sealed part of a person is gone: the event at {cut} calls its key cut, and a legal hold that the event"
+                    f" at {held.begun} notes had not ended"
+                )
+                self._findings.add("cut under hold", text, index=self._pruned_at[place])
+
+    def _note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
+        at = IN_FORCE if at < 0 else at
+        self.cuts.note(envelope, at, waits_as)
+        self._holds.note(envelope, at)
+
     def _note_pruned(self, at: int, envelope: Envelope, field: SealedField) -> None:
         key = key_of(envelope.account, field.key)
         if key is None:
             self._add(at, f"the sealed part {field.field} names no key", envelope=envelope)
             return
+        owners = envelope.data.get(self._owners.get((envelope.type, field.field), ""))
+        for owner in owners if isinstance(owners, list) else [owners]:
+            if isinstance(owner, str):
+                self._owned.extend((person_of(envelope.account, owner), len(self._pruned_at)))
         self._pruned_keys.append(key)
         self._pruned_at.append(at)
 
@@ -182,6 +222,19 @@ class EventChecks:
         stream = row.stream_name if row else envelope.stream if envelope else None
         event = id_text(row.event_id) if row else envelope.event if envelope else None
         self._findings.add("changed", text, index=at if at >= 0 else None, stream=stream, event_id=event)
+
+
+def owner_fields(service: str) -> dict[tuple[str, str], str]:
+    """(type, sealed field) → the field of the envelope's data that names whose it is, by the service's own declarations."""
+    types = types_of_services().get(service)
+    if types is None:
+        return {}
+    return {
+        (name, field): personal.person
+        for name, kind in types.by_name.items()
+        for field, personal in types.personal[kind].items()
+        if personal.person is not None
+    }
 
 
 def _microseconds(moment: datetime) -> int:

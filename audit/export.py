@@ -89,7 +89,7 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
             file.write(lines)
             for row in rows:
                 if b'"keys":[' in row.envelope:
-                    _note(cuts, row.envelope)
+                    _note(cuts, row)
             digest.update(lines)
             count += sum(bool(row.salted) for row in rows)
             progress(service, "events", rows[-1].at + 1, published.size)
@@ -102,9 +102,9 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
     )  # fmt: skip
 
 
-def _note(cuts: CutNotes, envelope: bytes) -> None:
+def _note(cuts: CutNotes, row: LogRow) -> None:
     try:
-        cuts.note(decode_envelope(envelope))
+        cuts.note(decode_envelope(row.envelope), row.at)
     except Tampered:
         pass  # it is exported as it stands; who verifies finds it
 

@@ -13,11 +13,16 @@ import msgspec
 
 from shared.personal import NotPersonal
 
-Kind = Literal["changed", "dropped", "inserted", "swapped", "truncated", "reordered", "forked", "unexplained prune", "journal"]
+Kind = Literal[
+    "changed", "dropped", "inserted", "swapped", "truncated", "reordered", "forked", "unexplained prune", "cut under hold",
+    "journal",
+]  # fmt: skip
 """changed: an event, a part of it, or a row that belongs to it is not what was signed. dropped: a signed event is gone.
 inserted: an event that was never signed. swapped: two events changed places. truncated: the end of the log is gone, or an
 older checkpoint was put in the place of a newer one. reordered: events stand at other places than they were signed at.
-forked: what is signed now does not extend what was signed before, or is not signed by the log's key."""
+forked: what is signed now does not extend what was signed before, or is not signed by the log's key. unexplained prune: the
+bytes of a sealed part are gone, and no event says that its key was cut. cut under hold: one does, while a legal hold was on the
+person. journal: the cut journal and the log do not tell the same."""
 
 MOST_FINDINGS = 1_000
 

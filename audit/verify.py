@@ -2,7 +2,8 @@
 
 The auditor's role reads ciphertext and has no keys. Order of the work: the published checkpoint; the rows of the log in one
 snapshot, each with its event and beside the entry in the tiles; what is not signed yet; prunes and the cut journal. Memory
-grows by about 200 bytes a stream, 8 a cut key, 16 a pruned part, and holds 50,000 misplaced events at most. It changes nothing.
+grows by about 200 bytes a stream, 16 a cut key, 32 a pruned part, and holds 50,000 misplaced events at most. It changes
+nothing.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ class _Verification:
         if awaited := self._checks.awaited():
             self._checks.cuts.accept(self._signed_since(awaited))
         self._checks.report_unexplained()
+        self._checks.report_cuts_under_hold()
         if self._journal is not None:
             journal = await_cuts(self._log, self._journal, self._checks.cuts, self._patience_seconds)
             compare_cuts(journal, self._checks.cuts, self._findings, partial=bool(self._since))

@@ -109,6 +109,7 @@ class _Offline:
         self._displaced.explain(self._findings)
         self._checks.cuts.accept(place.signed for place in self._displaced.places if place.signed)
         self._checks.report_unexplained()
+        self._checks.report_cuts_under_hold()
         if self._journal is not None:
             compare_cuts(self._journal, self._checks.cuts, self._findings)
         self._compare_manifest()

@@ -32,7 +32,7 @@ def test_a_key_is_bound_to_its_account() -> None:
     """Of another account the same id is another key; nor does it help to choose an id so that both differ by the same bits."""
     difference = int(ONE[:8] + ONE[9:13] + ONE[14:18], 16) ^ int(OTHER[:8] + OTHER[9:13] + OTHER[14:18], 16)
     notes = CutNotes()
-    notes.note(envelope(OTHER, keys=[KEY, f"{int(KEY, 16) ^ difference:016x}"]))
+    notes.note(envelope(OTHER, keys=[KEY, f"{int(KEY, 16) ^ difference:016x}"]), 7)
     assert unexplained(notes) and not unexplained(notes, OTHER)
 
 
@@ -45,7 +45,7 @@ def test_what_is_no_id_of_a_key_names_none(key: str) -> None:
 def test_what_is_not_signed_explains_nothing() -> None:
     """It waits under its commitment, also over an interruption, until that is said to be signed."""
     notes = CutNotes()
-    notes.note(envelope(user_id=OTHER, keys=[KEY]), waits_as=b"c")
+    notes.note(envelope(user_id=OTHER, keys=[KEY]), 7, waits_as=b"c")
     notes = CutNotes(notes.state())
     name = key_of(ONE, KEY)
     assert name is not None and {b"c"} == notes.waiting_for({name}) and unexplained(notes)
@@ -58,6 +58,6 @@ def test_what_is_not_signed_explains_nothing() -> None:
 def test_persons_and_items_are_told_apart() -> None:
     """A person's cut is noted by the person, an item's by the ids that its event names."""
     notes = CutNotes()
-    notes.note(envelope(type_="identity.SubjectCut", person_id=OTHER, keys=[]))
-    notes.note(envelope(user_id=OTHER, keys=[KEY]))
+    notes.note(envelope(type_="identity.SubjectCut", person_id=OTHER, keys=[]), 7)
+    notes.note(envelope(user_id=OTHER, keys=[KEY]), 8)
     assert {(ONE, OTHER)} == set(notes.persons) and [(OTHER,)] == [item.ids for item in notes.items]

@@ -1,0 +1,76 @@
+"""What a log's own events say of legal holds: which person was held, from which index to which. Pure.
+
+By it each cut is judged: nothing of a person is cut between the event that notes a hold and the one that notes its end. The two
+and every cut happen under the person's lock, so the order of the log is the order in which they took effect.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from shared.events import Envelope
+
+IN_FORCE = 2**62
+"""The end of a hold that has not ended: beyond every index. Also the place of an event that has no index yet."""
+
+
+class Held(NamedTuple):
+    """A person (account and id bound in 8 bytes), and the indices of the events by which a hold began and ended."""
+
+    person: int
+    begun: int
+    ended: int
+
+
+class HoldNotesState(msgspec.Struct, frozen=True, kw_only=True):
+    """What was noted, to be kept in a file."""
+
+    begun: list[tuple[str, str, list[int], int]]
+    ended: list[Held]
+
+
+class HoldNotes:
+    """The holds of one log. They are few; a few hundred bytes are kept for each."""
+
+    def __init__(self, begin: HoldNotesState | None = None) -> None:
+        self._begun = {(account, hold): (persons, at) for account, hold, persons, at in (begin.begun if begin else ())}
+        self._ended: list[Held] = list(begin.ended) if begin else []
+
+    def state(self) -> HoldNotesState:
+        """What was noted so far."""
+        return HoldNotesState(
+            begun=[(*key, persons, at) for key, (persons, at) in self._begun.items()], ended=self._ended
+        )
+
+    def note(self, envelope: Envelope, at: int) -> None:
+        """Takes in what an event at an index says of a hold."""
+        key = envelope.account, str(envelope.data.get("hold_id"))
+        if envelope.type.endswith(".PersonsHeld"):
+            named = envelope.data.get("person_ids")
+            ids = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+            persons = [person_of(envelope.account, one) for one in ids]
+            self._begun.setdefault(key, (persons, at))
+        elif envelope.type.endswith(".PersonsReleased") and key in self._begun:
+            persons, begun = self._begun.pop(key)
+            self._ended += [Held(person, begun, at) for person in persons]
+
+    def by_person(self) -> dict[int, list[Held]]:
+        """All holds, those in force too, by person."""
+        found: dict[int, list[Held]] = {}
+        in_force = (Held(person, begun, IN_FORCE) for persons, begun in self._begun.values() for person in persons)
+        for held in (*self._ended, *in_force):
+            found.setdefault(held.person, []).append(held)
+        return found
+
+
+def met_by(holds: list[Held], at: int) -> Held | None:
+    """The hold that was in force at an index; None where none was."""
+    return next((held for held in holds if held.begun < at < held.ended), None)
+
+
+def person_of(account: str, person: str) -> int:
+    """A person's id bound to its account in 8 bytes."""
+    return int.from_bytes(sha256(f"{account}/{person}".encode("utf-8", "surrogatepass")).digest()[:8], "big")
