@@ -27,7 +27,7 @@ _SPANS: Final = (
     ("under 10 s", 10), ("under 1 min", 60), ("under 10 min", 600), ("under 1 hour", 3_600), ("under 1 day", 86_400),
     ("under 1 week", 604_800), ("under 30 days", 2_592_000), ("longer", float("inf")),
 )  # fmt: skip
-_STATES: Final = ("completed", "erasing", "incomplete")
+_STATES: Final = ("completed", "erasing", "held", "incomplete")
 
 
 def write_report(folder: Path) -> None:
@@ -38,7 +38,7 @@ def write_report(folder: Path) -> None:
 
 def render(figures: Figures) -> str:
     """The page."""
-    sections = (_erasures, _late, _activity, _reads, _cuts, _logs)
+    sections = (_erasures, _late, _holds, _activity, _reads, _cuts, _logs)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
@@ -116,7 +116,8 @@ def _late(figures: Figures) -> str:
     law = (
         '<p class="soft">Late is what was not completed within one month of its request (GDPR Art. 12(3)), counted by'
         " Regulation 1182/71: until the last hour of the day of the same number, or of the next working day. Public holidays"
-        " are not considered, nor an extension of two months, which no event records yet.</p>"
+        " are not considered, nor an extension of two months, which no event records yet. What a legal hold keeps waiting"
+        " counts too: within the month the person is to be told why (Art. 12(4)).</p>"
     )
     if not figures.late_in_all:
         none = '<p class="good">None: every erasure was, or can still be, completed in time.</p>'
@@ -135,6 +136,26 @@ def _late(figures: Figures) -> str:
         _table("Late erasures, by the end of their month", ("request", "requested", "was due by", "what became of it"), rows),
         f"<p>{more:,} more are not listed: the first {MOST_LATE} are.</p>" if more else "",
         law,
+    )
+
+
+def _holds(figures: Figures) -> str:
+    if not figures.holds:
+        return _section("Legal holds", "<p>None: no hold was placed.</p>")
+    in_force = sum(not one.ended for one in figures.holds.values())
+    rows = [
+        (
+            _Id(hold), one.basis, str(one.persons), _moment(one.placed_at), _moment(one.expires_at),
+            f"{one.ended} {_moment(one.ended_at)}" if one.ended_at else "in force",
+        )
+        for hold, one in figures.holds.items()
+    ]  # fmt: skip
+    return _section(
+        "Legal holds",
+        f"<p><strong>{in_force:,}</strong> in force of {len(figures.holds):,}. Nothing of a held person is erased; a cut in"
+        " spite of it is found by <code>lethe audit verify</code>.</p>",
+        _table("Legal holds, the oldest first", ("hold", "basis", "persons", "placed", "until", "what became of it"), rows),
+        f"<p>{figures.holds_left_out:,} more are not listed.</p>" if figures.holds_left_out else "",
     )
 
 
@@ -282,7 +303,8 @@ def _share(ordered: Sequence[float], share: float) -> float:
 
 def _how_late(late: Late, now: datetime) -> str:
     late_by = (late.completed_at or now) - late.due_at
-    ending = "still open" if late.completed_at is None else f"completed {_moment(late.completed_at)}"
+    is_open = "still open, under a legal hold" if late.is_held else "still open"
+    ending = is_open if late.completed_at is None else f"completed {_moment(late.completed_at)}"
     return f"{ending}, {_length(late_by.total_seconds())} late"
 
 

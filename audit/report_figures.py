@@ -28,6 +28,7 @@ from shared.events import UNREADABLE, Envelope, decode_envelope
 MOST_REQUESTS: Final = 200
 """So many requests are listed of those that are open, and of those that were completed."""
 MOST_LATE: Final = 500
+MOST_HOLDS: Final = 500
 MOST_READERS: Final = 10_000
 MOST_JOURNAL_LINE_BYTES: Final = 2**20
 
@@ -39,6 +40,8 @@ class Late(NamedTuple):
     requested_at: datetime
     due_at: datetime
     completed_at: datetime | None
+    is_held: bool
+    """A legal hold keeps the person: it waits for the hold's end."""
 
 
 class Reader(NamedTuple):
@@ -84,6 +87,19 @@ class Request:
     state: str
 
 
+@dataclass
+class Hold:
+    """A legal hold."""
+
+    basis: str
+    persons: int
+    placed_at: datetime
+    expires_at: datetime
+    ended: str = ""
+    """How it ended; empty while it is in force."""
+    ended_at: datetime | None = None
+
+
 class Completed(NamedTuple):
     """A completed erasure."""
 
@@ -108,6 +124,9 @@ class Figures:
     """The erasures that were completed last."""
     late: list[Late] = field(default_factory=list)
     late_in_all: int = 0
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """The first legal holds, by id."""
+    holds_left_out: int = 0
     shown: dict[Reader, Shown] = field(default_factory=dict)
     readers_left_out: int = 0
     """Reads of readers beyond the first 10,000."""
@@ -133,7 +152,7 @@ def figures_of(folder: Path) -> Figures:
         for event in source.events(service):
             _count(figures, log, event)
     for request, one in figures.open.items():
-        _note_if_late(figures, request, one.requested_at, None)
+        _note_if_late(figures, request, one.requested_at, None, one.state == "held")
     figures.late.sort(key=lambda one: one.due_at)
     return figures
 
@@ -197,6 +216,12 @@ def _note_erasure(figures: Figures, envelope: Envelope) -> None:
     match envelope.type:
         case "erasure.ErasureRequested":
             figures.open[request] = Request(envelope.time, "erasing")
+        case "erasure.ErasureHeld" if request in figures.open:
+            figures.open[request].state = "held"
+        case "erasure.SubjectErased" if request in figures.open and figures.open[request].state == "held":
+            figures.open[request].state = "erasing"
+        case "erasure.HoldPlaced" | "erasure.HoldEnded":
+            _note_hold(figures, envelope)
         case "erasure.ErasureIncomplete" if request in figures.open:
             figures.open[request].state = "incomplete"
         case "erasure.ErasureCompleted":
@@ -207,12 +232,27 @@ def _note_erasure(figures: Figures, envelope: Envelope) -> None:
             _note_if_late(figures, request, requested_at, envelope.time)
 
 
-def _note_if_late(figures: Figures, request: str, requested_at: datetime, completed_at: datetime | None) -> None:
+def _note_hold(figures: Figures, envelope: Envelope) -> None:
+    data, hold = envelope.data, str(envelope.data.get("hold_id"))
+    if envelope.type == "erasure.HoldEnded":
+        if hold in figures.holds:
+            figures.holds[hold].ended, figures.holds[hold].ended_at = str(data.get("end")), envelope.time
+    elif len(figures.holds) < MOST_HOLDS:
+        persons, expires_at = data.get("person_ids"), _time(str(data.get("expires_at")))
+        count = len(persons) if isinstance(persons, list) else 0
+        figures.holds[hold] = Hold(str(data.get("basis")), count, envelope.time, expires_at)
+    else:
+        figures.holds_left_out += 1
+
+
+def _note_if_late(
+    figures: Figures, request: str, requested_at: datetime, completed_at: datetime | None, is_held: bool = False
+) -> None:
     due_at = end_of_month_for(requested_at)
     if (completed_at or figures.taken_at) >= due_at:
         figures.late_in_all += 1
         if len(figures.late) < MOST_LATE:
-            figures.late.append(Late(request, requested_at, due_at, completed_at))
+            figures.late.append(Late(request, requested_at, due_at, completed_at, is_held))
 
 
 def _note_read(figures: Figures, reader: Reader, persons: Any, tickets: Any) -> None:

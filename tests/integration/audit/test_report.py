@@ -153,6 +153,34 @@ def test_late_erasures_are_named(tmp_path: Path) -> None:
     assert "still open" in section[0] and "2026-04-03 23:59:59" in section[0]
 
 
+def test_what_waits_for_a_legal_hold_is_told(tmp_path: Path) -> None:
+    """A request that is held, late too, and one that went on when its hold was released; each hold with its end."""
+    begun = datetime(2026, 3, 3, 9, tzinfo=UTC)
+    waits, went_on, kept, over = (new_id() for _ in range(4))
+
+    def held(request: str, hold: str) -> list[dict[str, object]]:
+        placed = event(
+            "HoldPlaced", begun, request_id="", hold_id=hold, person_ids=[new_id()], basis="legal-claims",
+            expires_at=(begun + timedelta(days=90)).isoformat(),
+        )  # fmt: skip
+        return [placed, *erasure(request, begun, None), event("ErasureHeld", begun, request_id=request, hold_ids=[hold])]
+
+    events = [
+        *held(waits, kept), *held(went_on, over),
+        event("HoldEnded", begun + timedelta(days=9), request_id="", hold_id=over, person_ids=[], end="released", keys=[]),
+        event("SubjectErased", begun + timedelta(days=9), request_id=went_on, person_ids=[]),
+    ]  # fmt: skip
+    folder = made_folder(tmp_path / "made", events, begun + timedelta(days=61))
+    assert {"held": 1, "erasing": 1} == dict(figures_of(folder).states)
+    write_report(folder)
+    text = (folder / "report.html").read_text()
+    section = re.search(r"<h2>Legal holds</h2>.*?</section>", text, re.DOTALL)
+    assert section is not None
+    assert "<strong>1</strong> in force of 2" in section[0] and kept in section[0]
+    assert "released 2026-03-12 09:00:00" in section[0] and "in force</td>" in section[0]
+    assert 1 == text.count("still open, under a legal hold")
+
+
 def test_what_stands_in_the_folder_stays_a_text(tmp_path: Path) -> None:
     """Markup in a manifest or an event, which somebody may have put there, is shown and not run."""
     request = "<img src=x onerror=alert(1)>"
