@@ -1,16 +1,20 @@
 """Names what happened to a log whose leaves are not where they were signed: dropped, inserted, swapped, reordered, changed.
 
 Pure. It is told what was signed at an index and what stands there, for the places where the two differ only, and compares
-the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it counts, and says so.
+the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it counts, and says so. Of places where nothing
+stands all ranges are kept (16 bytes each): those that went with an account are taken out before anything is said.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import msgspec
 
 from audit.findings import Findings, Kind
+from audit.gone_notes import GoneNotes, Run, size_of
 
 MOST_PLACES = 50_000
 
@@ -28,24 +32,67 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Displacements:
-    """Gathers the places of one log of `size` signed leaves. `places` and `beyond` (how many more there were) are what a
-    verification that goes on had gathered before."""
+    """Gathers the places of one log of `size` signed leaves. `places`, `beyond` (how many more there were) and `missing` (the
+    ranges where nothing stands) are what a verification that goes on had gathered before."""
 
-    def __init__(self, size: int, places: list[Place] | None = None, beyond: int = 0) -> None:
+    def __init__(self, size: int, places: list[Place] | None = None, beyond: int = 0, missing: bytes = b"") -> None:
         self._size = size
         self.places: list[Place] = places or []
         self.beyond = beyond
+        self._missing = array("q", missing)  # first, last; in order and apart
+        self._is_moved = beyond > 0 or any(place.found is not None for place in self.places)
 
     def any(self) -> bool:
         """Whether there is anything to explain."""
-        return bool(self.places)
+        return bool(self.places or self._missing)
+
+    def is_moved(self) -> bool:
+        """Whether an event stands where it was not signed, so far."""
+        return self._is_moved
+
+    @property
+    def missing(self) -> bytes:
+        """The ranges where nothing stands, to be kept in a file."""
+        return self._missing.tobytes()
+
+    def missing_runs(self) -> list[Run]:
+        """The ranges where nothing stands."""
+        return list(zip(self._missing[::2], self._missing[1::2], strict=True))
 
     def add(self, place: Place) -> None:
         """Notes a place: a signed one with other or no contents, or contents at a place that was never signed."""
+        self._is_moved = True
         if len(self.places) < MOST_PLACES:
             self.places.append(place)
         else:
             self.beyond += 1
+
+    def add_missing(self, index: int, signed: bytes) -> None:
+        """Notes an index, higher than those before, at which there is no event."""
+        if self._missing and self._missing[-1] == index - 1:
+            self._missing[-1] = index
+        else:
+            self._missing.extend((index, index))
+        if len(self.places) < MOST_PLACES:
+            self.places.append(Place(index, signed, None))
+
+    def settle(self, gone: GoneNotes) -> int:
+        """Takes out what went with accounts that are gone; gives how many leaves that are."""
+        runs = self.missing_runs()
+        left = gone.unexplained(runs)
+        ends = [last for _, last in left]
+        firsts = [first for first, _ in left]
+
+        def is_left(index: int) -> bool:
+            at = bisect_right(firsts, index) - 1
+            return at >= 0 and index <= ends[at]
+
+        self.places = [
+            one for one in self.places if one.found is not None or one.index is None or is_left(one.index)
+        ]
+        self.beyond += size_of(left) - sum(one.found is None for one in self.places)
+        self._missing = array("q", [index for run in left for index in run])
+        return size_of(runs) - size_of(left)
 
     def skip(self, count: int) -> None:
         """Notes so many places of which nothing is known but that no event stands there."""

@@ -1,14 +1,14 @@
 """Checks one event against what was signed of it: envelope, query columns, sealed parts; and that every prune is explained.
 
-Of the whole log it keeps 32 bytes for each pruned part, about 200 for each stream, the cuts (`cut_notes.py`) and the holds
-(`hold_notes.py`). It reads nothing itself. Its two ways in are a row of the database, and an event of an export, which has
-neither columns nor ciphertext.
+Of the whole log it keeps 32 bytes for each pruned part, about 200 for each stream and each account, the cuts (`cut_notes.py`),
+the holds (`hold_notes.py`) and what is gone (`gone_notes.py`). It reads nothing itself. Its two ways in are a row of the
+database, and an event of an export, which has neither columns nor ciphertext.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -16,7 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from audit.cut_notes import CutNotes, CutNotesState, key_of
-from audit.findings import Findings
+from audit.findings import MOST_FINDINGS, Findings
+from audit.gone_notes import GoneNotes, GoneNotesState, Run
 from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by, person_of
 from audit.reading import SALT_BYTES, LogRow
 from audit.sentences import types_of_services
@@ -35,11 +36,24 @@ class ExportedEvent(NamedTuple):
     sealed: tuple[bool, ...]
 
 
+class Hole(NamedTuple):
+    """An event that does not stand after the version before it."""
+
+    at: int
+    account: str
+    stream: str
+    event: str
+    version: int
+
+
 class ChecksState(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks of a part of a log have gathered, to be kept in a file."""
 
     cuts: CutNotesState
     holds: HoldNotesState
+    gone: GoneNotesState
+    holes: list[Hole]
+    last_of: dict[str, int]
     pruned_keys: bytes
     pruned_at: bytes
     owned: bytes
@@ -55,25 +69,29 @@ def id_text(octets: bytes) -> str | None:
 class EventChecks:
     """The checks of one service's events. `cuts` are those that the log's own events tell of.
 
-    `unsettled` says whether signed events were missing or misplaced so far: then a hole in a stream is no news.
+    `is_moved` says whether signed events were misplaced so far: then a hole in a stream is no news.
     """
 
     def __init__(
-        self, service: str, findings: Findings, unsettled: Callable[[], bool], partial: bool = False,
+        self, service: str, findings: Findings, is_moved: Callable[[], bool], partial: bool = False,
         begin: ChecksState | None = None,
     ) -> None:  # fmt: skip
         self._service = service
         self._findings = findings
-        self._unsettled = unsettled
+        self._is_moved = is_moved
+        self._holes: list[Hole] = list(begin.holes) if begin else []
         self._pruned_keys = array("Q", begin.pruned_keys if begin else b"")
         self._pruned_at = array("q", begin.pruned_at if begin else b"")
         self._owned = array("Q", begin.owned if begin else b"")  # owner, place in the two above; as often as there are owners
         self._owners = owner_fields(service)
         self._holds = HoldNotes(begin.holds if begin else None)
         self.cuts = CutNotes(begin.cuts if begin else None)
+        self.gone = GoneNotes(begin.gone if begin else None)
         self._form = bytearray()
         self._account_id = b""
         self._account: str | None = None
+        self._at = -1
+        self._last_of: dict[str, int] = dict(begin.last_of) if begin else {}
         self._order = StreamOrder(partial, begin.streams if begin else None)
 
     @property
@@ -83,8 +101,10 @@ class EventChecks:
 
     def state(self) -> ChecksState:
         """What was gathered so far."""
+        self._note_last()
         return ChecksState(
-            cuts=self.cuts.state(), holds=self._holds.state(), pruned_keys=self._pruned_keys.tobytes(),
+            cuts=self.cuts.state(), holds=self._holds.state(), gone=self.gone.state(), holes=self._holes,
+            last_of=self._last_of, pruned_keys=self._pruned_keys.tobytes(),
             pruned_at=self._pruned_at.tobytes(), owned=self._owned.tobytes(), streams=self._order.positions(),
         )  # fmt: skip
 
@@ -101,7 +121,10 @@ class EventChecks:
         if form != raw:
             self._add(at, "its envelope is not in canonical form", row)
         if account_id != self._account_id:  # events of one account often stand together
-            self._account_id, self._account = account_id, id_text(account_id)
+            self._note_last()
+            self._account_id, self._account, self._at = account_id, id_text(account_id), -1
+        if at > self._at:
+            self._at = at
         due = envelope.version
         name = envelope.stream.encode()
         if not (
@@ -125,7 +148,8 @@ class EventChecks:
                     self._note_pruned(at, envelope, field)
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
-        if "keys" in envelope.data or "hold_id" in envelope.data:
+        data = envelope.data
+        if "keys" in data or "hold_id" in data or "ranges" in data:
             self._note(envelope, at, waits_as)
         if self._order.due(account_id, name, due) != due:
             self._add_hole(at, envelope)
@@ -140,6 +164,8 @@ class EventChecks:
             return
         if canonical(envelope) != raw:
             self._add(event.at, "its envelope is not in canonical form", envelope=envelope)
+        self._account, self._at = envelope.account, event.at
+        self._note_last()
         if envelope.service != self._service:
             self._add(event.at, "it is an event of another service", envelope=envelope)
         if len(envelope.sealed) != len(event.sealed):
@@ -156,13 +182,32 @@ class EventChecks:
     def note_unverified(self, salted: bytes | memoryview) -> None:
         """A cut that stands at another place than it was signed at explains a prune, once it is known that it was signed."""
         try:
-            self.cuts.note(_decode(salted[SALT_BYTES:]), IN_FORCE, waits_as=sha256(salted).digest())
+            envelope, commitment = _decode(salted[SALT_BYTES:]), sha256(salted).digest()
+            self.cuts.note(envelope, IN_FORCE, waits_as=commitment)
+            self.gone.note(envelope, IN_FORCE, waits_as=commitment)
         except UNREADABLE:
             pass
 
-    def awaited(self) -> set[bytes]:
-        """The commitments of events, not known to be signed, by which alone pruned parts would be explained."""
-        return self.cuts.waiting_for(self.cuts.unexplained(self._pruned_keys))
+    def accept(self, signed: Iterable[bytes]) -> None:
+        """Counts what events under these commitments say, which are signed."""
+        known = list(signed)
+        self.cuts.accept(known)
+        self.gone.accept(known)
+
+    def awaited(self, missing: Sequence[Run]) -> set[bytes]:
+        """The commitments of events, not known to be signed, by which alone pruned parts and missing events would be
+        explained."""
+        pruned = self.cuts.waiting_for(self.cuts.unexplained(self._pruned_keys))
+        return pruned | self.gone.waiting_for(self.gone.unexplained(missing))
+
+    def report_holes(self, missing: Sequence[Run]) -> None:
+        """Adds a finding for each hole in a stream, unless an event that is missing before it may be what belongs there, or the
+        account is going."""
+        first = missing[0][0] if missing else IN_FORCE
+        for hole in self._holes:
+            if hole.at < first and hole.account not in self.gone.accounts:
+                text = f"version {hole.version} of the stream does not stand after the one before it"
+                self._findings.add("reordered", text, index=hole.at, stream=hole.stream, event_id=hole.event)
 
     def report_unexplained(self) -> None:
         """Adds a finding for each pruned part whose key no event of the same account calls cut."""
@@ -171,6 +216,14 @@ class EventChecks:
             if key in unexplained:
                 text = "a sealed part is gone, and no event in the log says that its key was cut"
                 self._findings.add("unexplained prune", text, index=index)
+
+    def report_events_of_gone(self) -> None:
+        """Adds a finding for each account that is gone and of which there is a later event than those that went with it."""
+        self._note_last()
+        for account in self.gone.accounts:
+            last = self._last_of.get(account, -1)
+            if last >= 0 and last > max((end for _, end in self.gone.named(account)), default=-1):
+                self._findings.add("inserted", f"account {account} is gone, and this is an event of it", index=last)
 
     def report_cuts_under_hold(self) -> None:
         """Adds a finding for each person who was cut while a legal hold was on them, and for each pruned part of such a person
@@ -196,9 +249,14 @@ class EventChecks:
                 )
                 self._findings.add("cut under hold", text, index=self._pruned_at[place])
 
+    def _note_last(self) -> None:
+        if self._account is not None:
+            self._last_of[self._account] = max(self._at, self._last_of.get(self._account, -1))
+
     def _note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
         at = IN_FORCE if at < 0 else at
         self.cuts.note(envelope, at, waits_as)
+        self.gone.note(envelope, at, waits_as)
         self._holds.note(envelope, at)
 
     def _note_pruned(self, at: int, envelope: Envelope, field: SealedField) -> None:
@@ -214,9 +272,8 @@ class EventChecks:
         self._pruned_at.append(at)
 
     def _add_hole(self, at: int, envelope: Envelope) -> None:
-        if not self._unsettled():
-            text = f"version {envelope.version} of the stream does not stand after the one before it"
-            self._findings.add("reordered", text, index=at, stream=envelope.stream, event_id=envelope.event)
+        if not self._is_moved() and len(self._holes) < MOST_FINDINGS:
+            self._holes.append(Hole(at, envelope.account, envelope.stream, envelope.event, envelope.version))
 
     def _add(self, at: int, text: str, row: LogRow | None = None, envelope: Envelope | None = None) -> None:
         stream = row.stream_name if row else envelope.stream if envelope else None

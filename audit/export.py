@@ -11,7 +11,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,9 +28,11 @@ from audit.exported import (
     VERIFIERS,
     ExportedLog,
     ExportManifest,
+    encode_gone,
     encode_line,
 )  # fmt: skip
 from audit.findings import Findings
+from audit.gone_notes import GoneNotes, Run
 from audit.journal_check import await_cuts, known_to_log, read_journal
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log
@@ -44,7 +47,9 @@ from shared.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, TileReader, encode_bu
 Progress = Callable[[str, str, int, int], object]
 """Is told the service, the step, and how much of how much of it is done."""
 
-JOURNAL_PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
+"""How long to wait for a checkpoint, and for the cut journal, to have what the log says already."""
+_LOOK_AGAIN_SECONDS = 0.1
 _PUBLIC_KEYS = ("log-*.vkey", "journal-*.key", "certificate.*")
 
 
@@ -73,51 +78,80 @@ def export(
 def _export_log(settings: Settings, service: str, made: Path, progress: Progress) -> ExportedLog:
     made.mkdir()
     log = PublicLog.of(settings, service)
-    findings = Findings()
-    published, note = log.published(findings)
-    if findings.kept:
-        raise Tampered(findings.kept[0].text, service=service)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        findings = Findings()
+        published, note = log.published(findings)
+        if findings.kept:
+            raise Tampered(findings.kept[0].text, service=service)
+        with _new_file(made / EVENTS) as file, auditor_connection(settings, service) as connection:
+            events = _Events(file, lambda done: progress(service, "events", done, published.size))  # noqa: B023
+            read_log(connection, events.take, end=published.size)
+        if not events.gone.unexplained(events.missing) or time.monotonic() > until:
+            break
+        # an account has ended since the checkpoint was signed: the next one covers the event that names its leaves
+        (made / EVENTS).unlink()
+        time.sleep(_LOOK_AGAIN_SECONDS)
     if note is not None:
         _write(made / CHECKPOINT, note)
     _copy_tiles(TileReader(files_in(log.tiles), published.size), made, lambda done, of: progress(service, "tiles", done, of))
-    digest, count, cuts = hashlib.sha256(), 0, CutNotes()
-    with auditor_connection(settings, service) as connection, _new_file(made / EVENTS) as file:
-
-        def handle(rows: list[LogRow]) -> None:
-            nonlocal count
-            lines = b"".join(encode_line(row.at, bytes(row.salted), row.sealed) for row in rows if row.salted)
-            file.write(lines)
-            for row in rows:
-                if b'"keys":[' in row.envelope:
-                    _note(cuts, row)
-            digest.update(lines)
-            count += sum(bool(row.salted) for row in rows)
-            progress(service, "events", rows[-1].at + 1, published.size)
-
-        read_log(connection, handle, end=published.size)
-    _copy_journal(log, made, cuts)
+    _copy_journal(log, made, events.cuts, events.gone.accounts)
     return ExportedLog(
-        origin=published.origin, size=published.size, root=published.root.hex(), events=count,
-        sha256=digest.hexdigest(),
+        origin=published.origin, size=published.size, root=published.root.hex(), events=events.count,
+        sha256=events.digest.hexdigest(),
     )  # fmt: skip
 
 
-def _note(cuts: CutNotes, row: LogRow) -> None:
-    try:
-        cuts.note(decode_envelope(row.envelope), row.at)
-    except Tampered:
-        pass  # it is exported as it stands; who verifies finds it
+class _Events:
+    """The lines of one log on their way into a file, and what its events say of cuts and of accounts that are gone."""
+
+    def __init__(self, file: BinaryIO, progress: Callable[[int], object]) -> None:
+        self._file = file
+        self._progress = progress
+        self.digest = hashlib.sha256()
+        self.count = 0
+        self.missing: list[Run] = []
+        self.cuts, self.gone = CutNotes(), GoneNotes()
+
+    def take(self, rows: list[LogRow]) -> None:
+        """Writes the lines of the next rows of the log."""
+        lines = b"".join(
+            encode_line(row.at, bytes(row.salted), row.sealed) if row.salted else encode_gone(row.at) for row in rows
+        )
+        self._file.write(lines)
+        self.digest.update(lines)
+        self.count += len(rows)
+        for row in rows:
+            if not row.salted:
+                self._note_missing(row.at)
+            elif b'"keys":[' in row.envelope or b'"ranges":[' in row.envelope:
+                self._note(row)
+        self._progress(rows[-1].at + 1)
+
+    def _note_missing(self, at: int) -> None:
+        if self.missing and self.missing[-1][1] == at - 1:
+            self.missing[-1] = self.missing[-1][0], at
+        else:
+            self.missing.append((at, at))
+
+    def _note(self, row: LogRow) -> None:
+        try:
+            envelope = decode_envelope(row.envelope)
+        except Tampered:
+            return  # it is exported as it stands; who verifies finds it
+        self.cuts.note(envelope, row.at)
+        self.gone.note(envelope, row.at)
 
 
-def _copy_journal(log: PublicLog, made: Path, cuts: CutNotes) -> None:
+def _copy_journal(log: PublicLog, made: Path, cuts: CutNotes, gone: Collection[str]) -> None:
     """The journal, up to where the exported log knows its cuts. Taken last, so that it has them all: a cut whose event is in
     the log is noted in the journal a moment later, and that moment is waited for."""
     entries = read_journal(log, Findings())
     if entries is not None:
-        entries = await_cuts(log, entries, cuts, JOURNAL_PATIENCE_SECONDS)
+        entries = await_cuts(log, entries, cuts, gone, PATIENCE_SECONDS)
     octets = log.journal.read_bytes() if log.journal.exists() else b""
     lines = octets[: octets.rfind(b"\n") + 1].splitlines(keepends=True)  # a line that is being written is not there yet
-    known = len(lines) if entries is None else known_to_log(entries, cuts)
+    known = len(lines) if entries is None else known_to_log(entries, cuts, gone)
     if known:
         _write(made / JOURNAL, b"".join(lines[:known]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +44,7 @@ class ExportedLog(msgspec.Struct, frozen=True, kw_only=True):
     """How many events its checkpoint covers; 0 and no checkpoint where none was published."""
     root: _Hex
     events: int
-    """Lines in `events.jsonl`: as many as its size, unless events were missing."""
+    """Lines in `events.jsonl`: as many as its size, unless indices were missing."""
     sha256: _Hex
 
 
@@ -57,7 +58,8 @@ class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `events.jsonl`: an event in the order of the log. `envelope` are the canonical bytes themselves."""
+    """One line of `events.jsonl`: an event in the order of the log. `envelope` are the canonical bytes themselves. At an index
+    without an event the line is `{"index":7,"gone":true}`."""
 
     index: int
     salt: str
@@ -65,6 +67,9 @@ class ExportedLine(msgspec.Struct, frozen=True, kw_only=True):
     envelope: msgspec.Raw
 
 
+GONE_END = b',"gone":true}\n'
+"""How the line of an index ends at which there is no event: it went with its account, or somebody took it."""
+_GONE_LINE = re.compile(rb'\{"index":(0|[1-9][0-9]{0,18}),"gone":true\}\n')
 _line_decoder = msgspec.json.Decoder(ExportedLine)
 
 
@@ -75,8 +80,15 @@ def encode_line(index: int, salted: bytes, sealed: Iterable[object]) -> bytes:
     return b'{"index":%d,"salt":"%b","parts":[%b],"envelope":%b}\n' % (index, salt, parts, salted[SALT_BYTES:])
 
 
+def encode_gone(index: int) -> bytes:
+    """The line of an index at which there is no event."""
+    return b'{"index":%d%b' % (index, GONE_END)
+
+
 def decode_line(raw: bytes) -> ExportedEvent:
-    """The event of a line. Raises `Tampered` where it is not one, to the byte."""
+    """The event of a line, without anything in it where there is none. Raises `Tampered` where it is no line, to the byte."""
+    if gone := _GONE_LINE.fullmatch(raw):
+        return ExportedEvent(int(gone[1]), b"", ())
     try:
         line = _line_decoder.decode(raw)
         salt = base64.b64decode(line.salt, validate=True)

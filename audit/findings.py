@@ -56,6 +56,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Events compared with their leaves."""
     pruned: int
     """Sealed parts that are gone, each explained by an event in the log unless a finding says otherwise."""
+    gone: int = 0
+    """Leaves that nobody can open any more, each accounted for by an account that is gone."""
     pending: int
     """Committed events that no checkpoint covers yet; normal for a moment."""
     findings: list[Finding]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Collection
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -40,10 +41,12 @@ def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     return None
 
 
-def await_cuts(log: PublicLog, journal: list[Cut], cuts: CutNotes, patience_seconds: float) -> list[Cut]:
+def await_cuts(
+    log: PublicLog, journal: list[Cut], cuts: CutNotes, gone: Collection[str], patience_seconds: float
+) -> list[Cut]:
     """The journal, read again as long as it lacks a cut of the log: one that was made meanwhile is noted in a moment."""
     until = time.monotonic() + patience_seconds
-    while unknown_to_journal(journal, cuts) and time.monotonic() < until:
+    while unknown_to_journal(journal, cuts, gone) and time.monotonic() < until:
         time.sleep(_LOOK_AGAIN_SECONDS)
         longer = read_journal(log, Findings())
         if longer is None or longer[: len(journal)] != journal:
@@ -52,24 +55,31 @@ def await_cuts(log: PublicLog, journal: list[Cut], cuts: CutNotes, patience_seco
     return journal
 
 
-def compare_cuts(journal: list[Cut], cuts: CutNotes, findings: Findings, partial: bool = False) -> None:
-    """Adds a finding for each cut that only one of the two knows. `cuts` were noted after the journal was read.
+def compare_cuts(
+    journal: list[Cut], cuts: CutNotes, gone: Collection[str], findings: Findings, partial: bool = False
+) -> None:
+    """Adds a finding for each cut that only one of the two knows. `cuts` were noted after the journal was read; `gone` are the
+    accounts of which the log says that they are: what it said of their cuts went with them.
 
-    `partial`: `cuts` are those of a part of the log, the journal's are not.
+    `partial`: `cuts` and `gone` are those of a part of the log, the journal's are not.
     """
-    for text in unknown_to_journal(journal, cuts):
+    for text in unknown_to_journal(journal, cuts, gone):
         findings.add("journal", text)
     in_log = cuts.named()
     for cut in journal:
-        if cut.kind == "person" and not partial and (cut.account, cut.subject) not in cuts.persons:
+        if cut.account in gone and cut.kind in ("person", "item", "account"):
+            continue
+        if cut.kind == "account" and not partial:
+            findings.add("journal", f"the cut journal says that account {cut.account} is gone, the log does not")
+        elif cut.kind == "person" and not partial and (cut.account, cut.subject) not in cuts.persons:
             findings.add("journal", f"the cut journal says that person {cut.subject} was cut, the log does not")
         elif cut.kind == "item" and not partial and (cut.account, cut.subject) not in in_log:
             findings.add("journal", f"the cut journal says that item {cut.subject} was cut, the log does not")
-        elif cut.kind not in ("person", "item", "epoch"):
+        elif cut.kind not in ("person", "item", "account", "epoch"):
             findings.add("journal", f"the cut journal has an entry of a kind that there is not, of {cut.time.isoformat()}")
 
 
-def unknown_to_journal(journal: list[Cut], cuts: CutNotes) -> list[str]:
+def unknown_to_journal(journal: list[Cut], cuts: CutNotes, gone: Collection[str]) -> list[str]:
     """What the log says of cuts and the journal does not, in words."""
     noted = {(cut.kind, cut.account, cut.subject) for cut in journal}
     persons = [
@@ -82,14 +92,19 @@ def unknown_to_journal(journal: list[Cut], cuts: CutNotes) -> list[str]:
         for item in cuts.items
         if not any(("item", item.account, one) in noted for one in item.ids)
     ]
-    return persons + items
+    accounts = [
+        f"the log says that account {account} is gone, the cut journal does not"
+        for account in sorted(gone)
+        if ("account", account, account) not in noted
+    ]
+    return persons + items + accounts
 
 
-def known_to_log(journal: list[Cut], cuts: CutNotes) -> int:
+def known_to_log(journal: list[Cut], cuts: CutNotes, gone: Collection[str]) -> int:
     """How many of the journal's entries, from the first, come before one that the log does not know: for a copy that is to end
     where the copy of the log does."""
     in_log = cuts.named()
     for count, cut in enumerate(journal):
-        if cut.kind != "epoch" and (cut.account, cut.subject) not in in_log:
+        if cut.kind != "epoch" and cut.account not in gone and (cut.account, cut.subject) not in in_log:
             return count
     return len(journal)

@@ -71,10 +71,10 @@ class LogWalk:
         signed = self._signed_at(at)
         if signed is None:
             signed = row.leaf  # where the tiles can't be read, that is a finding of its own
+        if row.leaf != signed and (not salted or sha256(salted).digest() == signed):
+            text = "the leaf in the log's row is not the one that was signed"
+            self._findings.add("changed", text, index=at, stream=row.stream_name, event_id=id_text(row.event_id))
         if sha256(salted).digest() == signed:
-            if row.leaf != signed:
-                text = "the leaf in the log's row is not the one that was signed"
-                self._findings.add("changed", text, index=at, stream=row.stream_name, event_id=id_text(row.event_id))
             self._checks.check(row)
             self.checked += 1
         else:
@@ -85,7 +85,7 @@ class LogWalk:
         """Takes the next event of an export."""
         signed = self._signed_at(event.at)
         found = sha256(event.salted).digest()
-        if signed is None or found == signed:
+        if event.salted and (signed is None or found == signed):
             self._checks.check_exported(event)
             self.checked += 1
         else:
@@ -107,7 +107,8 @@ class LogWalk:
     ) -> None:  # fmt: skip
         """Notes an event that is not what was signed at its place, or has none (`at` is None), or is not there (no bytes)."""
         if not salted:
-            self._displaced.add(Place(at, signed, None))
+            if at is not None:
+                self._displaced.add_missing(at, signed or b"")
             return
         self.checked += 1
         self._displaced.add(Place(at, signed, sha256(salted).digest(), stream, event_id))
@@ -119,7 +120,7 @@ class LogWalk:
             if not self._tree.is_readable:
                 self._displaced.skip(index - self.position)  # what was signed there nobody can say; there may be no end to it
                 break
-            self._displaced.add(Place(self.position, self._signed_at(self.position, passing=True) or b"", None))
+            self._displaced.add_missing(self.position, self._signed_at(self.position, passing=True) or b"")
             self.position += 1
         self.position = max(self.position, index)
 

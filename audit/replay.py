@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -25,14 +26,16 @@ import sqlalchemy as sa
 
 from audit.comparison import TableResult, compare_table, count_rows
 from audit.findings import Findings
+from audit.gone_notes import GoneNotes
 from audit.log_time import size_at
 from audit.opening import Opened, Opener
-from audit.reading import LogRow, auditor_connection, read_log
+from audit.reading import LogRow, auditor_connection, read_events, read_log
 from audit.row_batch import Digest, RowBatch, RowExists
 from audit.scratch import Scratch
 from audit.tile_check import read_published
+from shared.account_end import CELL, LeavesGone
 from shared.errors import LetheError, Tampered, Unavailable
-from shared.events import EventTypes, Recorded
+from shared.events import EventTypes, Recorded, decode_envelope
 from shared.settings import Settings
 from shared.tiles import TileReader, files_in
 from shared.work import Project
@@ -49,9 +52,10 @@ _LOOK_AGAIN_SECONDS = 0.1
 _UNLOGGED = "SELECT count(*) FROM lethe.event e WHERE NOT EXISTS (SELECT 1 FROM lethe.log l WHERE l.sequence = e.sequence)"
 _UNFINISHED = """
 SELECT count(DISTINCT (account_id, stream)) FROM lethe.event AS cut
-WHERE stream LIKE 'erasure/%%' AND type = %s AND NOT EXISTS (
-    SELECT 1 FROM lethe.event AS receipt
-    WHERE receipt.account_id = cut.account_id AND receipt.stream = cut.stream AND receipt.type = %s)
+WHERE (stream LIKE 'erasure/%%' AND type = %(service)s || '.SubjectCut' OR stream LIKE 'gone/%%' AND version = 1)
+    AND NOT EXISTS (
+        SELECT 1 FROM lethe.event AS receipt WHERE receipt.account_id = cut.account_id AND receipt.stream = cut.stream
+            AND receipt.type IN (%(service)s || '.ErasureReceipted', %(service)s || '.AccountGone'))
 """
 
 Progress = Callable[[str, int, int], object]
@@ -71,7 +75,8 @@ class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
     equal: bool | None
     """None where nothing was compared."""
     unfinished: int
-    """Erasures between their cut and their receipt: their rows are going while we look, so a difference is no wonder."""
+    """Erasures between their cut and their receipt, and accounts that are ending: their rows are going while we look, so a
+    difference is no wonder."""
 
 
 def replay(
@@ -115,6 +120,7 @@ class _Replay:
         self._tables = tables_of(service)
         self._opener = Opener(types, lambda _: None)
         self.scratch = Scratch(connection, "replay" if as_of is None else "replay_as_of", service, self._tables)
+        self._gone = GoneNotes()
         self._batch = RowBatch(self.scratch.cursor, self._tables, self.scratch.index)
         self._tiles = self._published()
         self._entries: Iterator[bytes] = iter(())
@@ -219,6 +225,7 @@ class _Replay:
 
     def _read(self, reader: Any, end: int) -> None:
         self._entries = self._tiles.entries(self._played)
+        self._gone = gone_accounts(reader, self._service)
         read_log(reader, self._play, self._played, end)
         if self._played < end:
             raise Tampered("the log lacks the event of an index", index=self._played)
@@ -228,13 +235,22 @@ class _Replay:
         for row in rows:
             self._check_place(row)
         add, project = self._batch.add, self._project
+        rows = [row for row in rows if row.salted]
         with self._following(first):
             for row, opened in zip(rows, self._opener.open(rows), strict=True):
                 for statement in project(recorded(row, opened)):
                     add(statement)
+                if isinstance(opened.event, LeavesGone):
+                    self._remove(opened.event.account_id)
         if self._save_after is not None and self._played - self._saved >= self._save_after:
             self._save()
         self._progress("events", self._played, self._goal)
+
+    def _remove(self, account: str) -> None:
+        """Rows of an account that is gone, of events that were still there when an earlier run of this replay played them."""
+        self._batch.write()
+        for table in self._tables:
+            self.scratch.cursor.execute(f"DELETE FROM {table.name} WHERE account_id = %s", (account,))
 
     def _save(self) -> None:
         with self._following(self._saved):
@@ -244,7 +260,7 @@ class _Replay:
 
     def _check_place(self, row: LogRow) -> None:
         """The log's rows are dense, and their leaves are those in the tiles as far as a checkpoint covers them."""
-        if row.at != self._played or not row.salted:
+        if row.at != self._played or not (row.salted or not self._gone.unexplained([(row.at, row.at)])):
             raise Tampered("the log lacks the event of an index", index=self._played)
         if row.at < self._tiles.size:
             try:
@@ -264,6 +280,18 @@ class _Replay:
             raise Tampered("the events do not follow from one another", first=first, last=self._played - 1) from error
 
 
+def gone_accounts(connection: Any, service: str) -> GoneNotes:
+    """The accounts of which the log says that they are gone, with the leaves that went with them. Raises `Tampered` where such
+    an event is not the one of its leaf."""
+    gone = GoneNotes()
+    for row in read_events(connection, "e.account_id = %s AND e.stream LIKE 'gone/%%'", (CELL,)):
+        if row.at >= 0:
+            if sha256(row.salted).digest() != row.leaf:
+                raise Tampered("the event is not the one whose leaf is in the log", service=service, index=row.at)
+            gone.note(decode_envelope(row.envelope), row.at)
+    return gone
+
+
 def tables_of(service: str) -> list[sa.Table]:
     """The tables of a service that are made of its log."""
     metadata: sa.MetaData = importlib.import_module(f"services.{service}.tables").metadata
@@ -280,10 +308,10 @@ def recorded(row: LogRow, opened: Opened) -> Recorded:
 
 
 def _under_way(cursor: Any, service: str) -> tuple[int, int]:
-    """How many committed events are not in the log, and how many erasures have cut and not yet receipted."""
+    """How many committed events are not in the log, and how many erasures and ends of accounts have no receipt yet."""
     cursor.execute(_UNLOGGED)
     waiting = cursor.fetchone()[0]
-    cursor.execute(_UNFINISHED, (f"{service}.SubjectCut", f"{service}.ErasureReceipted"))
+    cursor.execute(_UNFINISHED, {"service": service})
     return waiting, cursor.fetchone()[0]
 
 

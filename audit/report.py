@@ -234,7 +234,9 @@ def _logs(figures: Figures) -> str:
 
 def _log(one: LogFigures) -> str:
     rows = [
-        ("size", f"{one.size:,} events in the manifest, {one.events:,} in the folder"), ("root", _Id(_root(one.root))),
+        ("size", f"{one.size:,} events in the manifest, {one.events:,} in the folder"),
+        ("gone", f"{max(0, one.lines - one.events):,} events, with {len(one.accounts_gone):,} accounts that have ended"),
+        ("root", _Id(_root(one.root))),
         ("checkpoint", _Id(one.checkpoint)),
     ]  # fmt: skip
     return f"<h3>{escape(one.origin)}</h3>" + _table(f"The log of {one.service}", ("what", "value"), rows)

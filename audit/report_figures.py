@@ -71,10 +71,13 @@ class LogFigures:
     root: str
     checkpoint: str
     """What the checkpoint in the folder says, or what is wrong with it."""
+    lines: int
+    """What the manifest says of the file of events: a line for each index."""
     events: int = 0
     parts: int = 0
     pruned: int = 0
     keys_cut: int = 0
+    accounts_gone: set[str] = field(default_factory=set)
     journal: Counter[str] = field(default_factory=Counter)
     """Entries of the cut journal by kind and reason."""
 
@@ -159,7 +162,7 @@ def figures_of(folder: Path) -> Figures:
 
 def _log(source: FolderSource, service: str) -> LogFigures:
     said = source.logs[service]
-    log = LogFigures(service, said.origin, said.size, said.root, _checkpoint(source.folder / service))
+    log = LogFigures(service, said.origin, said.size, said.root, _checkpoint(source.folder / service), said.events)
     for line in _journal_lines(source.folder / service / JOURNAL):
         cut = line.get("cut")
         if isinstance(cut, dict):
@@ -198,6 +201,8 @@ def _count(figures: Figures, log: LogFigures, event: ExportedLine) -> None:
     log.pruned += event.parts.count("pruned")
     figures.days[envelope.time.astimezone(UTC).date().isoformat(), log.service] += 1
     data = envelope.data
+    if envelope.type.endswith(".LeavesGone"):
+        log.accounts_gone.add(str(data.get("account_id")))
     if isinstance(keys := data.get("keys"), list):
         log.keys_cut += len(keys)  # whichever event it is: the one that names the keys explains what is pruned
     if envelope.type in RECORDING:

@@ -72,6 +72,14 @@ _SHARED: Final[Mapping[str, Sentence]] = {
         + (f"; {count(e.shared_items, 'item')} stayed, since others share them" if e.shared_items else "")
     ),
     "ErasureReceipted": _receipt,
+    "LeavesGone": lambda e: (
+        f"With account {short(e.account_id)} went {count(sum(last - first + 1 for first, last in e.ranges), 'event')} of this"
+        " log; their commitments stay"
+    ),
+    "AccountGone": lambda e: (
+        f"Nothing of account {short(e.account_id)} is stored here any more: {count(e.events, 'event')} and"
+        f" {count(e.rows, 'row')} removed"
+    ),
     "PersonsHeld": lambda e: f"Nothing of {several('person', e.person_ids)} is cut here any more: hold {short(e.hold_id)}",
     "PersonsReleased": lambda e: f"Hold {short(e.hold_id)} keeps {several('person', e.person_ids)} here no longer",
     "ReadsRecorded": lambda e: f"Put {count(len(e.reads), 'read')} by users on record",
@@ -132,6 +140,7 @@ _ERASURE: Final[Mapping[str, Sentence]] = {
 _LIFECYCLE: Final[Mapping[str, Sentence]] = {
     "AccountOpened": lambda e: f"Account {short(e.account_id)} was opened, on the plan {e.plan}",
     "AccountSuspended": lambda e: f"Account {short(e.account_id)} was suspended ({e.reason}): no login, no access to data",
+    "AccountEnded": lambda e: f"Account {short(e.account_id)} ended: every service is to remove all of it, for good",
     "AccountResumed": lambda e: f"Account {short(e.account_id)} is open again",
 }
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from audit.exported import EVENTS, ExportedLine, ExportedLog, read_manifest
+from audit.exported import EVENTS, GONE_END, ExportedLine, ExportedLog, read_manifest
 from audit.reading import auditor_connection
+from shared.account_end import CELL
 from shared.errors import InvalidArgument, Tampered
 from shared.events import UNREADABLE
 from shared.ids import is_id
@@ -38,7 +39,7 @@ WHERE EXISTS (SELECT 1 FROM lethe.event e WHERE e.account_id = account.id AND e.
 # One look into the index for each account, instead of a look at each event
 _ENVELOPES = """
 SELECT l.index, l.leaf, e.salt, e.envelope FROM lethe.log l JOIN lethe.event e ON e.sequence = l.sequence
-WHERE (%(account)s::uuid IS NULL OR e.account_id = %(account)s::uuid)
+WHERE (%(account)s::uuid IS NULL OR e.account_id IN (%(account)s::uuid, %(cell)s::uuid))
   AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s::text[]))
   AND (%(naming)s::bytea[] IS NULL
        OR EXISTS (SELECT 1 FROM unnest(%(naming)s::bytea[]) AS name WHERE position(name IN e.envelope) > 0))
@@ -68,8 +69,9 @@ class Source(Protocol):
     def envelopes(
         self, service: str, *, account: str | None = None, naming: Sequence[str] = (), types: Sequence[str] = ()
     ) -> Iterator[Placed]:
-        """A service's envelopes in the order of its log; with `account` that account's, with `naming` those in whose bytes
-        one of these ids stands anywhere, with `types` those of these types. More may be given beside what is asked for."""
+        """A service's envelopes in the order of its log; with `account` that account's and what the cell says of it, with
+        `naming` those in whose bytes one of these ids stands anywhere, with `types` those of these types. More may be given
+        beside what is asked for."""
 
 
 class DatabaseSource:
@@ -91,7 +93,7 @@ class DatabaseSource:
     ) -> Iterator[Placed]:
         """See `Source`. Raises `Unavailable`; `Tampered` where an envelope is not that of its leaf."""
         values: dict[str, Any] = {
-            "account": account, "naming": [one.encode() for one in naming] or None, "types": list(types) or None,
+            "account": account, "cell": CELL, "naming": [one.encode() for one in naming] or None, "types": list(types) or None,
         }  # fmt: skip
         with auditor_connection(self._settings, service) as connection:
             with connection.cursor() as plain:
@@ -138,7 +140,7 @@ class FolderSource:
                 yield Placed(service, event.index, bytes(event.envelope))
 
     def events(self, service: str) -> Iterator[ExportedLine]:
-        """All lines of a service, in the order of its log."""
+        """All events of a service that are there, in the order of its log."""
         for line in self._lines(service):
             yield self._event(service, line)
 
@@ -152,6 +154,8 @@ class FolderSource:
         try:
             with (self.folder / service / EVENTS).open("rb") as file:
                 while line := file.readline(MOST_LINE_BYTES):
+                    if line.endswith(GONE_END):
+                        continue
                     if len(line) >= MOST_LINE_BYTES:
                         raise Tampered("a line of the exported events is too long to be an event", service=service)
                     yield line

@@ -16,6 +16,7 @@ import msgspec
 
 from audit.sentences import types_of_services
 from audit.sources import Placed, Source, check_ids
+from shared.account_end import CELL
 from shared.errors import InvalidArgument, Refused, Tampered
 from shared.events import Envelope, decode_envelope
 from shared.ids import StoredId
@@ -118,7 +119,8 @@ class Subject:
         """Whether this belongs to them."""
         envelope = one.envelope
         if self.kind == "account":
-            return envelope.account == self.id
+            is_about_it = envelope.account == CELL and envelope.data.get("account_id") == self.id
+            return envelope.account == self.id or is_about_it
         if one.actor == self.id:
             return True
         if one.read is not None:

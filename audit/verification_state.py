@@ -36,6 +36,7 @@ class LogState(msgspec.Struct, frozen=True, kw_only=True):
     checks: ChecksState
     places: list[Place]
     beyond: int
+    missing: bytes
     findings: list[Finding]
     counts: dict[str, int]
     checked: int

@@ -101,9 +101,9 @@ class _Verification:
         if state is None and self._since:
             position, tree = self._after_kept()
         self._tree = SignedTree(files_in(self._log.tiles), self._published, known, self._findings, tree)
-        self._displaced = Displacements(self._published.size, *((state.places, state.beyond) if state else ()))
+        self._displaced = Displacements(self._published.size, *((state.places, state.beyond, state.missing) if state else ()))
         self._checks = EventChecks(
-            service, self._findings, self._displaced.any, bool(self._since), state.checks if state else None
+            service, self._findings, self._displaced.is_moved, bool(self._since), state.checks if state else None
         )
         self._walk = LogWalk(
             self._tree, self._checks, self._displaced, self._findings, self._at_boundary, position,
@@ -111,6 +111,7 @@ class _Verification:
         )  # fmt: skip
         self._saved_at = position
         self._pending = 0
+        self._missing_unsigned: list[int] = []
         self._found_here = Counter(self._findings.counts)  # found again by a run that goes on, so it is not kept for it
         self._first_kept = len(self._findings.kept)
         if state:
@@ -123,22 +124,30 @@ class _Verification:
             good = self._walk.finish()
             self._check_unsigned(connection)
             read_unlogged(connection, self._take_unlogged)
+        self._checks.accept(place.signed for place in self._displaced.places if place.signed)
+        missing = [*self._displaced.missing_runs(), *((at, at) for at in self._missing_unsigned)]
+        if awaited := self._checks.awaited(missing):
+            self._checks.accept(self._signed_since(awaited))
+        gone = self._displaced.settle(self._checks.gone)
+        for at, _ in self._checks.gone.unexplained((at, at) for at in self._missing_unsigned):
+            self._findings.add("dropped", "the event of this row is gone", index=at)
         self._displaced.explain(self._findings)
-        self._checks.cuts.accept(place.signed for place in self._displaced.places if place.signed)
-        if awaited := self._checks.awaited():
-            self._checks.cuts.accept(self._signed_since(awaited))
+        self._checks.report_holes(self._displaced.missing_runs())
         self._checks.report_unexplained()
         self._checks.report_cuts_under_hold()
+        self._checks.report_events_of_gone()
         if self._journal is not None:
-            journal = await_cuts(self._log, self._journal, self._checks.cuts, self._patience_seconds)
-            compare_cuts(journal, self._checks.cuts, self._findings, partial=bool(self._since))
+            journal = await_cuts(
+                self._log, self._journal, self._checks.cuts, self._checks.gone.accounts, self._patience_seconds
+            )
+            compare_cuts(journal, self._checks.cuts, self._checks.gone.accounts, self._findings, partial=bool(self._since))
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
         self._name_findings()
         return Verdict(
             service=self._service, origin=self._published.origin, size=size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, since=self._since, resumed_at=self._begun,
-            checked=self._walk.checked, pruned=self._checks.pruned, pending=self._pending,
+            checked=self._walk.checked, pruned=self._checks.pruned, gone=gone, pending=self._pending,
             findings=self._findings.in_order(), left_out=self._findings.left_out,
         )  # fmt: skip
 
@@ -174,7 +183,8 @@ class _Verification:
         self._save(
             LogState(
                 service=self._service, position=position, notes=self._notes, tree=self._tree.position(),
-                checks=self._checks.state(), places=list(self._displaced.places), beyond=self._displaced.beyond,
+                checks=self._checks.state(), places=list(self._displaced.places),
+                beyond=self._displaced.beyond, missing=self._displaced.missing,
                 findings=self._findings.kept[self._first_kept :], counts=self._findings.counts - self._found_here,
                 checked=self._walk.checked,
             )
@@ -220,7 +230,7 @@ class _Verification:
         for row in rows:
             found = sha256(row.salted).digest()
             if not row.salted:
-                self._findings.add("dropped", "the event of this row is gone", index=row.at)
+                self._missing_unsigned.append(row.at)
             elif found != row.leaf:
                 text = "the event is not the one whose leaf is in the log"
                 self._findings.add("changed", text, index=row.at, stream=row.stream_name, event_id=id_text(row.event_id))

@@ -84,10 +84,11 @@ class _Offline:
         known = [Known(self._kept)] if self._kept else []
         self._tree = SignedTree(files_in(self._log.tiles), self._published, known, self._findings)
         self._displaced = Displacements(self._published.size)
-        self._checks = EventChecks(service, self._findings, self._displaced.any)
+        self._checks = EventChecks(service, self._findings, self._displaced.is_moved)
         self._walk = LogWalk(self._tree, self._checks, self._displaced, self._findings, self._at_boundary)
         self._digest = hashlib.sha256()
         self._lines = 0
+        self._gone = 0
 
     def run(self) -> Verdict:
         if self._is_signed:
@@ -95,7 +96,7 @@ class _Offline:
         return Verdict(
             service=self._service, origin=self._published.origin, size=self._published.size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, checked=self._walk.checked, pruned=self._checks.pruned,
-            pending=0, findings=self._findings.in_order(), left_out=self._findings.left_out,
+            gone=self._gone, pending=0, findings=self._findings.in_order(), left_out=self._findings.left_out,
         )  # fmt: skip
 
     def _check(self) -> None:
@@ -106,12 +107,15 @@ class _Offline:
         except NO_FILE:
             self._findings.add("dropped", f"{self._service}/{EVENTS} is not in the export")
         good = self._walk.finish()
+        self._checks.accept(place.signed for place in self._displaced.places if place.signed)
+        self._gone = self._displaced.settle(self._checks.gone)
         self._displaced.explain(self._findings)
-        self._checks.cuts.accept(place.signed for place in self._displaced.places if place.signed)
+        self._checks.report_holes(self._displaced.missing_runs())
         self._checks.report_unexplained()
         self._checks.report_cuts_under_hold()
+        self._checks.report_events_of_gone()
         if self._journal is not None:
-            compare_cuts(self._journal, self._checks.cuts, self._findings)
+            compare_cuts(self._journal, self._checks.cuts, self._checks.gone.accounts, self._findings)
         self._compare_manifest()
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")

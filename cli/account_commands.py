@@ -1,24 +1,30 @@
-"""`lethe account …` and `lethe user …`: make an account with its people and mailboxes, list, show, suspend, resume."""
+"""`lethe account …` and `lethe user …`: make an account with its people and mailboxes, list, show, suspend, resume, end."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
+from time import monotonic, sleep
 from typing import Annotated
 
 import msgspec
 import typer
+from rich.live import Live
+from rich.table import Table
 
+from cli.exit_status import INCOMPLETE
 from cli.options import HELP, Account, As, Json, Yes
-from cli.output import moment, note, show, show_json, table
+from cli.output import moment, note, show, show_json, stderr, table
 from cli.session import Session, pages
 from services.contacts.commands import AddedThing, AddMailbox
 from services.identity.commands import AddUser, ListUsers, UserList, UserView
 from services.identity.events import Role
-from services.lifecycle.commands import AccountPage, AccountView, OpenAccount, SuspendAccount
+from services.lifecycle.commands import AccountEndView, AccountPage, AccountView, OfAccount, OpenAccount, SuspendAccount
 from services.lifecycle.events import SuspensionReason
 from shared.ids import new_id
 
 accounts = typer.Typer(
-    help="Accounts: make, list, show, suspend, resume.", no_args_is_help=True, context_settings=HELP
+    help="Accounts: make, list, show, suspend, resume, end.", no_args_is_help=True, context_settings=HELP
 )
 users = typer.Typer(help="The users of an account: add, list.", no_args_is_help=True, context_settings=HELP)
 
@@ -148,6 +154,45 @@ def resume(name: Name, json: Json = False) -> None:
     show_json(account) if json else show(_accounts_table([account]))
 
 
+@accounts.command("end")
+def end(
+    name: Name,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="How long to wait until all of it is gone.")
+    ] = 60.0,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Remove a suspended account everywhere, for good: rows, keys, blobs, events. Its leaves stay in the logs, and say nothing.
+
+    At a terminal its name has to be typed again. Exit status 4 if not all services are done in time; they go on by
+    themselves. Given again, with the account's id, it tells how far they are.
+
+    Example: lethe account end "Harbour Kettles" --yes
+    """
+    with Session(name) as session:
+        account_id = session.account_id
+        if not yes and sys.stdin.isatty():
+            typed = typer.prompt(f"Nobody can bring it back. Type {name!r} to end it", err=True)
+            if typed != name:
+                raise typer.Abort()
+        asked = OfAccount(account_id=account_id)
+        view = session.operate("lifecycle", "end_account", asked, result_type=AccountEndView, repeatable=True)
+        begun = monotonic()
+        with nullcontext() if json else Live(console=stderr(), refresh_per_second=10) as screen:
+            while not view.is_gone and monotonic() - begun < timeout:
+                if screen is not None:
+                    screen.update(_end_table(view))
+                sleep(0.2)
+                view = session.operate(
+                    "lifecycle", "show_account_end", asked, result_type=AccountEndView, repeatable=True
+                )
+    show_json(view) if json else show(_end_table(view))
+    if not view.is_gone:
+        note(f"Not all of it is gone yet; it goes on by itself: lethe account end {account_id} --yes")
+        raise typer.Exit(INCOMPLETE)
+
+
 @users.command("add")
 def add_user(
     login: Annotated[str, typer.Argument(metavar="ADDRESS", help="The mail address that they log in with.")],
@@ -208,6 +253,11 @@ def _add_user(session: Session, login: str, name: str, role: Role) -> UserView:
 def _accounts_table(found: list[AccountView]) -> object:
     rows = [(one.account_id, one.name, one.plan, one.state, moment(one.opened_at)) for one in found]
     return table("Accounts", ("account id", "name", "plan", "state", "opened (UTC)"), rows)
+
+
+def _end_table(view: AccountEndView) -> Table:
+    rows = [(one.service, moment(one.gone_at) or "under way") for one in view.services]
+    return table(f"Account {view.account_id}, ended {moment(view.ended_at)} UTC", ("service", "nothing left since (UTC)"), rows)
 
 
 def _users_table(found: list[UserView]) -> object:

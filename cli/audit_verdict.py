@@ -13,7 +13,7 @@ MOST_FINDINGS = 15
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Prints the verdicts."""
-    columns = ("log", "events", "checked", "pruned parts", "not signed yet", "kept checkpoint", "verdict")
+    columns = ("log", "events", "checked", "gone", "pruned parts", "not signed yet", "kept checkpoint", "verdict")
     show(table("Event logs", columns, [_row(verdict) for verdict in verdicts]))
     found = [(verdict.service, one) for verdict in verdicts for one in verdict.findings]
     if found:
@@ -36,12 +36,15 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
         said = f"{found} finding{'s' if found > 1 else ''}"
     else:
         said = f"whole from {verdict.since} on" if verdict.since else "whole"
-    return verdict.origin, verdict.size, verdict.checked, verdict.pruned, verdict.pending, kept, said
+    return verdict.origin, verdict.size, verdict.checked, verdict.gone, verdict.pruned, verdict.pending, kept, said
 
 
 def _what_holds(verdicts: Sequence[Verdict]) -> str:
     if any(verdict.since for verdict in verdicts):
         return "What came after the kept checkpoints is as it was signed, and extends them. What was before was not looked at."
+    gone = sum(verdict.gone for verdict in verdicts)
+    if gone:
+        return f"Whole: every event is as it was signed, and each of {gone:,} that are gone went with its account."
     return "Whole: every event is as it was signed."
 
 

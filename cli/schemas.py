@@ -30,7 +30,7 @@ from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, HoldList, HoldView, PreviewedErasure
 from services.identity.commands import UserList, UserView
 from services.identity.staff_commands import StaffGrantPage, StaffGrantView
-from services.lifecycle.commands import AccountPage, AccountView
+from services.lifecycle.commands import AccountEndView, AccountPage, AccountView
 from services.tickets.commands import PutAsideList, PutAsideView, SearchHits, TicketPage, TicketWithMessages
 from shared.certificate import SignedCertificate
 
@@ -40,6 +40,7 @@ _OWN: dict[str, Any] = {
     "account show": AccountView,
     "account suspend": AccountView,
     "account resume": AccountView,
+    "account end": AccountEndView,
     "user add": UserView,
     "user list": UserList,
     "import-mail": ImportReport,

@@ -13,14 +13,17 @@ import msgspec
 
 from shared.work import Store, Work
 
-AccountState = Literal["active", "suspended"]
+AccountState = Literal["active", "suspended", "gone"]
+"""*gone*: nothing of the account is stored any more, and the database refuses to write anything (`account_end.py`)."""
+GONE_VERSION = 2**31 - 1
+"""The version of the last state: none is later."""
 
 
 class KeepAccountState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An account's state with the version of its stream that brought it. An older one than is known changes nothing."""
 
-    state: AccountState
-    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    state: Literal["active", "suspended"]
+    version: Annotated[int, msgspec.Meta(ge=1, lt=GONE_VERSION)]
 
 
 class KeptAccountState(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,5 +11,6 @@ ALTER TABLE lethe.actor_cutoff ALTER COLUMN account_id SET STATISTICS 1;  -- eve
 ALTER TABLE lethe.actor_cutoff ALTER COLUMN account_id SET (n_distinct = 1);
 ALTER TABLE lethe.actor_cutoff ENABLE ROW LEVEL SECURITY;
 ALTER TABLE lethe.actor_cutoff FORCE ROW LEVEL SECURITY;
+CREATE TRIGGER never_of_gone BEFORE INSERT ON lethe.actor_cutoff FOR EACH ROW EXECUTE FUNCTION lethe.refuse_of_gone();
 CREATE POLICY own_account ON lethe.actor_cutoff TO {service} USING (account_id = lethe.current_account());
 GRANT SELECT, INSERT, UPDATE ON lethe.actor_cutoff TO {service};

@@ -7,7 +7,8 @@ nothing; `account_states.py` and `actor_cutoffs.py` do.
 
 from __future__ import annotations
 
-from shared.errors import AccountSuspended, Unauthenticated
+from shared.account_states import AccountState
+from shared.errors import AccountGone, AccountSuspended, Unauthenticated
 from shared.tokens import Actor
 from shared.work import Store
 
@@ -18,12 +19,12 @@ _LOOK = (
 
 
 def admit_user(store: Store, account_id: str, actor: Actor, allow_suspended: bool) -> None:
-    """Raises `Unauthenticated` for a token from before the user's rights changed, `AccountSuspended` (mission L3)."""
+    """Raises `Unauthenticated` for a token from before the user's rights changed, `AccountGone`, `AccountSuspended` (mission
+    L3)."""
     ((state, not_before),) = store.look(account_id, _LOOK, (account_id, account_id, actor.id))
     if not_before is not None and (actor.issued_at is None or actor.issued_at < not_before):
         raise Unauthenticated("The token is from before this user's rights changed.")
-    if state == "suspended" and not allow_suspended:
-        raise AccountSuspended()
+    _check_state(state, allow_suspended)
 
 
 _LOOK_AT_CUSTOMER = (
@@ -33,9 +34,15 @@ _LOOK_AT_CUSTOMER = (
 
 
 def admit_customer(store: Store, account_id: str, actor: Actor, allow_suspended: bool) -> None:
-    """Raises `Unauthenticated` for a person who is erased here, `AccountSuspended` (mission L3)."""
+    """Raises `Unauthenticated` for a person who is erased here, `AccountGone`, `AccountSuspended` (mission L3)."""
     ((state, is_cut),) = store.look(account_id, _LOOK_AT_CUSTOMER, (account_id, account_id, actor.id))
     if is_cut:
         raise Unauthenticated()
+    _check_state(state, allow_suspended)
+
+
+def _check_state(state: AccountState | None, allow_suspended: bool) -> None:
+    if state == "gone":
+        raise AccountGone()
     if state == "suspended" and not allow_suspended:
         raise AccountSuspended()

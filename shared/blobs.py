@@ -74,6 +74,12 @@ class BlobStore:
                 pass
         return removed
 
+    def remove_account(self, account_id: str) -> None:
+        """Removes all blobs of an account, those too that no row names."""
+        folder = f"{self._root}/{account_id}"
+        if self._files.exists(folder):
+            self._files.rm(folder, recursive=True)
+
     def exists(self, account_id: str, blob_id: str) -> bool:
         return bool(self._files.exists(self._path(account_id, blob_id)))
 

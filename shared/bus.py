@@ -24,7 +24,7 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, Entrypoint, SharedExtension, register_entrypoint
 
 from shared.broker_url import connection_parameters
-from shared.errors import InvalidArgument, Tampered, TimedOut, Unavailable
+from shared.errors import AccountGone, InvalidArgument, Tampered, TimedOut, Unavailable
 from shared.events import Envelope, decode_envelope
 from shared.failpoints import failpoint
 from shared.logs import get_logger
@@ -229,7 +229,7 @@ class Delivery:
         """
         self.bus.workers.release()
         error = exc_info[1] if exc_info is not None else None
-        if error is None:
+        if error is None or isinstance(error, AccountGone):  # of an account that is gone there is nothing to do any more
             failpoint("bus.before-acknowledge")
             log.info(
                 "reacted",

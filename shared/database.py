@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import psycopg2
 
 from shared.connection_pool import Connection, ConnectionPool
-from shared.errors import LetheError, PersonErased, Unavailable, UnderHold, VersionConflict
+from shared.errors import AccountGone, LetheError, PersonErased, Unavailable, UnderHold, VersionConflict
 
 LOCK_TIMEOUT_MILLISECONDS = 3_000
 STATEMENT_TIMEOUT_MILLISECONDS = 60_000
@@ -260,6 +260,8 @@ def _translated(error: psycopg2.Error, committing: bool) -> LetheError:
         return VersionConflict()
     if code == "LE002":
         return PersonErased()
+    if code == "LE012":
+        return AccountGone()
     if code == "LE011":
         return UnderHold()
     if code == "23505" and constraint == "inbox_pkey":

@@ -112,6 +112,14 @@ class AccountSuspended(LetheError):
     permanent = True
 
 
+class AccountGone(LetheError):
+    """The account has ended: nothing of it is stored any more, and nothing is written for it."""
+
+    code = "account_gone"
+    default = "This account is gone."
+    permanent = True
+
+
 class Refused(LetheError):
     """The request is understood and refused, with the reason."""
 
@@ -187,8 +195,8 @@ ERRORS: dict[str, type[LetheError]] = {
     for error in (
         InternalError, InvalidArgument, NotFound, Unauthenticated, PermissionRefused, Conflict, VersionConflict,
         AlreadyDone, PreconditionFailed,
-        AccountSuspended, Refused, PersonErased, UnderHold, SecondFactorRequired, TooManyTries, Busy, Unavailable, TimedOut,
-        Tampered, Incomplete,
+        AccountSuspended, AccountGone, Refused, PersonErased, UnderHold, SecondFactorRequired, TooManyTries, Busy, Unavailable,
+        TimedOut, Tampered, Incomplete,
     )
 }  # fmt: skip
 

@@ -31,7 +31,7 @@ ALTER TABLE lethe.event SET (toast_tuple_target = 4080);  -- most mails are then
 
 CREATE TABLE lethe.log (
     index      bigint PRIMARY KEY CHECK (index >= 0),
-    sequence   bigint NOT NULL UNIQUE REFERENCES lethe.event (sequence),
+    sequence   bigint UNIQUE REFERENCES lethe.event (sequence) ON DELETE SET NULL,  -- NULL: of an account that is gone
     leaf       bytea  NOT NULL CHECK (octet_length(leaf) = 32),   -- the commitment SHA-256(salt || envelope)
     term       bigint NOT NULL,
     indexed_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -51,10 +51,45 @@ CREATE TABLE lethe.relay_cursor (
 );
 INSERT INTO lethe.relay_cursor DEFAULT VALUES;
 
--- Triggers hold every role to what the log is for, the owner included: no event changes, none goes.
+CREATE TABLE lethe.account_state (               -- what lifecycle last said; an account unknown here is active
+    account_id uuid    PRIMARY KEY,
+    state      text    NOT NULL,                 -- 'gone' is the last one: nothing of the account is written any more
+    version    integer NOT NULL
+);
+
+CREATE FUNCTION lethe.is_gone(p_account uuid) RETURNS boolean LANGUAGE sql STABLE
+    AS $$ SELECT EXISTS (SELECT 1 FROM lethe.account_state WHERE account_id = p_account AND state = 'gone') $$;
+
+-- Triggers hold every role to what the log is for, the owner included: no event changes, and none goes but with its account.
 CREATE FUNCTION lethe.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the event log is append-only' USING ERRCODE = 'LE010';
+END $$;
+
+CREATE FUNCTION lethe.allow_only_of_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT lethe.is_gone(OLD.account_id) THEN
+        RAISE EXCEPTION 'an event goes with its account only' USING ERRCODE = 'LE010';
+    END IF;
+    RETURN OLD;
+END $$;
+
+-- An index stays with its leaf when its event goes; the database itself then takes the event's number out of its row.
+CREATE FUNCTION lethe.allow_only_parting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.sequence IS NULL AND (NEW.index, NEW.leaf, NEW.term, NEW.indexed_at)
+       IS NOT DISTINCT FROM (OLD.index, OLD.leaf, OLD.term, OLD.indexed_at) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the event log is append-only' USING ERRCODE = 'LE010';
+END $$;
+
+CREATE FUNCTION lethe.refuse_of_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF lethe.is_gone(NEW.account_id) THEN
+        RAISE EXCEPTION 'this account is gone' USING ERRCODE = 'LE012';
+    END IF;
+    RETURN NEW;
 END $$;
 
 CREATE FUNCTION lethe.allow_only_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -74,10 +109,12 @@ BEGIN
 END $$;
 
 CREATE TRIGGER only_pruning BEFORE UPDATE ON lethe.event FOR EACH ROW EXECUTE FUNCTION lethe.allow_only_pruning();
-CREATE TRIGGER never_deleted BEFORE DELETE ON lethe.event FOR EACH ROW EXECUTE FUNCTION lethe.refuse_change();
+CREATE TRIGGER goes_with_its_account BEFORE DELETE ON lethe.event FOR EACH ROW EXECUTE FUNCTION lethe.allow_only_of_gone();
 CREATE TRIGGER never_truncated BEFORE TRUNCATE ON lethe.event FOR EACH STATEMENT EXECUTE FUNCTION lethe.refuse_change();
-CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE ON lethe.log FOR EACH ROW EXECUTE FUNCTION lethe.refuse_change();
+CREATE TRIGGER only_parting BEFORE UPDATE OR DELETE ON lethe.log FOR EACH ROW EXECUTE FUNCTION lethe.allow_only_parting();
 CREATE TRIGGER never_truncated BEFORE TRUNCATE ON lethe.log FOR EACH STATEMENT EXECUTE FUNCTION lethe.refuse_change();
+CREATE TRIGGER stays_gone BEFORE UPDATE OR DELETE ON lethe.account_state FOR EACH ROW WHEN (OLD.state = 'gone')
+    EXECUTE FUNCTION lethe.refuse_change();
 
 -- Appends one event. The xid is forced before the sequence number is drawn: the relay relies on "whoever holds a number below
 -- one that I can see was in flight when I looked" to tell a late commit from an abort. It takes no lock beyond its own rows.
@@ -91,9 +128,13 @@ DECLARE forced xid8 := pg_current_xact_id();
 BEGIN
     INSERT INTO lethe.event (account_id, stream, version, event_id, type, schema_version, occurred_at, envelope, salt, sealed)
     SELECT p_account, p_stream, p_version, p_event, p_type, p_schema_version, p_occurred_at, p_envelope, p_salt, p_sealed
-    WHERE p_version = 1 OR EXISTS (
-        SELECT 1 FROM lethe.event WHERE account_id = p_account AND stream = p_stream AND version = p_version - 1);
+    WHERE (p_version = 1 OR EXISTS (
+        SELECT 1 FROM lethe.event WHERE account_id = p_account AND stream = p_stream AND version = p_version - 1))
+        AND NOT EXISTS (SELECT 1 FROM lethe.account_state WHERE account_id = p_account AND state = 'gone');
     IF NOT FOUND THEN
+        IF lethe.is_gone(p_account) THEN
+            RAISE EXCEPTION 'this account is gone' USING ERRCODE = 'LE012';
+        END IF;
         RAISE EXCEPTION 'version % of the stream is not there', p_version - 1 USING ERRCODE = 'LE001';
     END IF;
 END $$;
@@ -109,7 +150,11 @@ CREATE TABLE lethe.inbox (                       -- which events a reaction has 
 
 CREATE FUNCTION lethe.note_handled(p_account uuid, p_reaction text, p_event uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO lethe.inbox (account_id, reaction, event_id) VALUES (p_account, p_reaction, p_event);
+    INSERT INTO lethe.inbox (account_id, reaction, event_id) SELECT p_account, p_reaction, p_event
+    WHERE NOT EXISTS (SELECT 1 FROM lethe.account_state WHERE account_id = p_account AND state = 'gone');
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this account is gone' USING ERRCODE = 'LE012';
+    END IF;
 END $$;
 
 CREATE TABLE lethe.idempotency (                 -- which commands were done: keyed hashes and the ids of results only
@@ -133,12 +178,6 @@ CREATE TABLE lethe.erasing (                     -- what was held when a request
     PRIMARY KEY (account_id, request_id)
 );
 
-CREATE TABLE lethe.account_state (               -- what lifecycle last said; an account unknown here is active
-    account_id uuid    PRIMARY KEY,
-    state      text    NOT NULL,
-    version    integer NOT NULL
-);
-
 -- ------------------------------------------------------------------------------------------------------------------- keys
 
 CREATE TABLE keys.account_key (
@@ -149,6 +188,7 @@ CREATE TABLE keys.account_key (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, generation)
 );
+CREATE TRIGGER never_of_gone BEFORE INSERT ON keys.account_key FOR EACH ROW EXECUTE FUNCTION lethe.refuse_of_gone();
 
 CREATE TABLE keys.item_key (
     account_id uuid    NOT NULL,
@@ -200,9 +240,12 @@ CREATE TABLE keys.cut_item (                     -- tombstones of items, and the
 );
 CREATE INDEX ON keys.cut_item (account_id, person_id);
 
--- What is cut stays cut, whoever holds the service's password: a tombstone is never changed and never goes.
+-- What is cut stays cut, whoever holds the service's password: a tombstone is never changed, and goes with its account only.
 CREATE FUNCTION keys.refuse_uncutting() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND lethe.is_gone(OLD.account_id) THEN
+        RETURN OLD;
+    END IF;
     IF TG_TABLE_NAME = 'cut_item' AND TG_OP = 'UPDATE' THEN
         NEW.pruned := OLD.pruned OR NEW.pruned;
         IF (NEW.account_id, NEW.item_id, NEW.key_id, NEW.stream, NEW.generation, NEW.person_id, NEW.cut_at)
@@ -215,7 +258,7 @@ BEGIN
 END $$;
 CREATE TRIGGER stays_cut BEFORE UPDATE ON keys.person FOR EACH ROW WHEN (OLD.cut_at IS NOT NULL)
     EXECUTE FUNCTION keys.refuse_uncutting();
-CREATE TRIGGER never_deleted BEFORE DELETE ON keys.person FOR EACH ROW EXECUTE FUNCTION keys.refuse_uncutting();
+CREATE TRIGGER goes_with_its_account BEFORE DELETE ON keys.person FOR EACH ROW EXECUTE FUNCTION keys.refuse_uncutting();
 CREATE TRIGGER stays_cut BEFORE UPDATE OR DELETE ON keys.cut_item FOR EACH ROW EXECUTE FUNCTION keys.refuse_uncutting();
 
 -- Whoever seals something of a person holds the person's row FOR SHARE and looks at the tombstone after that. So a write is
@@ -395,7 +438,7 @@ CREATE POLICY all_events  ON lethe.event         FOR SELECT TO {relay}, {auditor
 CREATE POLICY own_account ON lethe.inbox         TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON lethe.idempotency   TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON lethe.erasing       TO {service} USING (account_id = lethe.current_account());
-CREATE POLICY own_account ON lethe.account_state TO {service} USING (account_id = lethe.current_account());
+CREATE POLICY own_account ON lethe.account_state TO {service}, {eraser} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.account_key    TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.item_key       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.item_person    TO {service} USING (account_id = lethe.current_account());
@@ -411,16 +454,19 @@ CREATE POLICY rotation ON keys.person      FOR SELECT TO {owner} USING (true);
 GRANT USAGE ON SCHEMA lethe TO {service}, {relay}, {eraser}, {auditor};
 GRANT USAGE ON SCHEMA keys  TO {service}, {eraser};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA lethe, keys FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lethe.is_gone TO {owner}, {service}, {eraser};
 GRANT EXECUTE ON FUNCTION lethe.current_account() TO {owner}, {service}, {relay}, {eraser}, {auditor};
 GRANT EXECUTE ON FUNCTION lethe.append_event, lethe.note_handled, keys.pin_both, keys.pin_persons, keys.pin_keys, keys.mint,
     keys.lock_persons, keys.cut_person, keys.cut_item_key TO {service};
 GRANT EXECUTE ON FUNCTION lethe.prune_events TO {eraser};
-GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning TO {service}, {relay}, {eraser};
+GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning, lethe.allow_only_of_gone, lethe.allow_only_parting,
+    lethe.refuse_of_gone TO {service}, {relay}, {eraser};
 GRANT SELECT, INSERT ON lethe.event TO {service};
 GRANT SELECT (sequence, account_id, stream, version, event_id, type, schema_version, occurred_at, envelope, salt)
     ON lethe.event TO {relay};
-GRANT SELECT (sequence, account_id, stream, version, sealed), UPDATE (sealed) ON lethe.event TO {eraser};
-GRANT SELECT ON lethe.log TO {service}, {auditor};
+GRANT SELECT (sequence, account_id, stream, version, sealed), UPDATE (sealed), DELETE ON lethe.event TO {eraser};
+GRANT SELECT ON lethe.log TO {service}, {eraser}, {auditor};
+GRANT SELECT ON lethe.account_state, lethe.relay_cursor TO {eraser};
 GRANT SELECT, INSERT ON lethe.log TO {relay};
 GRANT SELECT, UPDATE ON lethe.relay_lease, lethe.relay_cursor TO {relay};
 GRANT SELECT ON lethe.event, lethe.relay_cursor, lethe.relay_lease TO {auditor};
@@ -433,3 +479,4 @@ GRANT SELECT, INSERT, UPDATE (cut_at, request_id) ON keys.person TO {service};
 GRANT SELECT, INSERT, DELETE ON keys.hold TO {service};
 GRANT SELECT, INSERT ON keys.cut_item TO {service};
 GRANT SELECT, UPDATE (pruned) ON keys.cut_item TO {eraser};
+-- what the eraser may remove of an account that is gone: `_end_with_accounts` in shared/migrations

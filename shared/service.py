@@ -16,6 +16,7 @@ import msgspec
 from nameko.extensions import DependencyProvider
 
 from shared import account_states, actor_cutoffs, clock
+from shared.account_end import end_account
 from shared.account_states import KeepAccountState, KeptAccountState
 from shared.admission import admit_customer, admit_user
 from shared.bus import reaction
@@ -195,6 +196,14 @@ class Service(CellService):
     def on_hold_ended(self, envelope: Envelope) -> None:
         """The hold keeps nobody any more."""
         note_end_of_hold(self.store, envelope)
+
+    @reaction("lifecycle.AccountEnded")
+    def on_account_ended(self, envelope: Envelope) -> None:
+        """Removes all that is stored of the account here, and gives the receipt."""
+        end_account(self.store, envelope, self.tidy_account)
+
+    def tidy_account(self, account_id: str) -> None:
+        """Removes what the service has of an account that is gone outside of its accounts' tables. Repeatable."""
 
     @reaction("lifecycle.AccountSuspended")
     def on_account_suspended(self, envelope: Envelope) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
@@ -112,6 +113,8 @@ TYPES = EventTypes(
         "IdentifierMarkedAsList": IdentifierMarkedAsList,
         "SpellingAdded": SpellingAdded,
         "ReadsRecorded": ReadsRecorded,
+        "LeavesGone": LeavesGone,
+        "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,

@@ -186,6 +186,13 @@ class CertificateDocument(msgspec.Struct, frozen=True, kw_only=True):
     document: Annotated[bytes, NotPersonal("a certificate holds no personal data")]
 
 
+class AccountKept(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps an account from ending: holds in force, and requests that are not completed."""
+
+    holds: Count
+    erasures: Count
+
+
 class Suppress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Mails of the persons of a request, told by a participant before its cut."""
 

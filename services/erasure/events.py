@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
+from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import CategoryName, Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Envelope, Erased, Event, EventTypes, HexDigest, ServiceName
 from shared.ids import StoredId
@@ -122,6 +123,8 @@ TYPES = EventTypes(
         "ErasureCompleted": ErasureCompleted,
         "HoldPlaced": HoldPlaced,
         "HoldEnded": HoldEnded,
+        "LeavesGone": LeavesGone,
+        "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,

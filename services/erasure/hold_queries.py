@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.erasure.commands import HoldInForce, HoldList, HoldView, ListHolds, OfHold
+from services.erasure.commands import AccountKept, HoldInForce, HoldList, HoldView, ListHolds, OfHold
 from services.erasure.events import Names
 from services.erasure.hold import ARTICLES
 from shared.errors import NotFound
@@ -40,6 +40,17 @@ def preview_holds(store: Store, account_id: str, persons: Sequence[str]) -> list
     """The holds that a request for these persons would wait for."""
     with store.work(account_id) as work:
         return holds_on(work, persons)
+
+
+def what_keeps_account(store: Store, account_id: str) -> AccountKept:
+    """Holds in force and requests that are not completed."""
+    with store.work(account_id) as work:
+        ((holds, erasures),) = work.fetch(
+            "SELECT (SELECT count(*) FROM hold WHERE account_id = %s AND ended_at IS NULL),"
+            " (SELECT count(*) FROM request WHERE account_id = %s AND state <> 'completed')",
+            (account_id, account_id),
+        )
+    return AccountKept(holds=holds, erasures=erasures)
 
 
 def holds_on(work: Work, persons: Sequence[str], apart_from: str | None = None) -> list[HoldInForce]:

@@ -10,6 +10,7 @@ from nameko.timer import timer
 
 from services.erasure import handlers, hold_handlers, hold_queries, queries, suppression
 from services.erasure.commands import (
+    AccountKept,
     CertificateDocument,
     ClaimedErasure,
     ClaimErasure,
@@ -181,6 +182,11 @@ class ErasureService(Service):
     def list_holds(self, call: Call) -> HoldList:
         """The holds in force, or all that ever were; the newest first."""
         return hold_queries.list_holds(self.store, account_of(call), call.argument)
+
+    @rpc_method(result=AccountKept, roles=SERVICES_ONLY, scope="read")
+    def what_keeps_account(self, call: Call) -> AccountKept:
+        """How many holds and open requests there are: for lifecycle, before an account ends."""
+        return hold_queries.what_keeps_account(self.store, account_of(call))
 
     @rpc_method(argument=Suppress, result=Done, roles=SERVICES_ONLY, scope="write")
     def suppress(self, call: Call) -> Done:

@@ -104,6 +104,7 @@ STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "permission_refused": (403, "Not permitted"),
     "second_factor_required": (403, "Second factor required"),
     "account_suspended": (403, "Account suspended"),
+    "account_gone": (410, "Account gone"),
     "not_found": (404, "Not found"),
     "method_not_allowed": (405, "Method not allowed"),
     "request_timeout": (408, "Request too slow"),

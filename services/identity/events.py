@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from services.identity.portal_events import PORTAL_TYPES
 from services.identity.staff_events import STAFF_TYPES
+from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
@@ -327,6 +328,8 @@ TYPES = EventTypes(
         "ActorCutOff": ActorCutOff,
         "ReadsRecorded": ReadsRecorded,
         **PORTAL_TYPES,
+        "LeavesGone": LeavesGone,
+        "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,

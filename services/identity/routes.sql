@@ -42,6 +42,15 @@ SET search_path = pg_catalog AS $$
             AND NOT (other.account_id = lethe.current_account() AND other.user_id = ANY (p_users)))
 $$;
 
+-- all that leads to the account, when it has ended
+CREATE FUNCTION lethe.remove_routes_of_account() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    DELETE FROM lethe.credential_route WHERE account_id = lethe.current_account();
+    WITH gone AS (DELETE FROM lethe.login_route WHERE account_id = lethe.current_account() RETURNING token)
+    DELETE FROM lethe.login_delay WHERE login IN (SELECT token FROM gone) AND NOT EXISTS (
+        SELECT 1 FROM lethe.login_route other WHERE other.token = login_delay.login
+            AND other.account_id <> lethe.current_account())
+$$;
+
 CREATE FUNCTION lethe.login_routes_of(p_users uuid[]) RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog AS
 $$ SELECT count(*) FROM lethe.login_route WHERE account_id = lethe.current_account() AND user_id = ANY (p_users) $$;
@@ -80,10 +89,10 @@ SET search_path = pg_catalog AS $$
 $$;
 
 REVOKE EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
-    lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.login_routes_of,
-    lethe.login_failures,
+    lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.remove_routes_of_account,
+    lethe.login_routes_of, lethe.login_failures,
     lethe.note_login_failure, lethe.forget_login_failures, lethe.sweep_links FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lethe.route_credential, lethe.add_credential_route, lethe.remove_credential_routes,
-    lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.login_routes_of,
-    lethe.login_failures,
+    lethe.route_login, lethe.add_login_route, lethe.confirm_login_route, lethe.remove_login_routes, lethe.remove_routes_of_account,
+    lethe.login_routes_of, lethe.login_failures,
     lethe.note_login_failure, lethe.forget_login_failures, lethe.sweep_links TO {service};

@@ -108,3 +108,9 @@ def remove_login_routes(work: Work, user_ids: Sequence[str]) -> None:
     """The logins of these users are found no more, and the delays that their failures left are gone."""
     if user_ids:
         work.later("SELECT lethe.remove_login_routes(%s::uuid[])", (list(user_ids),))
+
+
+def remove_routes_of_account(store: Store, account_id: str) -> None:
+    """Removes all routes to an account that has ended, with the delays of logins that lead nowhere else."""
+    with store.work(account_id) as work:
+        work.change("SELECT lethe.remove_routes_of_account()")

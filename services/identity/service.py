@@ -67,6 +67,7 @@ from services.identity.handlers import Caller, note_mail_given_up
 from services.identity.holdings import HOLDINGS
 from services.identity.portal_service import PortalMethods
 from services.identity.projections import project
+from services.identity.routing import remove_routes_of_account
 from services.identity.staff_service import StaffMethods
 from services.identity.user_service import UserMethods
 from shared.erasing import Holdings
@@ -115,6 +116,10 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
     mail_sending = MailSending(note_mail_given_up)
+
+    def tidy_account(self, account_id: str) -> None:
+        """Nothing leads to the account any more."""
+        remove_routes_of_account(self.store, account_id)
 
     @property
     def holdings(self) -> Holdings:

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from services.lifecycle.events import Plan, SuspensionReason
+from shared.events import ServiceName
 from shared.ids import Id
 from shared.personal import Erased, InTransit
 
 AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=200), InTransit(category="name")]
-State = Literal["active", "suspended"]
+State = Literal["active", "suspended", "ended"]
 
 
 class OpenAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +45,29 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     opened_at: datetime
     changed_at: datetime
+
+
+class OfAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account by its id: one that is gone is none that a call could be made in."""
+
+    account_id: Id
+
+
+class EndInService(msgspec.Struct, frozen=True, kw_only=True):
+    """`gone_at`: when nothing of the account was left there; None while that is to come."""
+
+    service: ServiceName
+    gone_at: datetime | None
+
+
+class AccountEndView(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of an account. What is left of it are ids, times, and commitments in the logs."""
+
+    account_id: Id
+    ended_at: datetime
+    is_gone: bool
+    """Nothing of it is stored in any service any more."""
+    services: list[EndInService]
 
 
 class AccountPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
@@ -40,6 +41,12 @@ class AccountResumed(Event, frozen=True, kw_only=True):
     account_id: StoredId
 
 
+class AccountEnded(Event, frozen=True, kw_only=True):
+    """The account is to be removed everywhere, for good. Each service gives a receipt (`AccountGone`)."""
+
+    account_id: StoredId
+
+
 class Names:
     """The full names of the types, for reactions and queries."""
 
@@ -52,6 +59,9 @@ TYPES = EventTypes(
         "AccountOpened": AccountOpened,
         "AccountSuspended": AccountSuspended,
         "AccountResumed": AccountResumed,
+        "AccountEnded": AccountEnded,
+        "LeavesGone": LeavesGone,
+        "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Literal
 
-from services.lifecycle.account import State, opening, resume, suspend
-from services.lifecycle.commands import AccountView, OpenAccount, SuspendAccount
+from services.lifecycle.account import State, end, opening, resume, suspend
+from services.lifecycle.commands import AccountEndView, AccountView, OpenAccount, SuspendAccount
 from services.lifecycle.events import AccountResumed, AccountSuspended
-from services.lifecycle.queries import show_account
+from services.lifecycle.queries import show_account, show_account_end
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, keep_state
 from shared.errors import Conflict, Incomplete, NotFound
+from shared.events import Envelope
 from shared.idempotency import once
 from shared.ids import new_id
-from shared.work import Store, Work
+from shared.settings import ACCOUNT_SERVICES
+from shared.work import SYSTEM_ACTOR, Store, Work
 
 Tell = Callable[[KeepAccountState], Collection[str]]
 """Tells every other service the account's state; gives the names of those that have not said that they keep it."""
@@ -55,6 +58,37 @@ def resume_account(store: Store, account_id: str, actor: str, tell: Tell) -> Acc
     return _change(store, account_id, actor, lambda state: resume(account_id, state), tell)
 
 
+def end_account(store: Store, account_id: str, actor: str, holds: int, erasures: int) -> AccountEndView:
+    """Has every service remove all that it has of an account, for good. Raises `Refused`; done already is done."""
+
+    def decide(work: Work) -> None:
+        if work.fetch("SELECT 1 FROM ended_account WHERE account_id = %s LIMIT 1", (account_id,)):
+            return
+        row = work.fetch_one("SELECT state FROM account WHERE account_id = %s FOR UPDATE", (account_id,))
+        if row is None:
+            raise NotFound()
+        event = end(account_id, row[0], holds, erasures)
+        if event is not None:
+            stream = f"account/{account_id}"
+            work.append(stream, work.versions_of([stream])[stream], [event])
+            work.later(
+                "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
+                (account_id, list(ACCOUNT_SERVICES), work.now),
+            )
+
+    store.run(account_id, decide, actor=actor)
+    return show_account_end(store, account_id)
+
+
+def take_receipt(store: Store, envelope: Envelope) -> None:
+    """A service has nothing of an account any more. Repeatable."""
+    with store.work(SYSTEM_ACTOR) as work:
+        work.later(
+            "UPDATE ended_account SET gone_at = %s WHERE account_id = %s AND service = %s AND gone_at IS NULL",
+            (envelope.time, envelope.data["account_id"], envelope.service),
+        )
+
+
 def _change(
     store: Store, account_id: str, actor: str, decide_event: Callable[[State], AccountSuspended | AccountResumed | None],
     tell: Tell,
@@ -69,7 +103,7 @@ def _change(
         if event is None:
             return KeepAccountState(state=row[0], version=version)
         work.append(stream, version, [event])
-        state: State = "suspended" if isinstance(event, AccountSuspended) else "active"
+        state: Literal["active", "suspended"] = "suspended" if isinstance(event, AccountSuspended) else "active"
         keep_state(work, state, version + 1)  # lifecycle itself is closed, or open, from this commit on
         return KeepAccountState(state=state, version=version + 1)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.lifecycle.events import AccountOpened, AccountResumed, AccountSuspended
+from services.lifecycle.events import AccountEnded, AccountOpened, AccountResumed, AccountSuspended
 from shared.events import Recorded
 from shared.work import Statement
+
+_STATES = {AccountSuspended: "suspended", AccountResumed: "active", AccountEnded: "ended"}
 
 
 def project(recorded: Recorded) -> Iterator[Statement]:
@@ -21,8 +23,8 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                     event.account_id, event.plan, envelope.time, envelope.time, recorded.sealed.get("name"), envelope.event,
                 ),
             )  # fmt: skip
-        case AccountSuspended() | AccountResumed():
-            state = "suspended" if isinstance(event, AccountSuspended) else "active"
+        case AccountSuspended() | AccountResumed() | AccountEnded():
+            state = _STATES[type(event)]
             yield Statement(
                 "UPDATE account SET state = %s, changed_at = %s WHERE account_id = %s",
                 (state, envelope.time, event.account_id),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.lifecycle.account import comparable_name
-from services.lifecycle.commands import AccountPage, AccountView, FindAccount, ListAccounts
+from services.lifecycle.commands import AccountEndView, AccountPage, AccountView, EndInService, FindAccount, ListAccounts
 from services.lifecycle.events import Names
 from services.lifecycle.routing import Routing
 from shared.errors import NotFound
@@ -20,6 +20,20 @@ def show_account(store: Store, account_id: str) -> AccountView:
             raise NotFound()
         (name,) = work.open([SealedValue(row[0], f"account/{account_id}", row[1], Names.ACCOUNT_OPENED, "name")])
     return AccountView(account_id=account_id, name=name, plan=row[2], state=row[3], opened_at=row[4], changed_at=row[5])
+
+
+def show_account_end(store: Store, account_id: str) -> AccountEndView:
+    """How far the end of an account is, service by service. Raises `NotFound` where it has not ended."""
+    with store.work(SYSTEM_ACTOR) as work:
+        rows = work.fetch(
+            "SELECT service, ended_at, gone_at FROM ended_account WHERE account_id = %s ORDER BY service", (account_id,)
+        )
+    if not rows:
+        raise NotFound()
+    services = [EndInService(service=service, gone_at=gone_at) for service, _, gone_at in rows]
+    return AccountEndView(
+        account_id=account_id, ended_at=rows[0][1], is_gone=all(one.gone_at is not None for one in services), services=services
+    )
 
 
 def find_account(store: Store, routing: Routing, query: FindAccount) -> AccountView:

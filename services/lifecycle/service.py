@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
+import msgspec
+
 from services.lifecycle import handlers, queries
 from services.lifecycle.commands import (
+    AccountEndView,
     AccountPage,
     AccountView,
     FindAccount,
     ListAccounts,
+    OfAccount,
     OpenAccount,
     SuspendAccount,
 )
@@ -18,8 +22,10 @@ from services.lifecycle.holdings import HOLDINGS
 from services.lifecycle.projections import project
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, KeptAccountState
+from shared.bus import reaction
 from shared.erasing import Holdings
 from shared.errors import AccountSuspended, LetheError
+from shared.events import Envelope
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 from shared.settings import ACCOUNT_SERVICES
@@ -27,6 +33,13 @@ from shared.settings import ACCOUNT_SERVICES
 TELL_SECONDS = 5.0
 """How long suspending waits for a service that does not say that it has closed the account."""
 ANSWER_SECONDS = 1.0
+
+
+class AccountKept(msgspec.Struct, frozen=True, kw_only=True):
+    """Erasure's answer to what keeps an account from ending."""
+
+    holds: int
+    erasures: int
 
 
 class LifecycleResources:
@@ -39,7 +52,7 @@ class LifecycleResources:
 
 
 class LifecycleService(Service):
-    """Accounts: active and suspended."""
+    """Accounts: active, suspended, ended."""
 
     name = "lifecycle"
     runtime = Runtime(TYPES, project, LifecycleResources)
@@ -80,6 +93,40 @@ class LifecycleService(Service):
     def resume_account(self, call: Call) -> AccountView:
         """Opens the account again."""
         return handlers.resume_account(self.store, account_of(call), actor_of(call), self._tell(call))
+
+    @rpc_method(argument=OfAccount, result=AccountEndView, roles=OPERATORS, scope="manage")
+    def end_account(self, call: Call) -> AccountEndView:
+        """Remove a suspended account everywhere, for good. Returns at once; the progress is in `show_account_end`."""
+        account_id: str = call.argument.account_id
+        keeps: AccountKept = self.runtime.client.call(
+            "erasure", "what_keeps_account", account=account_id, repeatable=True, result_type=AccountKept
+        )
+        return handlers.end_account(self.store, account_id, actor_of(call), keeps.holds, keeps.erasures)
+
+    @rpc_method(argument=OfAccount, result=AccountEndView, roles=OPERATORS, scope="read")
+    def show_account_end(self, call: Call) -> AccountEndView:
+        """How far the end of an account is, service by service."""
+        return queries.show_account_end(self.store, call.argument.account_id)
+
+    @reaction("contacts.AccountGone")
+    def on_contacts_gone(self, envelope: Envelope) -> None:
+        handlers.take_receipt(self.store, envelope)
+
+    @reaction("erasure.AccountGone")
+    def on_erasure_gone(self, envelope: Envelope) -> None:
+        handlers.take_receipt(self.store, envelope)
+
+    @reaction("identity.AccountGone")
+    def on_identity_gone(self, envelope: Envelope) -> None:
+        handlers.take_receipt(self.store, envelope)
+
+    @reaction("lifecycle.AccountGone")
+    def on_lifecycle_gone(self, envelope: Envelope) -> None:
+        handlers.take_receipt(self.store, envelope)
+
+    @reaction("tickets.AccountGone")
+    def on_tickets_gone(self, envelope: Envelope) -> None:
+        handlers.take_receipt(self.store, envelope)
 
     def _tell(self, call: Call) -> handlers.Tell:
         """Calls all others at once, and leaves the time to answer the caller."""

@@ -19,6 +19,15 @@ account = sa.Table(
     sa.Column("name", BYTEA),
     sa.Column("event_id", _id, nullable=False),
 )
+ended_account = sa.Table(  # which services have removed an account that has ended: ids and times only, and all that stays of it
+    "ended_account",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("gone_at", sa.DateTime(timezone=True)),
+    info={"index": True, "cell_wide": True},
+)
 account_name = sa.Table(  # the routing table: keyed token of a name → account, over all accounts of the cell
     "account_name",
     metadata,

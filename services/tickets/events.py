@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
@@ -111,6 +112,8 @@ TYPES = EventTypes(
         "TicketOpened": TicketOpened,
         "MessageAdded": MessageAdded,
         "ReadsRecorded": ReadsRecorded,
+        "LeavesGone": LeavesGone,
+        "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "SubjectCut": SubjectCut,

@@ -76,6 +76,9 @@ class TicketsService(RecordingService):
     name = "tickets"
     runtime = Runtime(TYPES, project, TicketsResources)
 
+    def tidy_account(self, account_id: str) -> None:
+        self.runtime.blobs.remove_account(account_id)
+
     @property
     def holdings(self) -> Holdings:
         holdings: Holdings = self.runtime.holdings

@@ -44,6 +44,7 @@ def create_base(connection: Connection) -> None:
     """What every service's database has: log, relay, inbox, keys, roles and row-level security, and what is known of actors."""
     run_script(connection, "shared/schema.sql")
     run_script(connection, "shared/actor_cutoffs.sql")
+    _end_with_accounts(connection.connection.cursor(), roles_of(connection)["eraser"])
 
 
 def run_script(connection: Connection, name: str) -> None:
@@ -57,6 +58,7 @@ def run_script(connection: Connection, name: str) -> None:
 def create_outgoing_mail(connection: Connection) -> None:
     """The queue of a service that sends mail."""
     run_script(connection, "shared/outgoing_mail.sql")
+    _end_with_accounts(connection.connection.cursor(), roles_of(connection)["eraser"])
     _plan_for_large_accounts(connection.connection.cursor())
 
 
@@ -82,7 +84,25 @@ def create_tables(connection: Connection, service: str) -> None:
             f'CREATE POLICY own_account ON {where} TO "{names["service"]}" USING (account_id = lethe.current_account())'
         )
         cursor.execute(f'CREATE POLICY all_rows ON {where} FOR SELECT TO "{names["auditor"]}" USING (true)')
+    _end_with_accounts(cursor, names["eraser"])
     _plan_for_large_accounts(cursor)
+
+
+def _end_with_accounts(cursor: Any, eraser: str) -> None:
+    """Lets the eraser see and remove the rows of an account that is gone, and of no other, in all tables that there are so far
+    and that keep their rows to their account. Events and states of accounts have rules of their own (`shared/schema.sql`)."""
+    cursor.execute(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname IN ('lethe', 'keys') AND c.relkind = 'r' AND c.relrowsecurity"
+        " AND c.relname NOT IN ('event', 'account_state')"
+        " AND NOT EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'gone_account')"
+    )
+    for (table,) in cursor.fetchall():
+        cursor.execute(
+            f'CREATE POLICY gone_account ON {table} TO "{eraser}"'
+            " USING (account_id = lethe.current_account() AND lethe.is_gone(account_id))"
+        )
+        cursor.execute(f'GRANT SELECT, DELETE ON {table} TO "{eraser}"')
 
 
 def _plan_for_large_accounts(cursor: Any) -> None:

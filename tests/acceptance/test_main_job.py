@@ -221,6 +221,36 @@ def test_a_hold_keeps_a_person_until_it_ends(desk: Desk, archive: tuple[Path, Ma
     desk.lethe("audit", "verify")
 
 
+def test_an_account_ends_and_its_neighbour_does_not(
+    stack: Stack, desk: Desk, archive: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    """On real services: only a suspended one; then nothing of it is left, its name is free again, and the logs are whole, on
+    the stack and in an export; the trail tells how it ended."""
+    folder, _ = archive
+    neighbour = open_desk(stack)
+    for one in (desk, neighbour):
+        one.lethe("import-mail", str(folder))
+    theirs = neighbour.export()
+    account = desk.json("account", "show", desk.account)["account_id"]
+    desk.lethe("account", "end", desk.account, "--yes", status=1)
+    desk.lethe("account", "suspend", desk.account, "--yes")
+    ended = desk.json("account", "end", desk.account, "--yes")
+    assert ended["is_gone"] and account == ended["account_id"]
+    desk.lethe("account", "show", desk.account, status=3)
+    desk.lethe("account", "show", account, status=3)
+    assert ended == desk.json("account", "end", account, "--yes")
+    assert theirs == neighbour.export()
+    verdicts = json.loads(neighbour.lethe("audit", "verify", "--json"))
+    assert all(one["gone"] > 0 for one in verdicts if one["service"] in ("tickets", "contacts", "identity", "lifecycle"))
+    neighbour.lethe("audit", "export", str(tmp_path / "export"))
+    neighbour.lethe("audit", "verify", "--offline", str(tmp_path / "export"))
+    neighbour.lethe("audit", "replay", "--compare")
+    for where in ([], ["--offline", str(tmp_path / "export")]):
+        told = neighbour.lethe("audit", "trail", "--account", account, *where)
+        assert "Nothing of account" in told and "their commitments stay" in told
+    desk.lethe("account", "create", desk.account)
+
+
 def place_hold(desk: Desk, who: str, length: timedelta) -> str:
     """A hold that ends after so long; its id."""
     matter, until = ("--basis", "legal-claims", "--reference", "12 C 345/26"), (clock.now() + length).isoformat()

@@ -35,7 +35,7 @@ REFUSED_BY_POLICY = "42501"
 WITHOUT_ROW_SECURITY = {
     "lethe.log", "lethe.relay_lease", "lethe.relay_cursor",  # the relay's: numbers and hashes of all accounts
     "lethe.open_request", "lethe.open_hold", "lethe.open_staff_grant",  # what timers look after: ids and times only
-    "lethe.account_name",  # over all accounts by their purpose: ids, times and keyed tokens only
+    "lethe.account_name", "lethe.ended_account",  # over all accounts by their purpose: ids, times and keyed tokens only
     "lethe.credential_route", "lethe.login_route", "lethe.login_delay",  # and reached by functions, one row at a time
     "lethe.alembic_version", "public.alembic_version",
 }  # fmt: skip
@@ -142,7 +142,9 @@ def test_every_table_keeps_its_rows_to_the_account(two: Two, service: str) -> No
             "SELECT DISTINCT qual, with_check FROM pg_policies WHERE EXISTS"
             " (SELECT 1 FROM unnest(roles) AS role WHERE role LIKE '%%\\_service' OR role LIKE '%%\\_eraser')"
         )
-        assert cursor.fetchall() == [("(account_id = lethe.current_account())", None)]
+        own = "(account_id = lethe.current_account())"
+        of_gone = f"({own} AND lethe.is_gone(account_id))"  # the eraser's, at an account's end
+        assert set(cursor.fetchall()) == {(own, None), (of_gone, None)}
 
 
 @pytest.mark.parametrize("service", ACCOUNT_SERVICES)

@@ -147,6 +147,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "claim_erasure": SERVICES,
         "list_own_erasures": CUSTOMERS,
         "request_own_erasure": "customer",
+        "what_keeps_account": SERVICES,
         "place_hold": "owner admin",
         "release_hold": "owner admin",
         "show_hold": "owner admin read write",
@@ -179,5 +180,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "resume_account": "operator",
         "show_account": f"{USERS} read write operator {SERVICES} suspended",
         "suspend_account": "operator",
+        "end_account": "operator",
+        "show_account_end": "operator",
     },
 }  # fmt: skip

@@ -142,7 +142,8 @@ class Cell:
         getattr(self.service(delivery.service), delivery.method)(delivery.envelope)
 
     def sign(self, service: str) -> None:
-        """What a relay does short of publishing: committed events into the log, tiles, record and checkpoint."""
+        """What a relay does short of publishing: committed events into the log, tiles, record and checkpoint. They count as
+        published."""
         tiles = self.settings.path("tiles", service)
         signer = LogSigner(
             self.settings.path("root-keys", service), tiles, f"{self.settings.cell}/{service}"
@@ -156,6 +157,7 @@ class Cell:
             sequencer = Sequencer(database, tiles, signer, term)
             while sequencer.step():
                 pass
+            database.move_cursor(database.log_size())
             database.release_lease(term)
         finally:
             database.close()

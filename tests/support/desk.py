@@ -54,6 +54,12 @@ class Callers:
         actor = Actor(kind="customer", id=person, account_id=account, role="customer", scope=scope)
         return self._issuer("identity").mint(actor, timedelta(seconds=60))
 
+    def operate(self, method: str, argument: Any, account: str | None) -> Any:
+        """Calls a method of lifecycle as the operator."""
+        return self.client.call(
+            "lifecycle", method, argument, account=account, token=self.operator, timeout_seconds=CALL_SECONDS
+        )
+
     def _issuer(self, name: str) -> TokenIssuer:
         return TokenIssuer(name, self.settings.path("root-keys", name, "token.key"))
 

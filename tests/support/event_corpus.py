@@ -170,6 +170,8 @@ def example(hint: Any, field: str, ids: str) -> Any:
         return example(next(one for one in arguments if one not in (Erased, type(None))), field, ids)
     if origin is list:
         return [] if field == "kept" else [example(arguments[0], field, ids)]
+    if origin is tuple:
+        return tuple(example(one, field, ids) for one in arguments)
     if origin is dict:
         return {example(arguments[0], field, ids): example(arguments[1], field, ids)}
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):

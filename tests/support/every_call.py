@@ -14,7 +14,7 @@ from typing import Any, Literal
 from shared import clock
 from shared.checkpoint import Checkpoint
 from shared.ids import new_id
-from shared.settings import SERVICES
+from shared.settings import ACCOUNT_SERVICES, SERVICES
 from shared.signed_note import read_signing_key, sign_note
 from tests.support import portal_side, team_side
 from tests.support.access_side import SOURCE, a_password, code_of, make_credentials, nobodys
@@ -48,6 +48,8 @@ class Side:
     put_aside: str
     request: str
     hold: str
+    closed_account: str
+    ended_account: str
     gone: str
     gone_address: str
     grant: str
@@ -145,6 +147,7 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
         ticket=imported[0]["ticket_id"], name=desk.call("lifecycle", "show_account")["name"],
         message=imported[0]["message_id"], gone=gone, request=request,
         hold=desk.call("erasure", "place_hold", placing(known["second"]))["hold_id"],
+        closed_account=closed_account(callers), ended_account=ended_account(callers),
         person=person, alert=an_alert(desk),
         organisation=desk.call("contacts", "add_organisation", {"name": f"Firm {word}"})["id"],
         blob=ticket["attachments"][0]["blob_id"], spelling=some_spelling(desk),
@@ -157,6 +160,20 @@ def make_side(callers: Callers) -> tuple[Desk, Side]:
     )  # fmt: skip
     desk.await_reads()
     return desk, made
+
+
+def closed_account(callers: Callers) -> str:
+    """Another account, which is suspended."""
+    opened: str = callers.operate("open_account", {"name": f"desk {new_id()}"}, None)["account_id"]
+    callers.operate("suspend_account", {}, opened)
+    return opened
+
+
+def ended_account(callers: Callers) -> str:
+    """Another account, which has ended."""
+    closed = closed_account(callers)
+    callers.operate("end_account", {"account_id": closed}, None)
+    return closed
 
 
 _THE_YEAR_AFTER_NEXT = f"{clock.now().year + 2}-01-01T00:00:00Z"
@@ -532,6 +549,7 @@ CALLS: dict[str, dict[str, How]] = {
         "check_suppressed": How(
             _suppressed, lambda _, answer: answer["mails"] == [True] and answer["identifiers"][0] is not None, "service"
         ),
+        "what_keeps_account": How(lambda _: None, lambda _, answer: {"holds", "erasures"} == answer.keys(), "service"),
         "place_hold": How(lambda side: placing(side.address), lambda side, answer: answer["person_ids"] == [side.person]),
         "release_hold": How(lambda side: {"hold_id": side.hold}, lambda _, answer: answer["end"] == "released"),
         "show_hold": How(lambda side: {"hold_id": side.hold}, _has("hold_id", lambda side: side.hold)),
@@ -574,6 +592,14 @@ CALLS: dict[str, dict[str, How]] = {
         "show_account": How(lambda _: None, _has("name", lambda side: side.name), "user", "the account"),
         "suspend_account": How(
             lambda _: {"reason": "by-operator"}, lambda _, answer: answer["state"] == "suspended", "operator", "the account"
+        ),
+        "end_account": How(
+            lambda side: {"account_id": side.closed_account}, _has("account_id", lambda side: side.closed_account), "operator",
+            "the cell",
+        ),
+        "show_account_end": How(
+            lambda side: {"account_id": side.ended_account}, lambda _, answer: len(answer["services"]) == len(ACCOUNT_SERVICES),
+            "operator", "the cell",
         ),
         "resume_account": How(lambda _: None, lambda _, answer: answer["state"] == "active", "operator", "the account"),
     },

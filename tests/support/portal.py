@@ -40,9 +40,9 @@ def mail(sender: str, message: str, subject: str, text: str, to: str = DESK, rep
 class Portal:
     """One account. Alice requested a ticket in which Bob and the desk wrote too; Bob requested one of his own."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, account: str | None = None) -> None:
         self.cell = cell
-        self.account = new_id()
+        self.account = account or new_id()
         self.owner = Actor(kind="user", id=new_id(), account_id=self.account, role="owner")
         self.call("contacts", "add_mailbox", {"address": DESK})
         imported = self.call(

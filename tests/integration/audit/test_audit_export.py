@@ -162,7 +162,7 @@ def test_log_that_goes_on_while_it_is_exported_is_exported_whole(stage: AuditSta
 
     export(stage.settings, tmp_path / "made", go_on, services=["contacts"])
     (verdict,) = verify_offline(tmp_path / "made", services=["contacts"])
-    assert verdict.good and verdict.size == 150 and ["tiles", "events"] == went_on
+    assert verdict.good and verdict.size == 150 and ["events", "tiles"] == went_on
 
 
 def test_missing_service_is_named(exported: Exported) -> None:

@@ -23,6 +23,8 @@ def value_of(hint: Any) -> Any:
         return new_id() if "id" in str(hint.__metadata__) else value_of(hint.__origin__)
     if origin is list:
         return [value_of(arguments[0])]
+    if origin is tuple:
+        return [value_of(one) for one in arguments]
     if origin is dict:
         return {"rows": value_of(arguments[1])}
     if arguments and type(None) in arguments:
