@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from audit.cut_notes import CutNotes, CutNotesState, key_of
-from audit.findings import MOST_FINDINGS, Findings
+from audit.findings import MOST_FINDINGS, Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
 from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by, person_of
 from audit.reading import SALT_BYTES, LogRow
@@ -26,6 +26,7 @@ from shared.events import UNREADABLE, Envelope, SealedField, canonical, canonica
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ACCOUNT_ENDED = b"lifecycle.AccountEnded"
 
 
 class ExportedEvent(NamedTuple):
@@ -149,7 +150,7 @@ class EventChecks:
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
         data = envelope.data
-        if "keys" in data or "hold_id" in data or "ranges" in data:
+        if "keys" in data or "hold_id" in data or "ranges" in data or type_ == _ACCOUNT_ENDED:
             self._note(envelope, at, waits_as)
         if self._order.due(account_id, name, due) != due:
             self._add_hole(at, envelope)
@@ -216,6 +217,13 @@ class EventChecks:
             if key in unexplained:
                 text = "a sealed part is gone, and no event in the log says that its key was cut"
                 self._findings.add("unexplained prune", text, index=index)
+
+    def told(self) -> Told:
+        """What the log tells that another must tell too."""
+        return Told(
+            holds_released=self._holds.released, holds_ended=self._holds.decided, accounts_gone=sorted(self.gone.accounts),
+            accounts_ended=self.gone.ended,
+        )  # fmt: skip
 
     def report_events_of_gone(self) -> None:
         """Adds a finding for each account that is gone and of which there is a later event than those that went with it."""

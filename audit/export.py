@@ -34,6 +34,7 @@ from audit.exported import (
 from audit.findings import Findings
 from audit.gone_notes import GoneNotes, Run
 from audit.journal_check import await_cuts, known_to_log, read_journal
+from audit.log_agreement import reading_order
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, read_log
 from audit.report import write_report
@@ -68,7 +69,7 @@ def export(
         for path in sorted(one for pattern in _PUBLIC_KEYS for one in settings.path("verifiers").glob(pattern)):
             _write(made / VERIFIERS / path.name, path.read_bytes())
         taken_at = clock.now()
-        logs = {service: _export_log(settings, service, made / service, progress) for service in services}
+        logs = {service: _export_log(settings, service, made / service, progress) for service in reading_order(services)}
         manifest = ExportManifest(cell=settings.cell, taken_at=taken_at, services=logs)
         _write(made / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         write_report(made)

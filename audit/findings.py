@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from shared.ids import StoredId
 from shared.personal import NotPersonal
 
 Kind = Literal[
@@ -38,6 +39,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: Annotated[str, NotPersonal("written here, with ids and numbers only")]
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a log tells that the log of another service must tell too (`log_agreement.py`)."""
+
+    holds_released: list[tuple[StoredId, StoredId, int]]
+    """Account, hold, and the index of the event that says so."""
+    holds_ended: list[tuple[StoredId, StoredId]]
+    """In the log of the service that ends them: account and hold."""
+    accounts_gone: list[StoredId]
+    accounts_ended: list[StoredId]
+    """In the log of the service that ends them."""
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was checked of one service's log, and what was found. Without findings the log is whole."""
 
@@ -61,6 +74,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
     """Committed events that no checkpoint covers yet; normal for a moment."""
     findings: list[Finding]
+    told: Told | None = None
     left_out: int = 0
     """Findings beyond the first 1,000, counted only."""
 

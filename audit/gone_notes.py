@@ -22,14 +22,16 @@ class GoneNotesState(msgspec.Struct, frozen=True, kw_only=True):
     """What was noted, to be kept in a file."""
 
     ranges: dict[str, bytes]
+    ended: list[str]
     waiting: list[tuple[bytes, str, list[Run]]]
 
 
 class GoneNotes:
-    """The accounts that are gone from one log."""
+    """The accounts that are gone from one log. `ended`: those of which the service that ends them says so in it."""
 
     def __init__(self, begin: GoneNotesState | None = None) -> None:
         self._ranges = {account: array("q", ranges) for account, ranges in (begin.ranges.items() if begin else ())}
+        self.ended: list[str] = list(begin.ended) if begin else []
         self._waiting = {commitment: (account, runs) for commitment, account, runs in (begin.waiting if begin else ())}
     @property
     def accounts(self) -> Collection[str]:
@@ -39,12 +41,14 @@ class GoneNotes:
     def state(self) -> GoneNotesState:
         """What was noted so far."""
         return GoneNotesState(
-            ranges={account: ranges.tobytes() for account, ranges in self._ranges.items()},
+            ranges={account: ranges.tobytes() for account, ranges in self._ranges.items()}, ended=self.ended,
             waiting=[(commitment, *waits) for commitment, waits in self._waiting.items()],
         )  # fmt: skip
 
     def note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
         """Takes in what an event at an index says. `waits_as`: its commitment, where it is not known to be signed yet."""
+        if envelope.type == "lifecycle.AccountEnded":
+            self.ended.append(envelope.account)
         if not envelope.type.endswith(".LeavesGone") or envelope.account != CELL:
             return
         ranges, account = envelope.data.get("ranges"), str(envelope.data.get("account_id"))

@@ -30,20 +30,26 @@ class HoldNotesState(msgspec.Struct, frozen=True, kw_only=True):
 
     begun: list[tuple[str, str, list[int], int]]
     ended: list[Held]
+    released: list[tuple[str, str, int]]
+    decided: list[tuple[str, str]]
 
 
 class HoldNotes:
-    """The holds of one log. They are few; a few hundred bytes are kept for each."""
+    """The holds of one log. They are few; a few hundred bytes are kept for each. `released`: account, hold and index of each
+    end that was noted; `decided`: account and hold of each that was ended by the service whose log it is."""
 
     def __init__(self, begin: HoldNotesState | None = None) -> None:
         self._begun = {(account, hold): (persons, at) for account, hold, persons, at in (begin.begun if begin else ())}
         self._ended: list[Held] = list(begin.ended) if begin else []
+        self.released: list[tuple[str, str, int]] = list(begin.released) if begin else []
+        self.decided: list[tuple[str, str]] = list(begin.decided) if begin else []
 
     def state(self) -> HoldNotesState:
         """What was noted so far."""
         return HoldNotesState(
-            begun=[(*key, persons, at) for key, (persons, at) in self._begun.items()], ended=self._ended
-        )
+            begun=[(*key, persons, at) for key, (persons, at) in self._begun.items()], ended=self._ended,
+            released=self.released, decided=self.decided,
+        )  # fmt: skip
 
     def note(self, envelope: Envelope, at: int) -> None:
         """Takes in what an event at an index says of a hold."""
@@ -53,9 +59,12 @@ class HoldNotes:
             ids = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
             persons = [person_of(envelope.account, one) for one in ids]
             self._begun.setdefault(key, (persons, at))
-        elif envelope.type.endswith(".PersonsReleased") and key in self._begun:
-            persons, begun = self._begun.pop(key)
+        elif envelope.type.endswith(".PersonsReleased"):
+            persons, begun = self._begun.pop(key, ([], at))
             self._ended += [Held(person, begun, at) for person in persons]
+            self.released.append((*key, at))
+        elif envelope.type == "erasure.HoldEnded":
+            self.decided.append(key)
 
     def by_person(self) -> dict[int, list[Held]]:
         """All holds, those in force too, by person."""

@@ -240,7 +240,7 @@ class _Replay:
             for row, opened in zip(rows, self._opener.open(rows), strict=True):
                 for statement in project(recorded(row, opened)):
                     add(statement)
-                if isinstance(opened.event, LeavesGone):
+                if isinstance(opened.event, LeavesGone) and opened.envelope.account == CELL:
                     self._remove(opened.event.account_id)
         if self._save_after is not None and self._played - self._saved >= self._save_after:
             self._save()

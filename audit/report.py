@@ -142,7 +142,6 @@ def _late(figures: Figures) -> str:
 def _holds(figures: Figures) -> str:
     if not figures.holds:
         return _section("Legal holds", "<p>None: no hold was placed.</p>")
-    in_force = sum(not one.ended for one in figures.holds.values())
     rows = [
         (
             _Id(hold), one.basis, str(one.persons), _moment(one.placed_at), _moment(one.expires_at),
@@ -150,12 +149,13 @@ def _holds(figures: Figures) -> str:
         )
         for hold, one in figures.holds.items()
     ]  # fmt: skip
+    more = figures.holds_in_all - len(figures.holds)
     return _section(
         "Legal holds",
-        f"<p><strong>{in_force:,}</strong> in force of {len(figures.holds):,}. Nothing of a held person is erased; a cut in"
-        " spite of it is found by <code>lethe audit verify</code>.</p>",
+        f"<p><strong>{len(figures.holds_in_force):,}</strong> in force of {figures.holds_in_all:,}. Nothing of a held"
+        " person is erased; a cut in spite of it is found by <code>lethe audit verify</code>.</p>",
         _table("Legal holds, the oldest first", ("hold", "basis", "persons", "placed", "until", "what became of it"), rows),
-        f"<p>{figures.holds_left_out:,} more are not listed.</p>" if figures.holds_left_out else "",
+        f"<p>{more:,} more are not listed: those in force come first.</p>" if more else "",
     )
 
 

@@ -1,7 +1,8 @@
 """Counts what a report shows, in one pass over an exported folder.
 
 Memory does not grow with the log: counters by day, service, actor and purpose; the time of each completed erasure (8 bytes);
-and the requests that are open. What could grow without bound (readers, late requests) is cut off at a number, and counted.
+and the requests and holds that are open. What could grow without bound (readers, late requests) is cut off at a number, and
+counted.
 """
 
 from __future__ import annotations
@@ -128,8 +129,9 @@ class Figures:
     late: list[Late] = field(default_factory=list)
     late_in_all: int = 0
     holds: dict[str, Hold] = field(default_factory=dict)
-    """The first legal holds, by id."""
-    holds_left_out: int = 0
+    """Legal holds by id, so many as are listed: those in force rather than others."""
+    holds_in_all: int = 0
+    holds_in_force: set[str] = field(default_factory=set)
     shown: dict[Reader, Shown] = field(default_factory=dict)
     readers_left_out: int = 0
     """Reads of readers beyond the first 10,000."""
@@ -240,14 +242,20 @@ def _note_erasure(figures: Figures, envelope: Envelope) -> None:
 def _note_hold(figures: Figures, envelope: Envelope) -> None:
     data, hold = envelope.data, str(envelope.data.get("hold_id"))
     if envelope.type == "erasure.HoldEnded":
+        figures.holds_in_force.discard(hold)
         if hold in figures.holds:
             figures.holds[hold].ended, figures.holds[hold].ended_at = str(data.get("end")), envelope.time
-    elif len(figures.holds) < MOST_HOLDS:
-        persons, expires_at = data.get("person_ids"), _time(str(data.get("expires_at")))
-        count = len(persons) if isinstance(persons, list) else 0
-        figures.holds[hold] = Hold(str(data.get("basis")), count, envelope.time, expires_at)
-    else:
-        figures.holds_left_out += 1
+        return
+    figures.holds_in_all += 1
+    figures.holds_in_force.add(hold)
+    if len(figures.holds) >= MOST_HOLDS:
+        over = next((one for one, it in figures.holds.items() if it.ended), None)
+        if over is None:
+            return
+        del figures.holds[over]
+    persons, expires_at = data.get("person_ids"), _time(str(data.get("expires_at")))
+    count = len(persons) if isinstance(persons, list) else 0
+    figures.holds[hold] = Hold(str(data.get("basis")), count, envelope.time, expires_at)
 
 
 def _note_if_late(

@@ -81,6 +81,9 @@ _SHARED: Final[Mapping[str, Sentence]] = {
         f" {count(e.rows, 'row')} removed"
     ),
     "PersonsHeld": lambda e: f"Nothing of {several('person', e.person_ids)} is cut here any more: hold {short(e.hold_id)}",
+    "KeptItemCut": lambda e: (
+        f"Item {short(e.item_id)}, which hold {short(e.hold_id)} had kept, was cut: {count(len(e.keys), 'key')}"
+    ),
     "PersonsReleased": lambda e: f"Hold {short(e.hold_id)} keeps {several('person', e.person_ids)} here no longer",
     "ReadsRecorded": lambda e: f"Put {count(len(e.reads), 'read')} by users on record",
     "StaffLookedUp": lambda e: (
@@ -120,6 +123,7 @@ _TICKETS: Final[Mapping[str, Sentence]] = {
 _ERASURE: Final[Mapping[str, Sentence]] = {
     "ErasureRequested": lambda e: f"Erasure of {several('person', e.person_ids)} was requested: request {short(e.request_id)}",
     "ErasureHeld": lambda e: f"Request {short(e.request_id)} waits for the end of {several('hold', e.hold_ids)}",
+    "AddressesRenewed": lambda e: f"Request {short(e.request_id)} has what its persons came to be known by while it waited",
     "SubjectErased": lambda e: (
         f"Every participant was told to erase {several('person', e.person_ids)} for request {short(e.request_id)}"
     ),

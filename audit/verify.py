@@ -148,7 +148,8 @@ class _Verification:
             service=self._service, origin=self._published.origin, size=size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, since=self._since, resumed_at=self._begun,
             checked=self._walk.checked, pruned=self._checks.pruned, gone=gone, pending=self._pending,
-            findings=self._findings.in_order(), left_out=self._findings.left_out,
+            findings=self._findings.in_order(), told=self._checks.told(),
+            left_out=self._findings.left_out,
         )  # fmt: skip
 
     # -- where it begins, and where it may stop

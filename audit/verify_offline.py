@@ -20,6 +20,7 @@ from audit.event_checks import EventChecks, ExportedEvent
 from audit.exported import EVENTS, VERIFIERS, ExportedLog, ExportManifest, decode_line, read_manifest
 from audit.findings import Findings, Verdict
 from audit.journal_check import compare_cuts, read_journal
+from audit.log_agreement import compared
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
 from audit.reading import SALT_BYTES
@@ -52,7 +53,7 @@ def verify_offline(
     if keys is not None and not keys.is_dir():
         raise InvalidArgument(field="keys", rule="must be a folder with verifier keys")
     names = services or tuple(dict.fromkeys((*SERVICES, *sorted(manifest.services))))
-    return [_Offline(folder, manifest, name, kept, keys or folder / VERIFIERS, progress).run() for name in names]
+    return compared([_Offline(folder, manifest, name, kept, keys or folder / VERIFIERS, progress).run() for name in names])
 
 
 class _Line(NamedTuple):
@@ -96,7 +97,8 @@ class _Offline:
         return Verdict(
             service=self._service, origin=self._published.origin, size=self._published.size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, checked=self._walk.checked, pruned=self._checks.pruned,
-            gone=self._gone, pending=0, findings=self._findings.in_order(), left_out=self._findings.left_out,
+            gone=self._gone, pending=0, findings=self._findings.in_order(),
+            told=self._checks.told(), left_out=self._findings.left_out,
         )  # fmt: skip
 
     def _check(self) -> None:

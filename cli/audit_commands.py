@@ -16,6 +16,7 @@ import typer
 from audit.checkpoints import KeptCheckpoints, read_checkpoints, take_checkpoints, write_checkpoints
 from audit.export import export
 from audit.findings import Verdict
+from audit.log_agreement import compared, reading_order
 from audit.verification_state import LogState, VerificationState, read_state, write_state
 from audit.verify import verify
 from audit.verify_offline import verify_offline
@@ -155,7 +156,7 @@ def _verify_here(
         if resume is not None:
             write_state(resume, state)
 
-    for name in names:
+    for name in reading_order(names):
         if any(verdict.service == name for verdict in state.verdicts):
             continue
         with shown_progress(name) as report, _interruptible(report) if resume else nullcontext(report) as progress:
@@ -166,7 +167,8 @@ def _verify_here(
         save(None)
     if resume is not None:
         resume.unlink(missing_ok=True)
-    return [verdict for verdict in state.verdicts if verdict.service in names]
+    by_name = {verdict.service: verdict for verdict in compared(state.verdicts)}
+    return [by_name[name] for name in names]
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from time import monotonic, sleep
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +13,10 @@ from cli.session import Session
 from services.erasure.commands import HoldList, HoldView, ListHolds, OfHold, PlacedHold, PlaceHold
 from services.erasure.events import Basis
 from shared.ids import new_id
+from shared.settings import ACCOUNT_SERVICES
+
+NOTED_SECONDS: Final = 10.0
+"""How long to wait until every service has noted a hold."""
 
 holds = typer.Typer(
     help="Legal holds: place, list, show, release.", no_args_is_help=True, context_settings=HELP
@@ -55,8 +60,13 @@ def place(
         placed = session.call(
             "erasure", "place_hold", command, result_type=PlacedHold, idempotency_key=new_id(), repeatable=True
         )
-        view = _show(session, placed.hold_id)
+        view, until_seconds = _show(session, placed.hold_id), monotonic() + NOTED_SECONDS
+        while set(view.noted_by) < set(ACCOUNT_SERVICES) and monotonic() < until_seconds:
+            sleep(0.1)
+            view = _show(session, placed.hold_id)
     show_json(view) if json else show(_table("Placed", [view]))
+    if missing := sorted(set(ACCOUNT_SERVICES) - set(view.noted_by)):
+        note(f"No erasure begins from now on. Not noted yet by {', '.join(missing)}: lethe hold show {view.hold_id}")
 
 
 @holds.command("list")
@@ -97,6 +107,7 @@ def show_hold(hold_id: HoldId, account: Account = None, as_user: As = None, json
     show(
         _table("Hold", [view]), view.article, table("Keeps", ("person id",), [(one,) for one in view.person_ids]),
         table("Waits for it", ("request id",), [(one,) for one in view.requests]),
+        table("Noted by", ("service",), [(one,) for one in view.noted_by]),
     )  # fmt: skip
 
 
@@ -115,7 +126,7 @@ def release(hold_id: HoldId, account: Account = None, as_user: As = None, json: 
         return
     show(_table("Ended", [view]))
     for request in waited:
-        note(f"It waited for this: lethe erasure show {request}")
+        note(f"It waited for this hold, and perhaps for others: lethe erasure show {request}")
 
 
 def _show(session: Session, hold_id: str) -> HoldView:

@@ -135,10 +135,10 @@ class PersonErased(LetheError):
 
 
 class UnderHold(LetheError):
-    """A legal hold keeps this from being erased or deleted until the hold has ended (mission E12)."""
+    """A legal hold keeps a person from being erased until it has ended (mission E12)."""
 
     code = "under_hold"
-    default = "A legal hold keeps this until it has ended."
+    default = "A legal hold keeps this person until it has ended."
 
 
 class SecondFactorRequired(LetheError):

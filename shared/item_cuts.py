@@ -14,7 +14,9 @@ from shared.work import Store, Work
 
 
 def cut_item(work: Work, item_id: str) -> list[str]:
-    """Destroys an item's key; gives the ids of the keys that went, for the event. Nothing opens from the commit on."""
+    """Destroys an item's key; gives the ids of the keys that went, for the event. Nothing opens from the commit on.
+
+    While a legal hold is on its person none goes: the item is cut when the hold ends (`legal_holds.py`)."""
     (cut,) = work.change("SELECT keys.cut_item_key(%s, %s, %s)", (work.account_id, item_id, work.now))[0]
     work.store.keys.forget(work.account_id, [item_id])
     return [] if cut is None else [bytes(cut).hex()]

@@ -227,6 +227,12 @@ CREATE TABLE keys.hold (                         -- legal holds in force: as lon
     PRIMARY KEY (account_id, person_id, hold_id)
 );
 
+CREATE TABLE keys.due_item (                     -- items that were to be cut while a hold was on their person: cut when it ends
+    account_id uuid NOT NULL,
+    item_id    uuid NOT NULL,
+    PRIMARY KEY (account_id, item_id)
+);
+
 CREATE TABLE keys.cut_item (                     -- tombstones of items, and the work-list of pruning
     account_id uuid  NOT NULL,
     item_id    uuid  NOT NULL,
@@ -387,7 +393,7 @@ BEGIN
 END $$;
 
 -- Cuts one item by its id: a profile that is deleted for good, a request that is completed. The tombstone stays. What belongs to
--- a person under a legal hold is not cut; the persons' rows are shared first, so that no hold is noted meanwhile.
+-- a person under a legal hold is not cut before that ends; the persons' rows are shared first, so that no hold is noted meanwhile.
 CREATE FUNCTION keys.cut_item_key(p_account uuid, p_item uuid, p_at timestamptz) RETURNS bytea LANGUAGE plpgsql AS $$
 DECLARE cut record;
 BEGIN
@@ -395,7 +401,8 @@ BEGIN
         WHERE owned.account_id = p_account AND owned.item_id = p_item ORDER BY person_id FOR SHARE OF person;
     IF EXISTS (SELECT 1 FROM keys.hold JOIN keys.item_person AS owned USING (account_id, person_id)
                WHERE owned.account_id = p_account AND owned.item_id = p_item) THEN
-        RAISE EXCEPTION 'a hold keeps this item' USING ERRCODE = 'LE011';
+        INSERT INTO keys.due_item (account_id, item_id) VALUES (p_account, p_item) ON CONFLICT DO NOTHING;
+        RETURN NULL;
     END IF;
     DELETE FROM keys.item_key WHERE account_id = p_account AND item_id = p_item RETURNING key_id, stream, generation INTO cut;
     IF NOT FOUND THEN
@@ -431,6 +438,7 @@ ALTER TABLE keys.item_key       ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.item
 ALTER TABLE keys.item_person    ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.item_person    FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.person         ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.person         FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.hold           ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.hold           FORCE ROW LEVEL SECURITY;
+ALTER TABLE keys.due_item       ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.due_item       FORCE ROW LEVEL SECURITY;
 ALTER TABLE keys.cut_item       ENABLE ROW LEVEL SECURITY; ALTER TABLE keys.cut_item       FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own_account ON lethe.event         TO {service}, {eraser} USING (account_id = lethe.current_account());
@@ -444,6 +452,7 @@ CREATE POLICY own_account ON keys.item_key       TO {service} USING (account_id 
 CREATE POLICY own_account ON keys.item_person    TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.person         TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.hold           TO {service} USING (account_id = lethe.current_account());
+CREATE POLICY own_account ON keys.due_item       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.cut_item       TO {service}, {eraser} USING (account_id = lethe.current_account());
 -- the epoch's rotation goes over all accounts, as the owner, who sees nothing else
 CREATE POLICY rotation ON keys.account_key TO {owner} USING (true);
@@ -476,7 +485,7 @@ GRANT SELECT, INSERT ON keys.account_key TO {service};
 GRANT SELECT, INSERT, DELETE, UPDATE (wrapped) ON keys.item_key TO {service};
 GRANT SELECT, INSERT, DELETE ON keys.item_person TO {service};
 GRANT SELECT, INSERT, UPDATE (cut_at, request_id) ON keys.person TO {service};
-GRANT SELECT, INSERT, DELETE ON keys.hold TO {service};
+GRANT SELECT, INSERT, DELETE ON keys.hold, keys.due_item TO {service};
 GRANT SELECT, INSERT ON keys.cut_item TO {service};
 GRANT SELECT, UPDATE (pruned) ON keys.cut_item TO {eraser};
 -- what the eraser may remove of an account that is gone: `_end_with_accounts` in shared/migrations

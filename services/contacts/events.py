@@ -8,7 +8,7 @@ from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import ErasureReceipted, SubjectCut
 from shared.events import ERASED, Erased, Event, EventTypes
 from shared.ids import StoredId
-from shared.legal_holds import PersonsHeld, PersonsReleased
+from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
 from shared.resolving import IdentifierKind, Owner
@@ -117,6 +117,7 @@ TYPES = EventTypes(
         "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
+        "KeptItemCut": KeptItemCut,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
         "StaffLookedUp": StaffLookedUp,

@@ -44,6 +44,15 @@ class ClaimErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     claim_code: Annotated[str, msgspec.Meta(min_length=1, max_length=100), NotPersonal("a random code")]
 
 
+class HoldInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a person: on which basis, and at the latest until when. Why in particular is for those who placed it."""
+
+    hold_id: Id
+    basis: Basis
+    article: Article
+    expires_at: datetime
+
+
 class ClaimedErasure(msgspec.Struct, frozen=True, kw_only=True):
     """Where the request stands, and the signed certificate once it is completed."""
 
@@ -52,6 +61,8 @@ class ClaimedErasure(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime
     completed_at: datetime | None
     document: Annotated[bytes, NotPersonal("a certificate holds no personal data")] | None
+    holds: list[HoldInForce]
+    """What the request waits for, where its state is `held`."""
 
 
 class RequestedErasure(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,15 +71,6 @@ class RequestedErasure(msgspec.Struct, frozen=True, kw_only=True):
     request_id: Id
     person_ids: list[Id]
     claim_code: Annotated[str, NotPersonal("a random code")] | None
-
-
-class HoldInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeps a person: on which basis, and at the latest until when. Why in particular is for those who placed it."""
-
-    hold_id: Id
-    basis: Basis
-    article: Article
-    expires_at: datetime
 
 
 class PreviewErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,6 +175,8 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     end: HoldEnd | None
     requests: list[Id]
+    noted_by: list[ServiceName]
+    """The participants that cut nothing of the persons from now on: all of them, a moment after it was placed."""
 
 
 class HoldList(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import CategoryName, Count, ErasureReceipted, SubjectCut
 from shared.events import ERASED, Envelope, Erased, Event, EventTypes, HexDigest, ServiceName
 from shared.ids import StoredId
-from shared.legal_holds import PersonsHeld, PersonsReleased
+from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import InTransit, Personal
 
 State = Literal["held", "erasing", "incomplete", "completed"]
@@ -49,6 +49,16 @@ class ErasureHeld(Event, frozen=True, kw_only=True):
 
     request_id: StoredId
     hold_ids: list[StoredId]
+
+
+class AddressesRenewed(Event, frozen=True, kw_only=True):
+    """What a request that was held knows of its persons, in the place of what it knew when it was made."""
+
+    request_id: StoredId
+    addresses: Annotated[
+        list[Annotated[str, InTransit(category="e-mail")]] | Erased,
+        Personal(category="e-mail", purpose=_PURPOSE, item="request_id", person=None),
+    ] = ERASED
 
 
 class SubjectErased(Event, frozen=True, kw_only=True):
@@ -110,6 +120,7 @@ class Names:
     """The full names of the types, for reactions and queries."""
 
     ERASURE_REQUESTED: ClassVar = "erasure.ErasureRequested"
+    ADDRESSES_RENEWED: ClassVar = "erasure.AddressesRenewed"
     HOLD_PLACED: ClassVar = "erasure.HoldPlaced"
 
 
@@ -118,6 +129,7 @@ TYPES = EventTypes(
     {
         "ErasureRequested": ErasureRequested,
         "ErasureHeld": ErasureHeld,
+        "AddressesRenewed": AddressesRenewed,
         "SubjectErased": SubjectErased,
         "ErasureIncomplete": ErasureIncomplete,
         "ErasureCompleted": ErasureCompleted,
@@ -127,6 +139,7 @@ TYPES = EventTypes(
         "AccountGone": AccountGone,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
+        "KeptItemCut": KeptItemCut,
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },

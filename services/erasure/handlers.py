@@ -10,8 +10,16 @@ from typing import Any
 
 import msgspec
 
-from services.erasure.commands import RequestedErasure, RequestErasure
-from services.erasure.events import AskedBy, ErasureCompleted, ErasureHeld, ErasureRequested, State, SubjectErased
+from services.erasure.commands import HoldInForce, RequestedErasure, RequestErasure
+from services.erasure.events import (
+    AddressesRenewed,
+    AskedBy,
+    ErasureCompleted,
+    ErasureHeld,
+    ErasureRequested,
+    State,
+    SubjectErased,
+)
 from services.erasure.hold_queries import holds_on
 from services.erasure.participants import participants
 from services.erasure.queries import addresses_of_request
@@ -19,7 +27,7 @@ from services.erasure.request import Look, incomplete, is_under_way
 from services.erasure.suppression import add_entries, identifier_entries
 from shared import certificate
 from shared.errors import NotFound, UnderHold
-from shared.events import Envelope
+from shared.events import Envelope, Event
 from shared.failpoints import failpoint
 from shared.idempotency import done_before, once
 from shared.ids import new_id
@@ -67,15 +75,17 @@ def request_erasure(
 
         def do() -> dict[str, Any]:
             work.lock_persons(persons)
+            holds = holds_on(work, persons)
+            # one that waits for the end of a hold on somebody else is not theirs to wait for
             open_one = work.fetch_one(
                 "SELECT r.request_id, r.person_ids FROM request r JOIN request_person p USING (account_id, request_id)"
                 " WHERE p.account_id = %s AND p.person_id = %s AND r.state <> 'completed' AND r.person_ids @> %s::uuid[]"
-                " ORDER BY r.requested_at LIMIT 1",
-                (account_id, persons[0], list(persons)),
+                " AND (r.state <> 'held' OR %s) ORDER BY r.requested_at LIMIT 1",
+                (account_id, persons[0], list(persons), bool(holds)),
             )
             if open_one is not None:
                 return {"request_id": open_one[0], "person_ids": open_one[1]}
-            made.append(_append_request(work, command, asked_by, persons, addresses, claim_code))
+            made.append(_append_request(work, command, asked_by, persons, addresses, claim_code, holds))
             return {"request_id": made[0], "person_ids": sorted(persons)}
 
         done = once(work, actor, idempotency_key, command, do)
@@ -85,14 +95,14 @@ def request_erasure(
 
 
 def _append_request(
-    work: Work, command: RequestErasure, asked_by: AskedBy, persons: Sequence[str], addresses: Sequence[str], claim_code: str
-) -> str:
+    work: Work, command: RequestErasure, asked_by: AskedBy, persons: Sequence[str], addresses: Sequence[str], claim_code: str,
+    holds: Sequence[HoldInForce],
+) -> str:  # fmt: skip
     request_id = new_id()
     requested = ErasureRequested(
         request_id=request_id, person_ids=sorted(persons), claim_hash=hashlib.sha256(claim_code.encode()).hexdigest(),
         asked_by=asked_by, addresses=list(addresses), reason=command.reason,
     )  # fmt: skip
-    holds = holds_on(work, persons)
     if holds:
         held = ErasureHeld(request_id=request_id, hold_ids=[one.hold_id for one in holds])
         work.append(f"erasure/{request_id}", 0, [requested, held])
@@ -101,11 +111,17 @@ def _append_request(
     return request_id
 
 
-def go_on(work: Work, request_id: str, persons: Sequence[str]) -> None:
-    """Tells the participants of a request that was held so far."""
+def go_on(work: Work, request_id: str, persons: Sequence[str], known_now: Sequence[str]) -> None:
+    """Tells the participants of a request that was held so far. Under which identifiers the persons came to be known meanwhile
+    (`known_now`) is kept with it first: they are suppressed and looked for as the others are."""
     stream = f"erasure/{request_id}"
     version = work.versions_of([stream])[stream]
-    work.append(stream, version, [_telling(work, request_id, persons, addresses_of_request(work, request_id))])
+    asked = addresses_of_request(work, request_id)
+    addresses = [*asked, *sorted(set(known_now) - set(asked))]
+    events: list[Event] = []
+    if len(addresses) > len(asked):
+        events.append(AddressesRenewed(request_id=request_id, addresses=addresses))
+    work.append(stream, version, [*events, _telling(work, request_id, persons, addresses)])
 
 
 def _telling(work: Work, request_id: str, persons: Sequence[str], addresses: Sequence[str]) -> SubjectErased:

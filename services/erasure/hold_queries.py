@@ -92,12 +92,27 @@ def held_requests(work: Work, holds: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def persons_of_held_requests(work: Work, hold: str) -> dict[str, list[str]]:
+    """The requests that wait for a hold, with their persons."""
+    rows = work.fetch(
+        "SELECT request_id, person_ids FROM request WHERE account_id = %s AND request_id = ANY (%s::uuid[])",
+        (work.account_id, held_requests(work, [hold]).get(hold, [])),
+    )
+    return dict(rows)
+
+
 def _in_force(hold_id: str, basis: Any, expires_at: Any) -> HoldInForce:
     return HoldInForce(hold_id=hold_id, basis=basis, article=ARTICLES[basis], expires_at=expires_at)
 
 
 def _views(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[HoldView]:
     requests = held_requests(work, [row[0] for row in rows if row[6] is None])
+    noted: dict[str, list[str]] = {}
+    for hold, service in work.fetch(
+        "SELECT hold_id, service FROM hold_noted WHERE account_id = %s AND hold_id = ANY (%s::uuid[]) ORDER BY service",
+        (work.account_id, [row[0] for row in rows]),
+    ):
+        noted.setdefault(hold, []).append(service)
     references = work.open(
         [SealedValue(row[8], f"hold/{row[0]}", row[9], Names.HOLD_PLACED, "reference") for row in rows]
     )
@@ -106,6 +121,7 @@ def _views(work: Work, rows: Sequence[tuple[Any, ...]]) -> list[HoldView]:
             hold_id=hold, person_ids=persons, basis=basis, article=ARTICLES[basis],
             reference=reference if isinstance(reference, str) else None, placed_at=placed_at, placed_by=placed_by,
             expires_at=expires_at, ended_at=ended_at, end=end, requests=requests.get(hold, []),
+            noted_by=noted.get(hold, []),
         )
         for (hold, persons, basis, placed_at, placed_by, expires_at, ended_at, end, _, _), reference in zip(
             rows, references, strict=True

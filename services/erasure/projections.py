@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from services.erasure.events import (
+    AddressesRenewed,
     ErasureCompleted,
     ErasureHeld,
     ErasureIncomplete,
@@ -42,6 +43,11 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             yield Statement(
                 "UPDATE request SET state = 'held' WHERE account_id = %s AND request_id = %s", (account, event.request_id)
             )
+        case AddressesRenewed():
+            yield Statement(
+                "INSERT INTO renewed_addresses (account_id, request_id, addresses, event_id) VALUES (%s, %s, %s, %s)",
+                (account, event.request_id, recorded.sealed.get("addresses"), envelope.event),
+            )
         case SubjectErased():
             yield Statement(
                 "UPDATE request SET state = 'erasing' WHERE account_id = %s AND request_id = %s AND state = 'held'",
@@ -61,6 +67,9 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                 "UPDATE request SET state = 'completed', completed_at = %s, certificate = %s, unanswered = '[]', traces = '{}',"
                 " addresses = NULL, reason = NULL WHERE account_id = %s AND request_id = %s",
                 (event.completed_at, event.certificate, account, event.request_id),
+            )
+            yield Statement(
+                "DELETE FROM renewed_addresses WHERE account_id = %s AND request_id = %s", (account, event.request_id)
             )
         case HoldPlaced():
             yield Statement(

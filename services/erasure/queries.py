@@ -20,7 +20,7 @@ from services.erasure.commands import (
     ShowErasure,
 )
 from services.erasure.events import Names
-from services.erasure.hold_queries import holds_of_requests
+from services.erasure.hold_queries import holds_of_requests, holds_on
 from services.erasure.participants import participants
 from shared.erasing import Retained
 from shared.errors import Incomplete, NotFound
@@ -66,14 +66,19 @@ def show_certificate(store: Store, account_id: str, query: ShowErasure) -> Certi
 
 
 def list_own_erasures(store: Store, account_id: str, person_id: str) -> ErasureList:
-    """The requests about one person, the newest first. They are few."""
+    """The requests about one person, the newest first. They are few. What keeps somebody else is not for them to know."""
     with store.work(account_id) as work:
         rows = work.fetch(
             f"{_REQUEST} WHERE account_id = %s AND request_id IN (SELECT request_id FROM request_person"
             " WHERE account_id = %s AND person_id = %s) ORDER BY requested_at DESC, request_id DESC LIMIT %s",
             (account_id, account_id, person_id, OWN_AT_MOST),
         )
-        return ErasureList(requests=_views(work, rows), next_after=None)
+        own = {one.hold_id for one in holds_on(work, [person_id])}
+        shown = [
+            msgspec.structs.replace(one, holds=[hold for hold in one.holds if hold.hold_id in own])
+            for one in _views(work, rows)
+        ]
+        return ErasureList(requests=shown, next_after=None)
 
 
 def claim_erasure(store: Store, account_id: str, query: ClaimErasure) -> ClaimedErasure:
@@ -85,22 +90,32 @@ def claim_erasure(store: Store, account_id: str, query: ClaimErasure) -> Claimed
             " LEFT JOIN certificate c USING (account_id, request_id) WHERE r.account_id = %s AND r.request_id = %s",
             (account_id, query.request_id),
         )
+        holds = holds_of_requests(work, [query.request_id]).get(query.request_id, [])
     if row is None or not hmac.compare_digest(row[4], given):
         raise NotFound()
     document = bytes(row[3]) if row[3] is not None else None
     return ClaimedErasure(
-        request_id=query.request_id, state=row[0], requested_at=row[1], completed_at=row[2], document=document
+        request_id=query.request_id, state=row[0], requested_at=row[1], completed_at=row[2], document=document,
+        holds=holds if row[0] == "held" else [],
     )
 
 
 def addresses_of_request(work: Work, request_id: str) -> list[str]:
     """The addresses that a request names, while it is open; [] once it is completed (its key is cut)."""
     row = work.fetch_one(
-        "SELECT addresses, event_id FROM request WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
+        "SELECT r.addresses, r.event_id, n.addresses, n.event_id FROM request r"
+        " LEFT JOIN renewed_addresses n USING (account_id, request_id) WHERE r.account_id = %s AND r.request_id = %s",
+        (work.account_id, request_id),
     )
     if row is None:
         raise NotFound()
-    (opened,) = work.open([SealedValue(row[0], f"erasure/{request_id}", row[1], Names.ERASURE_REQUESTED, "addresses")])
+    stream = f"erasure/{request_id}"
+    newest = (
+        SealedValue(row[0], stream, row[1], Names.ERASURE_REQUESTED, "addresses")
+        if row[3] is None
+        else SealedValue(row[2], stream, row[3], Names.ADDRESSES_RENEWED, "addresses")
+    )
+    (opened,) = work.open([newest])
     return list(opened) if isinstance(opened, list) else []
 
 

@@ -41,10 +41,11 @@ from services.erasure.participants import participants
 from services.erasure.projections import project
 from shared.bus import reaction
 from shared.erasing import Holdings
-from shared.errors import LetheError, PermissionRefused
+from shared.errors import LetheError, NotFound, PermissionRefused
 from shared.events import Envelope
 from shared.ids import Id, new_id
 from shared.item_cuts import finish_cut
+from shared.logs import get_logger
 from shared.resolving import CheckSuppressed, SuppressedAnswer
 from shared.rpc import Call, rpc_method
 from shared.service import (
@@ -59,6 +60,8 @@ from shared.service import (
     account_of,
     actor_of,
 )
+
+log = get_logger("lethe.erasure")
 
 PROBE_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 2
@@ -163,15 +166,17 @@ class ErasureService(Service):
     @rpc_method(argument=PlaceHold, result=PlacedHold, roles=MANAGERS)
     def place_hold(self, call: Call) -> PlacedHold:
         """Keep a person from being erased, on a basis of Art. 17(3), until a day. Requests for their erasure wait so long."""
+        who = (self.store, account_of(call), actor_of(call), call.idempotency_key, call.argument)
+        done = hold_handlers.placed_before(*who)
+        if done is not None:
+            return done
         found = self._subjects(call, call.argument.who, call.argument.addresses)
-        return hold_handlers.place_hold(
-            self.store, account_of(call), actor_of(call), call.idempotency_key, call.argument, found.person_ids
-        )
+        return hold_handlers.place_hold(*who, found.person_ids)
 
     @rpc_method(argument=OfHold, result=HoldView, roles=MANAGERS)
     def release_hold(self, call: Call) -> HoldView:
         """End a hold before its time. The requests that waited for it go on by themselves."""
-        return hold_handlers.release_hold(self.store, account_of(call), actor_of(call), call.argument)
+        return hold_handlers.release_hold(self.store, account_of(call), actor_of(call), call.argument, self._known_now)
 
     @rpc_method(argument=OfHold, result=HoldView, roles=MANAGERS, scope="read")
     def show_hold(self, call: Call) -> HoldView:
@@ -230,16 +235,53 @@ class ErasureService(Service):
         super().on_hold_ended(envelope)
         finish_cut(self.store, envelope, str(envelope.data["hold_id"]))
 
+    @reaction("contacts.PersonsHeld")
+    def on_contacts_held(self, envelope: Envelope) -> None:
+        hold_handlers.take_note(self.store, envelope)
+
+    @reaction("erasure.PersonsHeld")
+    def on_erasure_held(self, envelope: Envelope) -> None:
+        hold_handlers.take_note(self.store, envelope)
+
+    @reaction("identity.PersonsHeld")
+    def on_identity_held(self, envelope: Envelope) -> None:
+        hold_handlers.take_note(self.store, envelope)
+
+    @reaction("lifecycle.PersonsHeld")
+    def on_lifecycle_held(self, envelope: Envelope) -> None:
+        hold_handlers.take_note(self.store, envelope)
+
+    @reaction("tickets.PersonsHeld")
+    def on_tickets_held(self, envelope: Envelope) -> None:
+        hold_handlers.take_note(self.store, envelope)
+
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     def look_after_requests(self) -> None:
         """Looks at requests that did not complete by themselves: a participant was down, or this process was."""
         for account, request in handlers.due_requests(self.store):
-            self._complete(account, request)
+            try:
+                self._complete(account, request)
+            except LetheError as error:  # one that can't be looked at keeps no other
+                log.warning("a request could not be looked at", account_id=account, stream=f"erasure/{request}", error=error)
 
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     def end_expired_holds(self) -> None:
         """Ends holds whose time is over."""
-        hold_handlers.end_expired_holds(self.store)
+        hold_handlers.end_expired_holds(self.store, self._known_now)
+
+    def _known_now(self, account: str, persons: Sequence[str]) -> list[str]:
+        """The identifiers of persons as contacts knows them now; of who is gone there, none."""
+        known: set[str] = set()
+        for person in persons:
+            try:
+                found: Subjects = self.runtime.client.call(
+                    "contacts", "find_subjects", {"who": person, "addresses": []}, account=account, repeatable=True,
+                    result_type=Subjects,
+                )  # fmt: skip
+            except NotFound:
+                continue
+            known |= set(found.addresses)
+        return sorted(known)
 
     def _take_receipt(self, envelope: Envelope) -> None:
         if handlers.take_receipt(self.store, envelope):

@@ -34,6 +34,14 @@ request_person = sa.Table(  # whom a request is about, by pseudonym
     sa.Column("person_id", _id, primary_key=True),
     sa.Column("request_id", _id, primary_key=True),
 )
+renewed_addresses = sa.Table(  # what a request that was held knows of its persons, in the place of its own addresses
+    "renewed_addresses",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("request_id", _id, primary_key=True),
+    sa.Column("addresses", BYTEA),
+    sa.Column("event_id", _id, nullable=False),
+)
 hold = sa.Table(  # a legal hold: in force as long as it has not ended
     "hold",
     metadata,
@@ -56,6 +64,14 @@ hold_person = sa.Table(  # whom a hold keeps, by pseudonym
     sa.Column("account_id", _id, primary_key=True),
     sa.Column("person_id", _id, primary_key=True),
     sa.Column("hold_id", _id, primary_key=True),
+)
+hold_noted = sa.Table(  # which participants have noted a hold; from their events, so not from this service's own log alone
+    "hold_noted",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("hold_id", _id, primary_key=True),
+    sa.Column("service", sa.Text, primary_key=True),
+    info={"index": True},
 )
 open_hold = sa.Table(  # when holds expire, for the timer, over all accounts; ids and times only
     "open_hold",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.lifecycle.account import State
 from services.lifecycle.events import AccountEnded, AccountOpened, AccountResumed, AccountSuspended
-from shared.events import Recorded
+from shared.events import Envelope, Recorded
 from shared.work import Statement
-
-_STATES = {AccountSuspended: "suspended", AccountResumed: "active", AccountEnded: "ended"}
 
 
 def project(recorded: Recorded) -> Iterator[Statement]:
@@ -23,11 +22,17 @@ def project(recorded: Recorded) -> Iterator[Statement]:
                     event.account_id, event.plan, envelope.time, envelope.time, recorded.sealed.get("name"), envelope.event,
                 ),
             )  # fmt: skip
-        case AccountSuspended() | AccountResumed() | AccountEnded():
-            state = _STATES[type(event)]
-            yield Statement(
-                "UPDATE account SET state = %s, changed_at = %s WHERE account_id = %s",
-                (state, envelope.time, event.account_id),
-            )
+        case AccountSuspended():
+            yield _changed(envelope, "suspended")
+        case AccountResumed():
+            yield _changed(envelope, "active")
+        case AccountEnded():
+            yield _changed(envelope, "ended")
         case _:
             pass
+
+
+def _changed(envelope: Envelope, state: State) -> Statement:
+    return Statement(
+        "UPDATE account SET state = %s, changed_at = %s WHERE account_id = %s", (state, envelope.time, envelope.account)
+    )

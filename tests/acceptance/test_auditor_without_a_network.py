@@ -53,7 +53,8 @@ def test_export_verifies_without_a_network_and_a_planted_change_is_named(erased:
     verdicts = {one["service"]: one for one in json.loads(done.stdout)}
     assert set(SERVICES) == set(verdicts)
     assert verdicts["contacts"]["pruned"] > 0 and verdicts["tickets"]["pruned"] > 0
-    assert all(verdicts[one]["checked"] == verdicts[one]["size"] >= verdicts[one]["kept_size"] > 0 for one in ACCOUNT_SERVICES)
+    for one in (verdicts[service] for service in ACCOUNT_SERVICES):  # other tests of this stack may have ended accounts
+        assert one["checked"] + one["gone"] == one["size"] >= one["kept_size"] > 0
 
     events = folder / "tickets" / "events.jsonl"
     lines = events.read_bytes().splitlines(keepends=True)

@@ -12,18 +12,18 @@ import pytest
 
 from audit.replay import replay
 from audit.verify import verify
-from services.erasure.hold_handlers import end_expired_holds
-from shared import clock
-from shared.errors import Conflict, InvalidArgument, LetheError, NotFound, UnderHold
+from shared import clock, legal_holds
+from shared.errors import Conflict, InvalidArgument, NotFound, Unavailable, UnderHold
 from shared.ids import new_id
 from shared.settings import ACCOUNT_SERVICES
-from shared.tokens import Actor
+from shared.tokens import Actor, service_actor
 from tests.support.asking import WHO, Asking
 from tests.support.cell import Cell
-from tests.support.gate import Running
+from tests.support.gate import Gate, Running
 
 REFERENCE = "Regional court, file 12 C 345/26"
 LATER = timedelta(days=30)
+OTHER = "second@example.org"
 
 
 @pytest.fixture
@@ -106,11 +106,12 @@ def test_a_hold_ends_by_itself_when_its_time_is_over(asking: Asking, later: Call
     request, _ = asking.ask()
     replica = Cell(asking.cell.settings)
     later(LATER - timedelta(seconds=1))
-    assert 0 == end_expired_holds(asking.cell.store("erasure"))
+    asking.cell.service("erasure").end_expired_holds()
     assert "held" == state_of(asking, request)
     later(timedelta(seconds=1))
-    looks = [Running(lambda on=on: end_expired_holds(on.store("erasure"))).start() for on in (asking.cell, replica)]  # type: ignore[misc]
-    assert 1 == sum(one.result() for one in looks)
+    looks = [Running(on.service("erasure").end_expired_holds).start() for on in (asking.cell, replica)]
+    for one in looks:
+        one.result()
     assert "expired" == asking.call("show_hold", {"hold_id": hold}).end
     assert "erasing" == state_of(asking, request)
     asking.settle()
@@ -154,21 +155,94 @@ def test_a_held_request_is_one_request_and_can_not_be_hurried(asking: Asking) ->
         asking.call("retry_erasure", {"request_id": request})
 
 
-def test_of_a_hold_and_a_request_at_once_one_knows_the_other(asking: Asking) -> None:
-    """Either the hold is refused, or the request waits: never is a person held whom the participants are told to erase."""
-    for _ in range(8):
-        one, replica = Asking(asking.cell), Cell(asking.cell.settings)
-        held = Running(lambda: outcome(lambda: place(one))).start()  # noqa: B023
-        asked = Running(lambda: one.ask(cell=replica)).start()  # noqa: B023
-        is_held, (request, _) = not isinstance(held.result(), LetheError), asked.result()
-        assert ("held" if is_held else "erasing") == state_of(one, request)
+@pytest.mark.parametrize("first", ["hold", "request"])
+def test_of_a_hold_and_a_request_at_once_one_knows_the_other(asking: Asking, turnstile: Gate, first: str) -> None:
+    """One stands before its commit while the other begins, on another replica: either the hold is refused, or the request
+    waits. Never is a person held whom the participants are told to erase."""
+    replica = Cell(asking.cell.settings)
+    if first == "hold":
+        held = turnstile.hold(lambda: place(asking), "erasure")
+        asked = Running(lambda: asking.ask(cell=replica)).start()
+        assert not asked.thread.join(0.3) and not asked.is_over, "it waits for the one before it"
+        held.release()
+        assert "held" == state_of(asking, asked.result()[0])
+    else:
+        asks = turnstile.hold(lambda: asking.ask(), "erasure")
+        placed = Running(lambda: asking.call("place_hold", placing(), cell=replica)).start()
+        assert not placed.thread.join(0.3) and not placed.is_over
+        request, _ = asks.release()
+        with pytest.raises(Conflict):
+            placed.result()
+        assert "erasing" == state_of(asking, request)
 
 
-def outcome(of: Callable[[], Any]) -> Any:
-    try:
-        return of()
-    except Conflict as error:
-        return error
+@pytest.mark.parametrize("first", ["end", "hold"])
+def test_a_hold_on_another_of_a_request_that_goes_on_is_not_lost(asking: Asking, turnstile: Gate, first: str) -> None:
+    """A request for two waits for a hold on one. While that ends, the other one is held: the request waits on, or the hold is
+    refused, whichever commits first."""
+    asking.add(OTHER)
+    hold, replica = place(asking), Cell(asking.cell.settings)
+    request, _ = asking.ask(addresses=[OTHER])
+
+    def end(cell: Cell) -> Any:
+        return asking.call("release_hold", {"hold_id": hold}, cell=cell)
+
+    def put(cell: Cell) -> Any:
+        return asking.call("place_hold", placing(who=OTHER), cell=cell)
+
+    one, other = (end, put) if first == "end" else (put, end)
+    stands = turnstile.hold(lambda: one(asking.cell), "erasure")
+    comes = Running(lambda: other(replica)).start()
+    assert not comes.thread.join(0.3) and not comes.is_over
+    stands.release()
+    if first == "end":
+        with pytest.raises(Conflict):
+            comes.result()
+    else:
+        comes.result()
+    asking.settle()
+    assert ("completed" if first == "end" else "held") == state_of(asking, request)
+
+
+def test_two_holds_of_one_request_that_end_at_once_let_it_go_on_once(asking: Asking, turnstile: Gate) -> None:
+    """Neither end sees the other; still the later one tells the participants."""
+    asking.add(OTHER)
+    holds, replica = (place(asking), place(asking, who=OTHER)), Cell(asking.cell.settings)
+    request, _ = asking.ask(addresses=[OTHER])
+    stands = turnstile.hold(lambda: asking.call("release_hold", {"hold_id": holds[0]}), "erasure")
+    comes = Running(lambda: asking.call("release_hold", {"hold_id": holds[1]}, cell=replica)).start()
+    comes.thread.join(0.3)
+    stands.release()
+    comes.result()
+    asking.settle()
+    assert "completed" == state_of(asking, request)
+    assert 1 == types_in(asking, "erasure").count("SubjectErased")
+
+
+def test_a_cut_and_a_hold_at_once_stand_in_the_log_in_the_order_of_their_effect(asking: Asking, turnstile: Gate) -> None:
+    """In a participant: a profile is deleted while the hold is being noted. Its key goes, or waits for the end of the hold."""
+    for first in ("hold", "deletion"):
+        one = Team(asking.cell)
+        hold = place(one, who=one.login)
+        (noting,) = [it for it in one.due() if it.service == "identity" and it.envelope.type == "erasure.HoldPlaced"]
+        replica = Cell(asking.cell.settings)
+        if first == "hold":
+            stands = turnstile.hold(lambda: asking.cell.deliver(noting), "identity")  # noqa: B023
+            comes = Running(lambda: one.delete(replica)).start()  # noqa: B023
+        else:
+            stands = turnstile.hold(lambda: one.delete(asking.cell), "identity")  # noqa: B023
+            comes = Running(lambda: replica.deliver(noting)).start()  # noqa: B023
+        assert not comes.thread.join(0.3) and not comes.is_over
+        stands.release()
+        comes.result()
+        asking.cell.sign("identity")
+        (deleted,) = [it for it in asking.cell.logged(one.account, "identity") if it.type == "identity.UserDeleted"]
+        assert (first == "hold") == (deleted.data["keys"] == [])
+        assert [] == verify(asking.cell.settings, "identity", patience_seconds=0).findings or first == "deletion"
+        one.settle()
+        one.call("release_hold", {"hold_id": hold})
+        one.settle()
+    check_logs(asking)
 
 
 def test_in_whatever_order_it_arrives_a_released_person_is_erased(asking: Asking) -> None:
@@ -210,6 +284,19 @@ def test_a_held_person_is_not_cut_even_where_a_participant_is_told_to(asking: As
             forged.cell.deliver(delivery._replace(envelope=envelope))
     assert is_known(forged)
     assert len(told) == len(ACCOUNT_SERVICES)
+
+
+def test_who_is_cut_already_is_not_noted_as_held(asking: Asking) -> None:
+    """A participant promises nothing that it can't keep."""
+    request, _ = asking.ask()
+    asking.settle()
+    hold = place(other := Asking(asking.cell))
+    (placed,) = [one for one in other.due() if one.service == "contacts" and one.envelope.type == "erasure.HoldPlaced"]
+    data = {**placed.envelope.data, "person_ids": [asking.person]}
+    asking.cell.deliver(placed._replace(envelope=msgspec.structs.replace(placed.envelope, account=asking.account, data=data)))
+    asking.settle()
+    assert "PersonsHeld" not in types_in(asking, "contacts") and "completed" == state_of(asking, request)
+    assert [] == other.call("show_hold", {"hold_id": hold}).noted_by
 
 
 def test_what_is_asked_of_a_hold_is_checked(asking: Asking) -> None:
@@ -265,29 +352,159 @@ def test_the_reference_is_nowhere_readable(asking: Asking) -> None:
     assert pruned + 1 == verify(asking.cell.settings, "erasure", patience_seconds=1).pruned
 
 
-def test_whose_profile_is_held_can_not_be_deleted_either(asking: Asking) -> None:
-    """A user's profile is their person's: a hold keeps it from being deleted, and lets go of it."""
-    account, owner = asking.account, asking.owner
+def test_what_is_deleted_during_a_hold_goes_when_it_ends(cell: Cell) -> None:
+    """A profile, and an invitation that is withdrawn: off every screen at once; the key goes with the end of the last hold,
+    with its entry in the journal. Nobody is told that they are held, and nobody else is kept from anything."""
+    team = Team(cell)
+    invited = team.identity("invite_user", {"role": "agent", "login": "ivo@example.org"})
+    holds = [place(team, who=team.login), place(team, who=team.login), place(team, who="ivo@example.org")]
+    team.settle()
+    team.delete()
+    team.identity("withdraw_invitation", {"invitation_id": invited.invitation_id})
+    team.identity("invite_user", {"role": "agent", "login": "other@example.org"})
+    team.settle()
+    assert "former agent" == team.identity("show_user", {"user": team.agent}).name
+    assert team.opens() and team.pruned() == 0
+    for hold in (holds[0], holds[2]):
+        team.call("release_hold", {"hold_id": hold})
+    team.settle()
+    assert team.opens(), "the other hold is still there"
+    team.call("release_hold", {"hold_id": holds[1]})
+    team.settle()
+    assert not team.opens() and team.pruned() > 0
+    cuts = [one.data["item_id"] for one in cell.logged(team.account, "identity") if one.type == "identity.KeptItemCut"]
+    assert {team.agent, invited.invitation_id} == set(cuts)
+    journal = (cell.settings.path("tiles", "identity") / "cut-journal.jsonl").read_text()
+    assert all(item in journal for item in cuts)
+    check_logs(team)
 
-    def identity(method: str, argument: Any) -> Any:
-        return asking.cell.call(account, "identity", method, argument, owner)
 
-    made = asking.cell.call(
-        account, "identity", "add_user", {"role": "owner", "login": "ola@example.org", "name": "Ola"},
-        Actor(kind="operator", id="operator", account_id=None, role="operator"),
-    )  # fmt: skip
-    owner = Actor(kind="user", id=made.user_id, account_id=account, role="owner")
-    agent = identity("add_user", {"role": "agent", "login": "ben@example.org", "name": "Ben"}).user_id
-    hold = place(asking, who="ben@example.org")
+def test_a_crash_between_the_end_of_a_hold_and_the_journal_is_mended(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is cut with the commit; what follows is done by the next delivery."""
+    team = Team(cell)
+    hold = place(team, who=team.login)
+    team.settle()
+    team.delete()
+    team.settle()
+    team.call("release_hold", {"hold_id": hold})
+    with monkeypatch.context() as patch:
+        patch.setattr(legal_holds, "finish_cut", lambda *_: (_ for _ in ()).throw(Crashed()))
+        (ending,) = [one for one in team.due() if one.service == "identity" and one.envelope.type == "erasure.HoldEnded"]
+        with pytest.raises(Crashed):
+            cell.deliver(ending)
+    assert not team.opens() and team.pruned() == 0
+    team.settle()
+    assert team.pruned() > 0
+    check_logs(team)
+
+
+def test_what_a_person_came_to_be_known_by_meanwhile_is_suppressed_as_well(asking: Asking) -> None:
+    """Contacts is asked anew when the hold ends: mail from an address that came later does not bring them back."""
+    hold = place(asking)
+    request, _ = asking.ask()
     asking.settle()
-    with pytest.raises(UnderHold):
-        identity("delete_user", {"user": agent})
-    assert "Ben" == identity("show_user", {"user": agent}).name
+    asking.share(OTHER)
     asking.call("release_hold", {"hold_id": hold})
     asking.settle()
-    identity("delete_user", {"user": agent})
-    asking.settle()
+    assert "completed" == state_of(asking, request)
+    identifiers = [{"kind": "address", "address": one} for one in (WHO, OTHER, "third@example.org")]
+    answer = asking.call("check_suppressed", {"mails": [], "identifiers": identifiers}, service_actor("contacts"))
+    assert [True, True, False] == [day is not None for day in answer.identifiers]
     check_logs(asking)
+
+
+def test_who_is_not_held_does_not_wait_for_who_is(asking: Asking) -> None:
+    """A request for two waits for the hold on one; the other one asks alone, is erased, and hears nothing of the first."""
+    other = asking.add(OTHER)
+    hold = place(asking)
+    both, _ = asking.ask(addresses=[OTHER])
+    customer = Actor(kind="customer", id=other, account_id=asking.account, role="customer")
+    assert [("held", [])] == [(one.state, one.holds) for one in asking.call("list_own_erasures", {}, customer).requests]
+    own = asking.call("request_own_erasure", {}, customer)
+    assert own.request_id != both and own.claim_code
+    asking.settle()
+    assert ["completed", "held"] == [state_of(asking, own.request_id), state_of(asking, both)]
+    asking.call("release_hold", {"hold_id": hold})
+    asking.settle()
+    assert "completed" == state_of(asking, both)
+    check_logs(asking)
+
+
+def test_who_has_the_claim_code_is_told_why_it_waits(asking: Asking) -> None:
+    """On which basis, and until when; not for which matter."""
+    place(asking)
+    made = asking.call("request_erasure", {"who": WHO, "reason": "asked"})
+    code = {"request_id": made.request_id, "claim_code": made.claim_code}
+    claimed = asking.call("claim_erasure", code, service_actor("gateway"))
+    assert ("held", ["legal-claims"]) == (claimed.state, [one.basis for one in claimed.holds])
+
+
+def test_one_hold_that_can_not_be_ended_keeps_no_other(
+    cell: Cell, later: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contacts fails for one account: its hold stays, and is tried again; the other account's ends."""
+    one, other = Asking(cell), Asking(cell)
+    requests = {}
+    for each in (one, other):
+        place(each)
+        requests[each] = each.ask()[0]
+        each.settle()
+    later(LATER)
+    known = cell.service("contacts").find_subjects
+
+    def fails(call: Any) -> Any:
+        if call.account_id == one.account:
+            raise Unavailable()
+        return known(call)
+
+    fails.__rpc__ = known.__rpc__  # type: ignore[attr-defined]
+    monkeypatch.setattr(cell.service("contacts"), "find_subjects", fails)
+    cell.service("erasure").end_expired_holds()
+    assert ["held", "erasing"] == [state_of(each, requests[each]) for each in (one, other)]
+    monkeypatch.undo()
+
+
+def test_a_hold_says_who_has_noted_it(asking: Asking) -> None:
+    """Until a participant has, it cuts as before."""
+    hold = place(asking)
+    assert [] == asking.call("show_hold", {"hold_id": hold}).noted_by
+    asking.settle()
+    assert sorted(ACCOUNT_SERVICES) == asking.call("show_hold", {"hold_id": hold}).noted_by
+
+
+class Team(Asking):
+    """An account with an owner and an agent."""
+
+    def __init__(self, cell: Cell) -> None:
+        super().__init__(cell)
+        operator = Actor(kind="operator", id="operator", account_id=None, role="operator")
+        olga = {"role": "owner", "login": f"olga@{new_id()}.example", "name": "Olga"}
+        added = cell.call(self.account, "identity", "add_user", olga, operator)
+        self.owner = Actor(kind="user", id=added.user_id, account_id=self.account, role="owner")
+        self.login = f"ben@{new_id()}.example"
+        self.agent = self.identity("add_user", {"role": "agent", "login": self.login, "name": "Ben"}).user_id
+
+    def identity(self, method: str, argument: Any, cell: Cell | None = None) -> Any:
+        return (cell or self.cell).call(self.account, "identity", method, argument, self.owner)
+
+    def delete(self, cell: Cell | None = None) -> None:
+        """Deletes the agent's profile."""
+        self.identity("delete_user", {"user": self.agent}, cell)
+
+    def opens(self) -> bool:
+        """Whether the agent's profile can still be opened from the log."""
+        with self.cell.store("identity").work(self.account) as work:
+            return bool(work.item_keys([self.agent]))
+
+    def pruned(self) -> int:
+        """Sealed parts of the agent's events that are gone."""
+        with self.cell.store("identity").work(self.account) as work:
+            events = work.load(f"user/{self.agent}")
+        return sum(part is None for one in events for part in one.sealed.values())
+
+
+class Crashed(BaseException):
+    """In the place of a process that ends."""
 
 
 def test_agents_see_that_somebody_is_held_and_not_for_which_matter(asking: Asking) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.contacts.commands import AddUserPerson
+from services.contacts.events import IdentifierAdded
 from shared.ids import new_id
 from shared.settings import SERVICES
 from shared.tokens import Actor, service_actor
@@ -24,13 +26,36 @@ class Asking:
         self.person: str = cell.call(self.account, "contacts", "add_user_person", added, service_actor("identity")).id
         self.delivered: set[str] = set()
 
-    def call(self, method: str, argument: Any = None, actor: Actor | None = None, key: str | None = None) -> Any:
+    def call(
+        self, method: str, argument: Any = None, actor: Actor | None = None, key: str | None = None, cell: Cell | None = None
+    ) -> Any:
         """Asks erasure, as the owner."""
-        return self.cell.call(self.account, "erasure", method, argument, actor or self.owner, key)
+        return (cell or self.cell).call(self.account, "erasure", method, argument, actor or self.owner, key)
 
-    def ask(self, key: str | None = None, cell: Cell | None = None) -> tuple[str, bool]:
+    def add(self, address: str) -> str:
+        """Another person; their id."""
+        added = AddUserPerson(address=address, name="Second")
+        return str(self.cell.call(self.account, "contacts", "add_user_person", added, service_actor("identity")).id)
+
+    def share(self, address: str) -> None:
+        """The person turns out to have another address, as contacts would put it down."""
+        with self.cell.store("contacts").work(self.account) as work:
+            identifier = new_id()
+            added = IdentifierAdded(
+                identifier_id=identifier, kind="address", owner="person", person_ids=[self.person], address=address
+            )
+            work.append(f"identifier/{identifier}", 0, [added])
+            token = work.blind_index().token("address", address)
+            work.later(
+                "INSERT INTO identifier_token (account_id, token, identifier_id) VALUES (%s, %s, %s)",
+                (self.account, token, identifier),
+            )
+
+    def ask(
+        self, key: str | None = None, cell: Cell | None = None, addresses: Sequence[str] = ()
+    ) -> tuple[str, bool]:
         """The request's id, and whether a claim code was told."""
-        asked = {"who": WHO, "reason": "asked"}
+        asked = {"who": WHO, "reason": "asked", "addresses": list(addresses)}
         made = (cell or self.cell).call(self.account, "erasure", "request_erasure", asked, self.owner, key)
         return made.request_id, made.claim_code is not None
 
