@@ -26,7 +26,8 @@ from shared.events import UNREADABLE, Envelope, SealedField, canonical, canonica
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ACCOUNT_ENDED = b"lifecycle.AccountEnded"
+_TELLING = {"keys", "hold_id", "ranges"}
+"""Of which fields one is in every event that tells of cuts, holds, or what is gone."""
 
 
 class ExportedEvent(NamedTuple):
@@ -85,6 +86,7 @@ class EventChecks:
         self._pruned_at = array("q", begin.pruned_at if begin else b"")
         self._owned = array("Q", begin.owned if begin else b"")  # owner, place in the two above; as often as there are owners
         self._owners = owner_fields(service)
+        self._plain = plain_types(service)
         self._holds = HoldNotes(begin.holds if begin else None)
         self.cuts = CutNotes(begin.cuts if begin else None)
         self.gone = GoneNotes(begin.gone if begin else None)
@@ -102,7 +104,7 @@ class EventChecks:
 
     def state(self) -> ChecksState:
         """What was gathered so far."""
-        self._note_last()
+        self.note_last()
         return ChecksState(
             cuts=self.cuts.state(), holds=self._holds.state(), gone=self.gone.state(), holes=self._holes,
             last_of=self._last_of, pruned_keys=self._pruned_keys.tobytes(),
@@ -122,10 +124,9 @@ class EventChecks:
         if form != raw:
             self._add(at, "its envelope is not in canonical form", row)
         if account_id != self._account_id:  # events of one account often stand together
-            self._note_last()
-            self._account_id, self._account, self._at = account_id, id_text(account_id), -1
-        if at > self._at:
-            self._at = at
+            self.note_last()
+            self._account_id, self._account = account_id, id_text(account_id)
+        self._at = at
         due = envelope.version
         name = envelope.stream.encode()
         if not (
@@ -149,8 +150,7 @@ class EventChecks:
                     self._note_pruned(at, envelope, field)
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
-        data = envelope.data
-        if "keys" in data or "hold_id" in data or "ranges" in data or type_ == _ACCOUNT_ENDED:
+        if type_ not in self._plain:
             self._note(envelope, at, waits_as)
         if self._order.due(account_id, name, due) != due:
             self._add_hole(at, envelope)
@@ -166,7 +166,7 @@ class EventChecks:
         if canonical(envelope) != raw:
             self._add(event.at, "its envelope is not in canonical form", envelope=envelope)
         self._account, self._at = envelope.account, event.at
-        self._note_last()
+        self.note_last()
         if envelope.service != self._service:
             self._add(event.at, "it is an event of another service", envelope=envelope)
         if len(envelope.sealed) != len(event.sealed):
@@ -176,7 +176,8 @@ class EventChecks:
             for field, there in zip(envelope.sealed, event.sealed):  # noqa: B905 - their lengths were compared above
                 if not there:
                     self._note_pruned(event.at, envelope, field)
-        self._note(envelope, event.at)
+        if envelope.type.encode() not in self._plain:
+            self._note(envelope, event.at)
         if self._order.due(envelope.account.encode(), envelope.stream.encode(), envelope.version) != envelope.version:
             self._add_hole(event.at, envelope)
 
@@ -227,7 +228,7 @@ class EventChecks:
 
     def report_events_of_gone(self) -> None:
         """Adds a finding for each account that is gone and of which there is a later event than those that went with it."""
-        self._note_last()
+        self.note_last()
         for account in self.gone.accounts:
             last = self._last_of.get(account, -1)
             if last >= 0 and last > max((end for _, end in self.gone.named(account)), default=-1):
@@ -257,8 +258,9 @@ class EventChecks:
                 )
                 self._findings.add("cut under hold", text, index=self._pruned_at[place])
 
-    def _note_last(self) -> None:
-        if self._account is not None:
+    def note_last(self) -> None:
+        """Notes where the account of the event before has its last event so far: before events that have no index."""
+        if self._account is not None and self._at >= 0:
             self._last_of[self._account] = max(self._at, self._last_of.get(self._account, -1))
 
     def _note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
@@ -300,6 +302,16 @@ def owner_fields(service: str) -> dict[tuple[str, str], str]:
         for field, personal in types.personal[kind].items()
         if personal.person is not None
     }
+
+
+def plain_types(service: str) -> frozenset[bytes]:
+    """The types that, by the service's own declarations, tell nothing that has to be noted: nearly all events are of these."""
+    types = types_of_services().get(service)
+    return frozenset(
+        name.encode()
+        for name, kind in (types.by_name.items() if types else ())
+        if not _TELLING.intersection(kind.__struct_fields__) and name != "lifecycle.AccountEnded"
+    )
 
 
 def _microseconds(moment: datetime) -> int:

@@ -34,8 +34,8 @@ MOST_FOLLOWING: Final = 1_000
 
 _FOLLOWING: Final[Mapping[SubjectKind, Mapping[str, str]]] = {
     "person": {
-        "erasure.ErasureRequested": "request_id", "identity.UserAdded": "user_id", "identity.UserInvited": "invitation_id",
-        "identity.SavedSearchAdded": "search_id", "identity.AppGranted": "grant_id",
+        "erasure.ErasureRequested": "request_id", "erasure.HoldPlaced": "hold_id", "identity.UserAdded": "user_id",
+        "identity.UserInvited": "invitation_id", "identity.SavedSearchAdded": "search_id", "identity.AppGranted": "grant_id",
     },
     "staff": {"identity.StaffAccessRequested": "grant_id", "identity.BreakGlassAsked": "grant_id"},
 }  # fmt: skip

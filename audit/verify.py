@@ -123,6 +123,7 @@ class _Verification:
             read_log(connection, self._walk.take, start=self._walk.position, end=size)
             good = self._walk.finish()
             self._check_unsigned(connection)
+            self._checks.note_last()
             read_unlogged(connection, self._take_unlogged)
         self._checks.accept(place.signed for place in self._displaced.places if place.signed)
         missing = [*self._displaced.missing_runs(), *((at, at) for at in self._missing_unsigned)]

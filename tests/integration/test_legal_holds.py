@@ -11,7 +11,11 @@ import msgspec
 import pytest
 
 from audit.replay import replay
+from audit.sources import DatabaseSource
+from audit.trail import trail
+from audit.trail_subjects import TrailSelection
 from audit.verify import verify
+from services.erasure.queries import addresses_of_request
 from shared import clock, legal_holds
 from shared.errors import Conflict, InvalidArgument, NotFound, Unavailable, UnderHold
 from shared.ids import new_id
@@ -376,6 +380,8 @@ def test_what_is_deleted_during_a_hold_goes_when_it_ends(cell: Cell) -> None:
     assert {team.agent, invited.invitation_id} == set(cuts)
     journal = (cell.settings.path("tiles", "identity") / "cut-journal.jsonl").read_text()
     assert all(item in journal for item in cuts)
+    told = {one.type for one in trail(DatabaseSource(cell.settings), TrailSelection(person=team.agent_person)).entries}
+    assert {"erasure.HoldPlaced", "erasure.HoldEnded", "identity.PersonsHeld", "identity.KeptItemCut"} <= told
     check_logs(team)
 
 
@@ -405,6 +411,8 @@ def test_what_a_person_came_to_be_known_by_meanwhile_is_suppressed_as_well(askin
     asking.settle()
     asking.share(OTHER)
     asking.call("release_hold", {"hold_id": hold})
+    with asking.cell.store("erasure").work(asking.account) as work:
+        assert {WHO, OTHER} == set(addresses_of_request(work, request)), "by these it is looked for"
     asking.settle()
     assert "completed" == state_of(asking, request)
     identifiers = [{"kind": "address", "address": one} for one in (WHO, OTHER, "third@example.org")]
@@ -482,7 +490,8 @@ class Team(Asking):
         added = cell.call(self.account, "identity", "add_user", olga, operator)
         self.owner = Actor(kind="user", id=added.user_id, account_id=self.account, role="owner")
         self.login = f"ben@{new_id()}.example"
-        self.agent = self.identity("add_user", {"role": "agent", "login": self.login, "name": "Ben"}).user_id
+        agent = self.identity("add_user", {"role": "agent", "login": self.login, "name": "Ben"})
+        self.agent, self.agent_person = agent.user_id, agent.person_id
 
     def identity(self, method: str, argument: Any, cell: Cell | None = None) -> Any:
         return (cell or self.cell).call(self.account, "identity", method, argument, self.owner)
