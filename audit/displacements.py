@@ -1,14 +1,13 @@
 """Names what happened to a log whose leaves are not where they were signed: dropped, inserted, swapped, reordered, changed.
 
 Pure. It is told what was signed at an index and what stands there, for the places where the two differ only, and compares
-the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it counts, and says so. Of places where nothing
-stands all ranges are kept (16 bytes each): those that went with an account are taken out before anything is said.
+the two sets at the end. It keeps at most `MOST_PLACES` of them; beyond that it counts, and says so. Rows without an event are
+kept apart, as ranges (16 bytes each): those that went with an account are taken out before anything is said.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterator
 
 import msgspec
@@ -31,16 +30,32 @@ class Place(msgspec.Struct, frozen=True):
     """Not signed yet, and not due to be: of interest only where it turns out to be one that was signed elsewhere."""
 
 
-class Displacements:
-    """Gathers the places of one log of `size` signed leaves. `places`, `beyond` (how many more there were) and `missing` (the
-    ranges where nothing stands) are what a verification that goes on had gathered before."""
+class DisplacementsState(msgspec.Struct, frozen=True, kw_only=True):
+    """What was gathered, to be kept in a file: `beyond` counts places that were not kept, `missing` has the ranges of rows
+    without an event, `signed` what was signed at the first of them."""
 
-    def __init__(self, size: int, places: list[Place] | None = None, beyond: int = 0, missing: bytes = b"") -> None:
+    places: list[Place]
+    beyond: int
+    missing: bytes
+    signed: dict[int, bytes]
+
+
+class Displacements:
+    """Gathers the places of one log of `size` signed leaves. `begin` is what a verification that goes on had gathered."""
+
+    def __init__(self, size: int, begin: DisplacementsState | None = None) -> None:
         self._size = size
-        self.places: list[Place] = places or []
-        self.beyond = beyond
-        self._missing = array("q", missing)  # first, last; in order and apart
-        self._is_moved = beyond > 0 or any(place.found is not None for place in self.places)
+        self.places: list[Place] = list(begin.places) if begin else []
+        self.beyond = begin.beyond if begin else 0
+        self._missing = array("q", begin.missing if begin else b"")  # first, last; in order and apart
+        self._signed = dict(begin.signed) if begin else {}  # of the first of these, what was signed there
+        self._is_moved = self.beyond > 0 or any(place.found is not None for place in self.places)
+
+    def state(self) -> DisplacementsState:
+        """What was gathered so far."""
+        return DisplacementsState(
+            places=list(self.places), beyond=self.beyond, missing=self._missing.tobytes(), signed=dict(self._signed)
+        )
 
     def any(self) -> bool:
         """Whether there is anything to explain."""
@@ -50,53 +65,43 @@ class Displacements:
         """Whether an event stands where it was not signed, so far."""
         return self._is_moved
 
-    @property
-    def missing(self) -> bytes:
-        """The ranges where nothing stands, to be kept in a file."""
-        return self._missing.tobytes()
-
     def missing_runs(self) -> list[Run]:
-        """The ranges where nothing stands."""
+        """The ranges of indices whose rows have no event."""
         return list(zip(self._missing[::2], self._missing[1::2], strict=True))
 
     def add(self, place: Place) -> None:
         """Notes a place: a signed one with other or no contents, or contents at a place that was never signed."""
-        self._is_moved = True
+        self._is_moved = self._is_moved or place.found is not None
         if len(self.places) < MOST_PLACES:
             self.places.append(place)
-        else:
+        elif not place.on_its_way:
             self.beyond += 1
 
     def add_missing(self, index: int, signed: bytes) -> None:
-        """Notes an index, higher than those before, at which there is no event."""
+        """Notes an index, higher than those before, whose row has no event: it may have gone with its account."""
         if self._missing and self._missing[-1] == index - 1:
             self._missing[-1] = index
         else:
             self._missing.extend((index, index))
-        if len(self.places) < MOST_PLACES:
-            self.places.append(Place(index, signed, None))
-
-    def settle(self, gone: GoneNotes) -> int:
-        """Takes out what went with accounts that are gone; gives how many leaves that are."""
-        runs = self.missing_runs()
-        left = gone.unexplained(runs)
-        ends = [last for _, last in left]
-        firsts = [first for first, _ in left]
-
-        def is_left(index: int) -> bool:
-            at = bisect_right(firsts, index) - 1
-            return at >= 0 and index <= ends[at]
-
-        self.places = [
-            one for one in self.places if one.found is not None or one.index is None or is_left(one.index)
-        ]
-        self.beyond += size_of(left) - sum(one.found is None for one in self.places)
-        self._missing = array("q", [index for run in left for index in run])
-        return size_of(runs) - size_of(left)
+        if len(self._signed) < MOST_PLACES:
+            self._signed[index] = signed
 
     def skip(self, count: int) -> None:
         """Notes so many places of which nothing is known but that no event stands there."""
         self.beyond += count
+
+    def settle(self, gone: GoneNotes) -> int:
+        """Takes out what went with accounts that are gone; gives how many leaves that are. The others are places now."""
+        runs = self.missing_runs()
+        left = gone.unexplained(runs)
+        for first, last in left:
+            for index in range(first, last + 1):
+                if index not in self._signed:
+                    self.beyond += last - index + 1
+                    break
+                self.add(Place(index, self._signed[index], None))
+        self._missing = array("q", [index for run in left for index in run])
+        return size_of(runs) - size_of(left)
 
     def explain(self, findings: Findings) -> None:
         """Adds the findings that the places amount to."""

@@ -8,6 +8,7 @@ database, and an event of an export, which has neither columns nor ciphertext.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from audit.cut_notes import CutNotes, CutNotesState, key_of
-from audit.findings import MOST_FINDINGS, Findings, Told
+from audit.findings import Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
 from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by, person_of
 from audit.reading import SALT_BYTES, LogRow
@@ -26,6 +27,9 @@ from shared.events import UNREADABLE, Envelope, SealedField, canonical, canonica
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_HOLES = 10_000
+MOST_HOLES_OF_AN_ACCOUNT = 100
+"""So many are kept: of an account that is going there may be any number, and they are no findings."""
 _TELLING = {"keys", "hold_id", "ranges"}
 """Of which fields one is in every event that tells of cuts, holds, or what is gone."""
 
@@ -82,6 +86,7 @@ class EventChecks:
         self._findings = findings
         self._is_moved = is_moved
         self._holes: list[Hole] = list(begin.holes) if begin else []
+        self._holes_of = Counter(hole.account for hole in self._holes)
         self._pruned_keys = array("Q", begin.pruned_keys if begin else b"")
         self._pruned_at = array("q", begin.pruned_at if begin else b"")
         self._owned = array("Q", begin.owned if begin else b"")  # owner, place in the two above; as often as there are owners
@@ -227,8 +232,12 @@ class EventChecks:
         )  # fmt: skip
 
     def report_events_of_gone(self) -> None:
-        """Adds a finding for each account that is gone and of which there is a later event than those that went with it."""
+        """Adds a finding for each account that is gone and of which there is a later event than those that went with it, and
+        for what contradicts itself in what is said of them."""
         self.note_last()
+        for at, account in self.gone.contradictions():
+            text = f"leaves are said to have gone with account {account} after its receipt, or with another account as well"
+            self._findings.add("changed", text, index=at if at < IN_FORCE else None)
         for account in self.gone.accounts:
             last = self._last_of.get(account, -1)
             if last >= 0 and last > max((end for _, end in self.gone.named(account)), default=-1):
@@ -282,7 +291,9 @@ class EventChecks:
         self._pruned_at.append(at)
 
     def _add_hole(self, at: int, envelope: Envelope) -> None:
-        if not self._is_moved() and len(self._holes) < MOST_FINDINGS:
+        count = self._holes_of.get(envelope.account, 0)
+        if not self._is_moved() and count < MOST_HOLES_OF_AN_ACCOUNT and len(self._holes) < MOST_HOLES:
+            self._holes_of[envelope.account] = count + 1
             self._holes.append(Hole(at, envelope.account, envelope.stream, envelope.event, envelope.version))
 
     def _add(self, at: int, text: str, row: LogRow | None = None, envelope: Envelope | None = None) -> None:

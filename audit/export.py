@@ -79,7 +79,7 @@ def export(
 def _export_log(settings: Settings, service: str, made: Path, progress: Progress) -> ExportedLog:
     made.mkdir()
     log = PublicLog.of(settings, service)
-    until = time.monotonic() + PATIENCE_SECONDS
+    until, is_second = time.monotonic() + PATIENCE_SECONDS, False
     while True:
         findings = Findings()
         published, note = log.published(findings)
@@ -88,8 +88,9 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
         with _new_file(made / EVENTS) as file, auditor_connection(settings, service) as connection:
             events = _Events(file, lambda done: progress(service, "events", done, published.size))  # noqa: B023
             read_log(connection, events.take, end=published.size)
-        if not events.gone.unexplained(events.missing) or time.monotonic() > until:
+        if not events.gone.unexplained(events.missing) or (is_second and time.monotonic() > until):
             break
+        is_second = True
         # an account has ended since the checkpoint was signed: the next one covers the event that names its leaves
         (made / EVENTS).unlink()
         time.sleep(_LOOK_AGAIN_SECONDS)

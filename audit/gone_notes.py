@@ -1,13 +1,17 @@
 """What a log's own events say of accounts that are gone: which leaves nobody can open any more. Pure.
 
 A leaf without an event is accounted for by a signed `LeavesGone` that stands after it and names its index; every other one is
-dropped. As with cuts (`cut_notes.py`), what is not known to be signed waits under its commitment. Kept are 16 bytes a range.
+dropped. An account goes once: what names leaves of it after its receipt, and what names leaves of another as well, is a
+contradiction. As with cuts (`cut_notes.py`), what is not known to be signed waits under its commitment. Kept are 16 bytes a
+range.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import accumulate
 
 import msgspec
 
@@ -23,6 +27,8 @@ class GoneNotesState(msgspec.Struct, frozen=True, kw_only=True):
 
     ranges: dict[str, bytes]
     ended: list[str]
+    receipts: list[str]
+    too_late: list[tuple[int, str]]
     waiting: list[tuple[bytes, str, list[Run]]]
 
 
@@ -32,6 +38,8 @@ class GoneNotes:
     def __init__(self, begin: GoneNotesState | None = None) -> None:
         self._ranges = {account: array("q", ranges) for account, ranges in (begin.ranges.items() if begin else ())}
         self.ended: list[str] = list(begin.ended) if begin else []
+        self._receipts = set(begin.receipts if begin else ())
+        self._too_late = list(begin.too_late) if begin else []
         self._waiting = {commitment: (account, runs) for commitment, account, runs in (begin.waiting if begin else ())}
     @property
     def accounts(self) -> Collection[str]:
@@ -42,16 +50,25 @@ class GoneNotes:
         """What was noted so far."""
         return GoneNotesState(
             ranges={account: ranges.tobytes() for account, ranges in self._ranges.items()}, ended=self.ended,
+            receipts=sorted(self._receipts), too_late=self._too_late,
             waiting=[(commitment, *waits) for commitment, waits in self._waiting.items()],
         )  # fmt: skip
 
     def note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
         """Takes in what an event at an index says. `waits_as`: its commitment, where it is not known to be signed yet."""
-        if envelope.type == "lifecycle.AccountEnded":
-            self.ended.append(envelope.account)
-        if not envelope.type.endswith(".LeavesGone") or envelope.account != CELL:
+        account = str(envelope.data.get("account_id"))
+        if envelope.type == "lifecycle.AccountEnded" and waits_as is None:
+            self.ended.append(account)
+        if envelope.account != CELL or envelope.stream != f"gone/{account}":
             return
-        ranges, account = envelope.data.get("ranges"), str(envelope.data.get("account_id"))
+        if envelope.type == f"{envelope.service}.AccountGone":
+            self._receipts.add(account)
+        if envelope.type != f"{envelope.service}.LeavesGone":
+            return
+        if account in self._receipts:
+            self._too_late.append((at, account))
+            return
+        ranges = envelope.data.get("ranges")
         runs = [run for one in (ranges if isinstance(ranges, list) else ()) if (run := _run(one, at)) is not None]
         if waits_as is None:
             self._add(account, runs)
@@ -64,9 +81,23 @@ class GoneNotes:
             if commitment in self._waiting:
                 self._add(*self._waiting.pop(commitment))
 
+    def all_named(self) -> Runs:
+        """All ranges that signed events name."""
+        return Runs(run for account in self._ranges for run in self.named(account))
+
     def unexplained(self, runs: Iterable[Run]) -> list[Run]:
         """The parts of these runs, which are in order and apart, that no signed event names."""
         return _without(runs, sorted(run for account in self._ranges for run in self.named(account)))
+
+    def contradictions(self) -> Iterator[tuple[int, str]]:
+        """Index and account: of each event that names leaves after the account's receipt, and of leaves that went with two."""
+        yield from self._too_late
+        before: tuple[Run, str] | None = None
+        for run, account in sorted((run, of) for of in self._ranges for run in self.named(of)):
+            if before is not None and run[0] <= before[0][1] and account != before[1]:
+                yield run[0], account
+            if before is None or run[1] > before[0][1]:
+                before = run, account
 
     def named(self, account: str) -> list[Run]:
         """The ranges that signed events name of an account."""
@@ -85,6 +116,19 @@ class GoneNotes:
         ranges = self._ranges.setdefault(account, array("q"))
         for run in runs:
             ranges.extend(run)
+
+
+class Runs:
+    """Ranges in which indices are looked up."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        ordered = sorted(runs)
+        self._firsts = array("q", [first for first, _ in ordered])
+        self._reach = array("q", accumulate((last for _, last in ordered), max))
+
+    def __contains__(self, index: int) -> bool:
+        at = bisect_right(self._firsts, index) - 1
+        return at >= 0 and index <= self._reach[at]
 
 
 def size_of(runs: Iterable[Run]) -> int:

@@ -2,7 +2,8 @@
 
 Each log is whole by itself; but who owns one service's database and log key can sign there what never was: that a legal hold
 has ended, or that an account is gone. The service that decides such things has it in its own log first, since the others hear
-of it only when it is signed. So the logs of those who decide are read last: what an earlier one has of them is in theirs.
+of it only when it is signed. So the logs of those who decide are read last: what an earlier one has of them is in theirs. An
+account's end is decided by the very last one; it holds nothing of persons, so what it says of holds hides nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def compared(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _holds(verdict: Verdict, decides: Verdict | None) -> list[Finding]:
-    if verdict.told is None or decides is None or decides.told is None:
+    if verdict.told is None or decides is None or decides.told is None or verdict.service == ACCOUNTS:
         return []
     ended, gone = set(decides.told.holds_ended), {*decides.told.accounts_gone, *verdict.told.accounts_gone}
     return [
@@ -47,8 +48,7 @@ def _holds(verdict: Verdict, decides: Verdict | None) -> list[Finding]:
 
 
 def _accounts(verdict: Verdict, decides: Verdict | None) -> list[Finding]:
-    # erasure's log is read after lifecycle's, so an account may have ended in between
-    if verdict.told is None or decides is None or decides.told is None or verdict.service == HOLDS:
+    if verdict.told is None or decides is None or decides.told is None:
         return []
     ended = {*decides.told.accounts_ended, *decides.told.accounts_gone}
     return [
@@ -63,4 +63,4 @@ def _with(verdict: Verdict, findings: list[Finding]) -> Verdict:
 
 
 def _rank(service: str) -> int:
-    return {ACCOUNTS: 1, HOLDS: 2}.get(service, 0)
+    return {HOLDS: 1, ACCOUNTS: 2}.get(service, 0)

@@ -120,7 +120,7 @@ class LogWalk:
             if not self._tree.is_readable:
                 self._displaced.skip(index - self.position)  # what was signed there nobody can say; there may be no end to it
                 break
-            self._displaced.add_missing(self.position, self._signed_at(self.position, passing=True) or b"")
+            self._displaced.add(Place(self.position, self._signed_at(self.position, passing=True) or b"", None))
             self.position += 1
         self.position = max(self.position, index)
 

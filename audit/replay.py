@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from audit.comparison import TableResult, compare_table, count_rows
 from audit.findings import Findings
-from audit.gone_notes import GoneNotes
+from audit.gone_notes import GoneNotes, Runs
 from audit.log_time import size_at
 from audit.opening import Opened, Opener
 from audit.reading import LogRow, auditor_connection, read_events, read_log
@@ -120,7 +120,7 @@ class _Replay:
         self._tables = tables_of(service)
         self._opener = Opener(types, lambda _: None)
         self.scratch = Scratch(connection, "replay" if as_of is None else "replay_as_of", service, self._tables)
-        self._gone = GoneNotes()
+        self._gone = Runs(())
         self._batch = RowBatch(self.scratch.cursor, self._tables, self.scratch.index)
         self._tiles = self._published()
         self._entries: Iterator[bytes] = iter(())
@@ -225,7 +225,7 @@ class _Replay:
 
     def _read(self, reader: Any, end: int) -> None:
         self._entries = self._tiles.entries(self._played)
-        self._gone = gone_accounts(reader, self._service)
+        self._gone = gone_accounts(reader, self._service).all_named()
         read_log(reader, self._play, self._played, end)
         if self._played < end:
             raise Tampered("the log lacks the event of an index", index=self._played)
@@ -260,7 +260,7 @@ class _Replay:
 
     def _check_place(self, row: LogRow) -> None:
         """The log's rows are dense, and their leaves are those in the tiles as far as a checkpoint covers them."""
-        if row.at != self._played or not (row.salted or not self._gone.unexplained([(row.at, row.at)])):
+        if row.at != self._played or not (row.salted or row.at in self._gone):
             raise Tampered("the log lacks the event of an index", index=self._played)
         if row.at < self._tiles.size:
             try:

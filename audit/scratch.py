@@ -76,7 +76,7 @@ class Scratch:
             columns = ", ".join(str(column.name) for column in table.primary_key.columns)
             self.cursor.execute(f"ALTER TABLE {name} ADD PRIMARY KEY ({columns})")
             for index in table.indexes:
-                if index.unique:
+                if index.unique and index.dialect_options["postgresql"]["where"] is None:  # the others are rules for live rows
                     self._create_index(name, index)
         self.cursor.execute(f"CREATE UNLOGGED TABLE {_PROGRESS} (played bigint, root bytea, program text)")
         self.cursor.execute(f"INSERT INTO {_PROGRESS} VALUES (0, '', %s)", (self._program,))

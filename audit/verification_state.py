@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from audit.displacements import Place
+from audit.displacements import DisplacementsState
 from audit.event_checks import ChecksState
 from audit.findings import Finding, Verdict
 from audit.tile_check import TreePosition
@@ -34,9 +34,7 @@ class LogState(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[bytes]
     tree: TreePosition
     checks: ChecksState
-    places: list[Place]
-    beyond: int
-    missing: bytes
+    displaced: DisplacementsState
     findings: list[Finding]
     counts: dict[str, int]
     checked: int

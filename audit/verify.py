@@ -101,7 +101,7 @@ class _Verification:
         if state is None and self._since:
             position, tree = self._after_kept()
         self._tree = SignedTree(files_in(self._log.tiles), self._published, known, self._findings, tree)
-        self._displaced = Displacements(self._published.size, *((state.places, state.beyond, state.missing) if state else ()))
+        self._displaced = Displacements(self._published.size, state.displaced if state else None)
         self._checks = EventChecks(
             service, self._findings, self._displaced.is_moved, bool(self._since), state.checks if state else None
         )
@@ -185,8 +185,7 @@ class _Verification:
         self._save(
             LogState(
                 service=self._service, position=position, notes=self._notes, tree=self._tree.position(),
-                checks=self._checks.state(), places=list(self._displaced.places),
-                beyond=self._displaced.beyond, missing=self._displaced.missing,
+                checks=self._checks.state(), displaced=self._displaced.state(),
                 findings=self._findings.kept[self._first_kept :], counts=self._findings.counts - self._found_here,
                 checked=self._walk.checked,
             )

@@ -20,7 +20,7 @@ import msgspec
 from shared.account_states import GONE_VERSION, keep_state
 from shared.cut_journal import Cut, append, journal_key
 from shared.eraser import eraser_cursor
-from shared.errors import Unavailable, UnderHold
+from shared.errors import Unavailable
 from shared.events import Envelope, Event
 from shared.failpoints import failpoint
 from shared.ids import StoredId
@@ -32,6 +32,8 @@ RANGES_IN_ONE_EVENT = 2_000
 ROWS_AT_ONCE = 5_000
 WRITERS_SECONDS = 5.0
 """How long transactions that had begun are waited for here; then the event is delivered again, with a growing pause."""
+PUBLISHED_SECONDS = 5.0
+"""The same for the relay, which takes a tenth of a second."""
 
 Index = Annotated[int, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -77,26 +79,27 @@ class AccountGone(Event, frozen=True, kw_only=True):
 
 def end_account(store: Store, envelope: Envelope, tidy: Tidy) -> None:
     """The reaction to `lifecycle.AccountEnded`. Raises to be delivered again; every step can be repeated."""
-    account = envelope.account
+    account = str(envelope.data["account_id"])
     stream = f"gone/{account}"
     if _types(store, stream)[-1:] == [f"{store.service}.AccountGone"]:
         return
     _mark(store, account)
     failpoint(f"{store.service}.ending-marked")
-    _await_writers(store)
-    ranges = _published_ranges(store, account)
-    _explain(store, envelope, stream, ranges)
+    await_writers(store)
+    _await_published(store, account)
+    _explain(store, envelope, account, stream)
     failpoint(f"{store.service}.ending-explained")
-    _check_published(store, CELL, stream)
     entry = Cut(account=account, subject=account, kind="account", reason="end of account", request=None, time=envelope.time)
     key = journal_key(store.settings.path("root-keys"), store.service)
     append(store.settings.path("tiles", store.service) / "cut-journal.jsonl", key, [entry])
     failpoint(f"{store.service}.ending-journalled")
+    _await_published(store, CELL, stream)
     tidy(account)
     rows = _remove_cell_wide(store, account) + _remove_rows(store, account)
     store.keys.forget(account)
     failpoint(f"{store.service}.ending-rows-removed")
     events = _remove_events(store, account)
+    _check_nothing_left(store, account)
     failpoint(f"{store.service}.ending-events-removed")
 
     def give_receipt(work: Work) -> None:
@@ -119,19 +122,21 @@ def _types_of(work: Work, stream: str) -> list[str]:
 
 
 def _mark(store: Store, account: str) -> None:
-    """From the commit on nothing of the account is written. Refused while a legal hold is on somebody in it."""
+    """From the commit on nothing of the account is written. Not while a legal hold is noted here: erasure has ended it, or
+    lifecycle would not have ended the account, and word of that is on its way."""
 
     def decide(work: Work) -> None:
         if work.fetch("SELECT 1 FROM keys.hold WHERE account_id = %s LIMIT 1", (account,)):
-            raise UnderHold("A legal hold keeps somebody of this account.")
+            raise Unavailable("a legal hold keeps somebody of this account still")
         if not work.fetch("SELECT 1 FROM lethe.account_state WHERE account_id = %s AND state = 'gone'", (account,)):
             keep_state(work, "gone", GONE_VERSION)
 
     store.run(account, decide)
 
 
-def _await_writers(store: Store) -> None:
-    """Waits until each transaction of the service that began before now has ended: it may not know of the mark."""
+def await_writers(store: Store) -> None:
+    """Waits until each transaction of the service that began before now has ended: it may not know what was committed since.
+    Raises `Unavailable` where one lasts."""
     until = time.monotonic() + WRITERS_SECONDS
     with store.database.transaction(CELL) as transaction:
         ((marked_at,),) = transaction.fetch("SELECT clock_timestamp()")
@@ -151,29 +156,32 @@ def _await_writers(store: Store) -> None:
         time.sleep(0.02)
 
 
-def _check_published(store: Store, account: str, stream: str | None = None) -> None:
-    """Raises `Unavailable` while an event of an account (or of one of its streams) is not in the log or not published."""
+def _await_published(store: Store, account: str, stream: str | None = None) -> None:
+    """Waits until every event of an account (or of one of its streams) is in the log and published. Raises `Unavailable` where
+    that takes long: then the relay does not run."""
+    until = time.monotonic() + PUBLISHED_SECONDS
     with eraser_cursor(store.settings, store.service, account) as cursor:
-        cursor.execute(_UNPUBLISHED, (account, stream, stream))
-        ((waiting,),) = cursor.fetchall()
-    if waiting:
-        raise Unavailable("events are on their way into the log, or to the broker", events=waiting)
+        while True:
+            cursor.execute(_UNPUBLISHED, (account, stream, stream))
+            ((waiting,),) = cursor.fetchall()
+            cursor.connection.commit()
+            if not waiting:
+                return
+            if time.monotonic() > until:
+                raise Unavailable("events are on their way into the log, or to the broker", events=waiting)
+            time.sleep(0.02)
 
 
-def _published_ranges(store: Store, account: str) -> list[tuple[int, int]]:
-    _check_published(store, account)
+def _explain(store: Store, envelope: Envelope, account: str, stream: str) -> None:
+    """Names the indices before any event goes: once, for a try that comes later finds fewer."""
     with eraser_cursor(store.settings, store.service, account) as cursor:
         cursor.execute(_RANGES, (account,))
-        return [(first, last) for first, last in cursor.fetchall()]
-
-
-def _explain(store: Store, envelope: Envelope, stream: str, ranges: list[tuple[int, int]]) -> None:
-    """Names the indices before any event goes: once, for a try that comes later finds fewer."""
+        ranges = [(first, last) for first, last in cursor.fetchall()]
 
     def decide(work: Work) -> None:
         if work.versions_of([stream])[stream] == 0:
             parts = [ranges[at : at + RANGES_IN_ONE_EVENT] for at in range(0, len(ranges), RANGES_IN_ONE_EVENT)]
-            work.append(stream, 0, [LeavesGone(account_id=envelope.account, ranges=part) for part in parts or [[]]])
+            work.append(stream, 0, [LeavesGone(account_id=account, ranges=part) for part in parts or [[]]])
 
     store.run(CELL, decide, causation=envelope.event)
 
@@ -206,6 +214,17 @@ def _remove_events(store: Store, account: str) -> int:
             "SELECT sequence FROM lethe.event WHERE account_id = %s ORDER BY sequence LIMIT %s))"
         )
         return _in_batches(cursor, lambda: cursor.execute(delete, (account, ROWS_AT_ONCE)))
+
+
+def _check_nothing_left(store: Store, account: str) -> None:
+    """Raises `Unavailable` where a row is left: one that somebody else (a rotation of keys) changed while it was to go."""
+    with eraser_cursor(store.settings, store.service, account) as cursor:
+        cursor.execute(_TABLES, (True,))
+        for table in [*(table for (table,) in cursor.fetchall()), "lethe.event"]:
+            cursor.execute(f"SELECT count(account_id) FROM {table} WHERE account_id = %s", (account,))
+            ((left,),) = cursor.fetchall()
+            if left:
+                raise Unavailable("rows of the account are left", rows=left)
 
 
 def _in_batches(cursor: Any, delete: Callable[[], object]) -> int:

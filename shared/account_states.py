@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from shared.errors import AccountGone, AccountSuspended
 from shared.work import Store, Work
 
 AccountState = Literal["active", "suspended", "gone"]
@@ -46,6 +47,22 @@ def set_state(store: Store, account_id: str, state: AccountState, version: int) 
         work.flush()
         ((newest, of),) = work.fetch("SELECT state, version FROM lethe.account_state WHERE account_id = %s", (account_id,))
     return KeptAccountState(state=newest, version=of)
+
+
+def check_open(work: Work) -> None:
+    """Raises `AccountSuspended` or `AccountGone` by what is known in this transaction: for what must not be committed once the
+    account is closed, although the call was let in before."""
+    rows = work.fetch("SELECT state FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
+    if rows and rows[0][0] == "gone":
+        raise AccountGone()
+    if rows and rows[0][0] == "suspended":
+        raise AccountSuspended()
+
+
+def check_not_gone(work: Work) -> None:
+    """Raises `AccountGone`: before anything is written outside of the transaction."""
+    if work.fetch("SELECT 1 FROM lethe.account_state WHERE account_id = %s AND state = 'gone'", (work.account_id,)):
+        raise AccountGone()
 
 
 def keep_state(work: Work, state: AccountState, version: int) -> None:

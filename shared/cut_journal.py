@@ -31,11 +31,11 @@ _FIRST = "0" * 64
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """One cut: of a person or an item; or the end of an epoch, when a root key goes."""
+    """One cut: of a person, an item, or a whole account; or the end of an epoch, when a root key goes."""
 
     account: Id
     subject: Id
-    kind: Annotated[str, NotPersonal("person, item or epoch")]
+    kind: Annotated[str, NotPersonal("person, item, account or epoch")]
     reason: Annotated[str, NotPersonal("the kind of request")]
     request: Id | None
     time: Annotated[datetime, msgspec.Meta(tz=True)]

@@ -31,7 +31,7 @@ ALTER TABLE lethe.event SET (toast_tuple_target = 4080);  -- most mails are then
 
 CREATE TABLE lethe.log (
     index      bigint PRIMARY KEY CHECK (index >= 0),
-    sequence   bigint UNIQUE REFERENCES lethe.event (sequence) ON DELETE SET NULL,  -- NULL: of an account that is gone
+    sequence   bigint NOT NULL UNIQUE,           -- of the event; no reference, since it stays when the event goes with its account
     leaf       bytea  NOT NULL CHECK (octet_length(leaf) = 32),   -- the commitment SHA-256(salt || envelope)
     term       bigint NOT NULL,
     indexed_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -74,16 +74,6 @@ BEGIN
     RETURN OLD;
 END $$;
 
--- An index stays with its leaf when its event goes; the database itself then takes the event's number out of its row.
-CREATE FUNCTION lethe.allow_only_parting() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP = 'UPDATE' AND NEW.sequence IS NULL AND (NEW.index, NEW.leaf, NEW.term, NEW.indexed_at)
-       IS NOT DISTINCT FROM (OLD.index, OLD.leaf, OLD.term, OLD.indexed_at) THEN
-        RETURN NEW;
-    END IF;
-    RAISE EXCEPTION 'the event log is append-only' USING ERRCODE = 'LE010';
-END $$;
-
 CREATE FUNCTION lethe.refuse_of_gone() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF lethe.is_gone(NEW.account_id) THEN
@@ -111,7 +101,7 @@ END $$;
 CREATE TRIGGER only_pruning BEFORE UPDATE ON lethe.event FOR EACH ROW EXECUTE FUNCTION lethe.allow_only_pruning();
 CREATE TRIGGER goes_with_its_account BEFORE DELETE ON lethe.event FOR EACH ROW EXECUTE FUNCTION lethe.allow_only_of_gone();
 CREATE TRIGGER never_truncated BEFORE TRUNCATE ON lethe.event FOR EACH STATEMENT EXECUTE FUNCTION lethe.refuse_change();
-CREATE TRIGGER only_parting BEFORE UPDATE OR DELETE ON lethe.log FOR EACH ROW EXECUTE FUNCTION lethe.allow_only_parting();
+CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE ON lethe.log FOR EACH ROW EXECUTE FUNCTION lethe.refuse_change();
 CREATE TRIGGER never_truncated BEFORE TRUNCATE ON lethe.log FOR EACH STATEMENT EXECUTE FUNCTION lethe.refuse_change();
 CREATE TRIGGER stays_gone BEFORE UPDATE OR DELETE ON lethe.account_state FOR EACH ROW WHEN (OLD.state = 'gone')
     EXECUTE FUNCTION lethe.refuse_change();
@@ -447,6 +437,7 @@ CREATE POLICY own_account ON lethe.inbox         TO {service} USING (account_id 
 CREATE POLICY own_account ON lethe.idempotency   TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON lethe.erasing       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON lethe.account_state TO {service}, {eraser} USING (account_id = lethe.current_account());
+CREATE POLICY all_states  ON lethe.account_state FOR SELECT TO {owner} USING (true);  -- what is gone is gone for the owner too
 CREATE POLICY own_account ON keys.account_key    TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.item_key       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.item_person    TO {service} USING (account_id = lethe.current_account());
@@ -468,7 +459,7 @@ GRANT EXECUTE ON FUNCTION lethe.current_account() TO {owner}, {service}, {relay}
 GRANT EXECUTE ON FUNCTION lethe.append_event, lethe.note_handled, keys.pin_both, keys.pin_persons, keys.pin_keys, keys.mint,
     keys.lock_persons, keys.cut_person, keys.cut_item_key TO {service};
 GRANT EXECUTE ON FUNCTION lethe.prune_events TO {eraser};
-GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning, lethe.allow_only_of_gone, lethe.allow_only_parting,
+GRANT EXECUTE ON FUNCTION lethe.refuse_change, lethe.allow_only_pruning, lethe.allow_only_of_gone,
     lethe.refuse_of_gone TO {service}, {relay}, {eraser};
 GRANT SELECT, INSERT ON lethe.event TO {service};
 GRANT SELECT (sequence, account_id, stream, version, event_id, type, schema_version, occurred_at, envelope, salt)

@@ -26,6 +26,7 @@ from services.erasure.queries import addresses_of_request
 from services.erasure.request import Look, incomplete, is_under_way
 from services.erasure.suppression import add_entries, identifier_entries
 from shared import certificate
+from shared.account_states import check_open
 from shared.errors import NotFound, UnderHold
 from shared.events import Envelope, Event
 from shared.failpoints import failpoint
@@ -74,6 +75,7 @@ def request_erasure(
         made: list[str] = []
 
         def do() -> dict[str, Any]:
+            check_open(work)
             work.lock_persons(persons)
             holds = holds_on(work, persons)
             # one that waits for the end of a hold on somebody else is not theirs to wait for

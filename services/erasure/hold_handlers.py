@@ -17,6 +17,7 @@ from services.erasure.handlers import go_on
 from services.erasure.hold import check_term
 from services.erasure.hold_queries import held_requests, holds_on, persons_of_held_requests, show_hold
 from services.erasure.request import is_under_way
+from shared.account_states import check_open
 from shared.errors import Conflict, LetheError, NotFound, PersonErased
 from shared.events import Envelope
 from shared.idempotency import done_before, once
@@ -44,6 +45,7 @@ def place_hold(
     def decide(work: Work) -> PlacedHold:
         def do() -> dict[str, Any]:
             check_term(command.expires_at, work.now)
+            check_open(work)
             work.lock_persons(persons)
             if work.cut_persons(persons):
                 raise PersonErased()

@@ -8,6 +8,7 @@ from typing import Any
 from services.erasure.commands import AccountKept, HoldInForce, HoldList, HoldView, ListHolds, OfHold
 from services.erasure.events import Names
 from services.erasure.hold import ARTICLES
+from shared.account_end import await_writers
 from shared.errors import NotFound
 from shared.work import SealedValue, Store, Work
 
@@ -43,7 +44,9 @@ def preview_holds(store: Store, account_id: str, persons: Sequence[str]) -> list
 
 
 def what_keeps_account(store: Store, account_id: str) -> AccountKept:
-    """Holds in force and requests that are not completed."""
+    """Holds in force and requests that are not completed. Of an account that is suspended here: who had been let in before that
+    has committed, or is refused in their transaction."""
+    await_writers(store)
     with store.work(account_id) as work:
         ((holds, erasures),) = work.fetch(
             "SELECT (SELECT count(*) FROM hold WHERE account_id = %s AND ended_at IS NULL),"

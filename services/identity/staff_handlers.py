@@ -7,6 +7,7 @@ a withdrawal, a session and a revocation) the later one decides anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,7 +20,7 @@ from services.identity.staff_mail import tell_of_break_glass, tell_of_request
 from services.identity.staff_queries import show_staff_grant
 from shared import account_states, clock
 from shared.door import Door
-from shared.errors import AccountSuspended
+from shared.errors import AccountGone, AccountSuspended
 from shared.events import Event
 from shared.idempotency import once
 from shared.ids import new_id
@@ -161,7 +162,8 @@ def expire_due_grants(store: Store, limit: int = 50) -> int:
 
     claimed = store.run(SYSTEM_ACTOR, claim)
     for account_id, grant_id in claimed:
-        store.run(account_id, lambda work: _expire(work, grant_id))  # noqa: B023
+        with suppress(AccountGone):
+            store.run(account_id, lambda work: _expire(work, grant_id))  # noqa: B023
     return len(claimed)
 
 

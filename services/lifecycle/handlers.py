@@ -7,7 +7,7 @@ from typing import Literal
 
 from services.lifecycle.account import State, end, opening, resume, suspend
 from services.lifecycle.commands import AccountEndView, AccountView, OpenAccount, SuspendAccount
-from services.lifecycle.events import AccountResumed, AccountSuspended
+from services.lifecycle.events import AccountEnded, AccountResumed, AccountSuspended
 from services.lifecycle.queries import show_account, show_account_end
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, keep_state
@@ -59,11 +59,16 @@ def resume_account(store: Store, account_id: str, actor: str, tell: Tell) -> Acc
 
 
 def end_account(store: Store, account_id: str, actor: str, holds: int, erasures: int) -> AccountEndView:
-    """Has every service remove all that it has of an account, for good. Raises `Refused`; done already is done."""
+    """Has every service remove all that it has of an account, for good. Raises `Refused`. Done already is done; services that
+    are not done are told again, by an event of the cell: the account's own may be gone."""
+    with store.work(SYSTEM_ACTOR) as work:
+        ended = work.fetch("SELECT gone_at FROM ended_account WHERE account_id = %s", (account_id,))
+    if ended:
+        if any(gone_at is None for (gone_at,) in ended):
+            store.run(SYSTEM_ACTOR, lambda work: _tell_again(work, account_id), actor=actor)
+        return show_account_end(store, account_id)
 
     def decide(work: Work) -> None:
-        if work.fetch("SELECT 1 FROM ended_account WHERE account_id = %s LIMIT 1", (account_id,)):
-            return
         row = work.fetch_one("SELECT state FROM account WHERE account_id = %s FOR UPDATE", (account_id,))
         if row is None:
             raise NotFound()
@@ -78,6 +83,11 @@ def end_account(store: Store, account_id: str, actor: str, holds: int, erasures:
 
     store.run(account_id, decide, actor=actor)
     return show_account_end(store, account_id)
+
+
+def _tell_again(work: Work, account_id: str) -> None:
+    stream = f"ended/{account_id}"
+    work.append(stream, work.versions_of([stream])[stream], [AccountEnded(account_id=account_id)])
 
 
 def take_receipt(store: Store, envelope: Envelope) -> None:

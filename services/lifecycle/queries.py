@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from services.lifecycle.account import comparable_name
 from services.lifecycle.commands import AccountEndView, AccountPage, AccountView, EndInService, FindAccount, ListAccounts
 from services.lifecycle.events import Names
@@ -58,5 +60,8 @@ def list_accounts(store: Store, query: ListAccounts) -> AccountPage:
             " (SELECT opened_at, account_id FROM account_name WHERE account_id = %s) ORDER BY opened_at, account_id LIMIT %s",
             (query.after, query.after, query.limit + 1),
         )
-    views = [show_account(store, account) for (account,) in rows[: query.limit]]
-    return AccountPage(accounts=views, next_after=views[-1].account_id if len(rows) > query.limit else None)
+    views = []
+    for (account,) in rows[: query.limit]:
+        with suppress(NotFound):  # it has ended in this moment
+            views.append(show_account(store, account))
+    return AccountPage(accounts=views, next_after=rows[query.limit - 1][0] if len(rows) > query.limit else None)

@@ -21,6 +21,7 @@ from services.tickets.events import (
 from services.tickets.indexing import MailIndex
 from services.tickets.intake import Gathered, Referenced, gather, thread_ids
 from services.tickets.ticket import TicketState, open_for, place
+from shared.account_states import check_not_gone
 from shared.blobs import BlobStore
 from shared.errors import PersonErased, Unavailable
 from shared.events import Event
@@ -128,6 +129,7 @@ def _text_seen(one: Incoming) -> TextSeen:
 def _take_in(
     work: Work, blobs: BlobStore, batch: Sequence[Incoming], answers: dict[int, ResolvedText]
 ) -> ImportedMails:
+    check_not_gone(work)  # blobs are written before the commit
     index = MailIndex(work)
     arrival = _Arrival(work, blobs, index)
     known = index.known([one.identity for one in batch if one.gathered is not None])

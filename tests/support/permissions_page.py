@@ -32,6 +32,10 @@ _FOOT = """
 - **IP ranges**: whoever sets them comes from inside of them.
 - An API token's scope (read < write < manage) comes on top: all of this but to see needs "manage".
 
+Legal holds on persons (`lethe hold`) are placed, seen and released by owners and admins; that somebody
+is held, on which basis and until when, agents and the person see in the request. An admin may hold anybody, an owner too, and
+end any hold: it keeps data, and shows none.
+
 Which RPC method a role may call at all: `lethe rpc list`. What the vendor's staff may see under a grant:
 [Access for the vendor's staff](staff-access.md).
 """

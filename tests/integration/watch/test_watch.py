@@ -80,6 +80,8 @@ def test_an_alert_that_is_cleared_while_its_cause_is_there_comes_again(stage: Wa
     stage.ask("clear_alert", ClearAlert(alert_id=alert.alert_id))
     stage.look(times=3)
     assert ["AlertRaised", "AlertCleared", "AlertRaised"] == stage.events()
+    stage.cells[0].sign("audit")
+    assert replay(stage.settings, "audit", patience_seconds=0.5).equal, "of one cause several are on record, one is open"
 
 
 @pytest.mark.parametrize("more", [1, 300])

@@ -23,7 +23,8 @@ def exported(at: int, type_: str, data: dict[str, Any], *, account: str = ACCOUN
     sealed = [SealedField(digest="0" * 64, field="content", item=TICKET, key=KEY)] if pruned else []
     envelope = Envelope(
         account=account, actor=CELL, causation=None, data=data, event=new_id(), schema=1, sealed=sealed, service="tickets",
-        stream=f"thing/{at}", time=datetime(2026, 1, 1, tzinfo=UTC), type=f"tickets.{type_}", version=1,
+        stream=f"gone/{ACCOUNT}" if type_ == "LeavesGone" else f"thing/{at}", time=datetime(2026, 1, 1, tzinfo=UTC),
+        type=f"tickets.{type_}", version=1,
     )  # fmt: skip
     return ExportedEvent(at, SALT + canonical(envelope), (False,) * len(sealed))
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.displacements import MOST_PLACES, Displacements
+from audit.displacements import MOST_PLACES, Displacements, Place
 from audit.findings import Findings
-from audit.gone_notes import GoneNotes, size_of
+from audit.gone_notes import GoneNotes, Runs, size_of
 from shared.account_end import CELL
 from shared.events import Envelope
 from shared.ids import new_id
 
-ACCOUNT = "11111111-1111-1111-1111-111111111111"
+ACCOUNT, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 
 
-def leaves_gone(ranges: Any, account: str = CELL) -> Envelope:
+def leaves_gone(ranges: Any, account: str = CELL, of: str = ACCOUNT) -> Envelope:
     return Envelope(
-        account=account, actor=CELL, causation=None, data={"account_id": ACCOUNT, "ranges": ranges}, event=new_id(), schema=1,
-        sealed=[], service="tickets", stream=f"gone/{ACCOUNT}", time=datetime(2026, 1, 1, tzinfo=UTC),
+        account=account, actor=CELL, causation=None, data={"account_id": of, "ranges": ranges}, event=new_id(), schema=1,
+        sealed=[], service="tickets", stream=f"gone/{of}", time=datetime(2026, 1, 1, tzinfo=UTC),
         type="tickets.LeavesGone", version=1,
     )  # fmt: skip
 
@@ -51,6 +52,27 @@ def test_ranges_are_taken_apart() -> None:
     assert [(0, 2), (6, 6), (9, 12)] == noted([[7, 8], [3, 5]]).unexplained([(0, 6), (7, 12)])
 
 
+def test_an_account_goes_once_and_takes_no_leaf_of_another() -> None:
+    """What names leaves after the receipt explains none, and is a contradiction; so are leaves that two accounts took."""
+    notes = noted([[0, 4]])
+    receipt = msgspec.structs.replace(leaves_gone(None), type="tickets.AccountGone")
+    notes.note(receipt, 20)
+    assert [] == list(notes.contradictions())
+    notes = GoneNotes(notes.state())
+    notes.note(leaves_gone([[5, 9]]), 30)
+    assert [(5, 9)] == notes.unexplained([(0, 9)]) and [(30, ACCOUNT)] == list(notes.contradictions())
+    other = msgspec.structs.replace(leaves_gone([[4, 6]], of=OTHER), event=new_id())
+    notes.note(other, 40)
+    assert {(30, ACCOUNT), (4, OTHER)} == set(notes.contradictions())
+
+
+@given(runs=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 8)), max_size=8), index=st.integers(0, 70))
+def test_an_index_is_looked_up_in_all_ranges(runs: list[tuple[int, int]], index: int) -> None:
+    """Also where they lie over each other."""
+    expected = any(first <= index <= first + more for first, more in runs)
+    assert expected == (index in Runs((first, first + more) for first, more in runs))
+
+
 def test_what_is_no_range_names_nothing() -> None:
     """Nor does an event of an account say that another one is gone."""
     for odd in (None, "x", [[1]], [[1, 2, 3]], [["1", "2"]], [[True, True]], [[5, 4]], [1, 2], [[1.0, 9.0]]):
@@ -77,7 +99,9 @@ def test_an_account_of_any_size_leaves_no_finding_and_hides_none() -> None:
     places = Displacements(last + 10)
     for index in range(last + 1):
         places.add_missing(index, b"s%d" % index)
-    places = Displacements(last + 10, places.places, places.beyond, places.missing)
+    places = Displacements(last + 10, places.state())
+    for _ in range(3):
+        places.add(Place(None, None, b"new", on_its_way=True))
     assert last + 1 - 3 == places.settle(noted([[0, 6], [8, MOST_PLACES], [MOST_PLACES + 2, last - 1]], at=last + 5))
     assert [(7, 7), (MOST_PLACES + 1, MOST_PLACES + 1), (last, last)] == places.missing_runs()
     findings = Findings()

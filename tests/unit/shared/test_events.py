@@ -169,7 +169,7 @@ EXAMPLES: dict[str, object] = {
         (
             "account_id", "user_id", "person_id", "ticket_id", "message_id", "request_id", "identifier_id", "spelling_id",
             "organisation_id", "requester_id", "author_id", "owner_id", "item_id", "grant_id", "staff_id",
-            "mail_id", "batch_id", "link_id", "search_id", "app_id", "session_id", "api_token_id", "invitation_id",
+            "mail_id", "batch_id", "hold_id", "link_id", "search_id", "app_id", "session_id", "api_token_id", "invitation_id",
         ),
         ONE_ID,
     ),
@@ -183,6 +183,7 @@ EXAMPLES: dict[str, object] = {
     "how": "own", "with_second_factor": True, "session_ids": [ONE_ID], "day": "2026-01-01T00:00:00Z", "scope": "read",
     "alert_id": ONE_ID, "service": "tickets", "cause": "truncated", "handed_in": False, "seen_size": 5, "seen_root": "00",
     "size": None, "root": None, "cleared_by": "itself", "is_password_void": False,
+    "hold_ids": [ONE_ID], "basis": "archiving", "end": "expired", "ranges": [[0, 3]], "events": 4, "rows": 5,
     "asked_by": "user", "by": "link", "left": 9, "required_from": None, "count": 0,
     "reads": [
         {
