@@ -251,7 +251,7 @@ def test_after_a_crash_anywhere_the_end_goes_on(ending: Ending, crash: str, monk
     for service in ACCOUNT_SERVICES:
         gone = [one.type for one in ending.cell.logged(CELL, service) if one.stream == f"gone/{ending.account}"]
         assert [f"{service}.LeavesGone", f"{service}.AccountGone"] == gone
-    check_logs(ending, 1)
+        assert verify(ending.cell.settings, service, patience_seconds=1).good
 
 
 class Crashed(BaseException):

@@ -49,7 +49,9 @@ def test_a_cut_in_spite_of_a_hold_is_found(held: Asking) -> None:
         assert found[0].event_id == cut.event and held.person in found[0].text
 
 
-def test_a_held_persons_key_cut_under_another_name_is_found(held: Asking, tmp_path: Path) -> None:
+def test_a_held_persons_key_cut_under_another_name_is_found(
+    held: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The event that calls the key cut names somebody else, or an item: what is pruned says itself whose it was. An export
     gives it away as well."""
     settings, store = held.cell.settings, held.cell.store("contacts")
@@ -66,6 +68,7 @@ def test_a_held_persons_key_cut_under_another_name_is_found(held: Asking, tmp_pa
     found = verify(settings, "contacts", patience_seconds=0).findings
     named = {one.event_id for one in found if one.kind == "cut under hold"}
     assert named >= {one.event for one in theirs}
+    monkeypatch.setattr("audit.export.PATIENCE_SECONDS", 0.1)  # for the journal, which never hears of this cut
     export(settings, tmp_path / "export", services=["contacts"])
     (offline,) = verify_offline(tmp_path / "export", services=["contacts"])
     assert named == {one.event_id for one in offline.findings if one.kind == "cut under hold"}
