@@ -60,6 +60,11 @@ IN_ERASURES = {
     "lifecycle": ["lifecycle.erasing-journalled", "lifecycle.before-commit"],
 }  # fmt: skip
 MOST_ERASURES = 13
+_ENDING = ("ending-marked", "ending-explained", "ending-journalled", "ending-rows-removed", "ending-events-removed")
+IN_ENDS = {
+    service: [f"{service}.{step}" for step in _ENDING]
+    for service in ("tickets", "contacts", "identity", "erasure", "lifecycle")
+}
 
 
 class Arming:
@@ -123,6 +128,25 @@ def test_erasures_survive_a_kill_at_every_place(killing: KillStage) -> None:
         account.erase(killing.archive.writers[erased])
         erased += 1
     assert "" == first_difference(killing.undisturbed(erased), account.export())
+    killing.check_whole()
+
+
+def test_ends_of_accounts_survive_a_kill_at_every_place(killing: KillStage) -> None:
+    """All services are killed at each step of an account's end, one account after the other: each is gone everywhere, and the
+    logs are whole."""
+    arming = Arming(killing.stack, IN_ENDS)
+    ends = 0
+    while not arming.is_over:
+        assert ends < len(_ENDING) + 2, "the plan does not end"
+        arming.next()
+        account, operate = killing.account().desk.account, killing.callers.operate
+        operate("suspend_account", {}, account)
+        operate("end_account", {"account_id": account}, None)
+        eventually(
+            lambda: operate("show_account_end", {"account_id": account}, None)["is_gone"],  # noqa: B023
+            f"{account} is not gone", seconds=60,
+        )  # fmt: skip
+        ends += 1
     killing.check_whole()
 
 

@@ -154,9 +154,11 @@ class KillStage:
         eventually(published, f"everything of {service} published")
 
     def _counts(self, service: str) -> tuple[int, int, int]:
-        """Events, rows of the log, and one more than its last index."""
+        """Events (with those that went with their account, which a verification accounts for), rows of the log, and one more
+        than its last index."""
+        gone = "SELECT count(*) FROM lethe.log l WHERE NOT EXISTS (SELECT 1 FROM lethe.event e WHERE e.sequence = l.sequence)"
         return (
-            self._number(service, "SELECT count(*) FROM lethe.event"),
+            self._number(service, "SELECT count(*) FROM lethe.event") + self._number(service, gone),
             self._number(service, "SELECT count(*) FROM lethe.log"),
             self._number(service, "SELECT coalesce(max(index), -1) + 1 FROM lethe.log"),
         )
