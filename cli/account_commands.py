@@ -179,7 +179,7 @@ def end(
         asked = OfAccount(account_id=account_id)
         view = session.operate("lifecycle", "end_account", asked, result_type=AccountEndView, repeatable=True)
         begun = monotonic()
-        with nullcontext() if json else Live(console=stderr(), refresh_per_second=10) as screen:
+        with nullcontext() if json else Live(console=stderr(), refresh_per_second=10, transient=True) as screen:
             while not view.is_gone and monotonic() - begun < timeout:
                 if screen is not None:
                     screen.update(_end_table(view))
