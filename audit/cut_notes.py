@@ -108,4 +108,9 @@ def key_of(account: str, key: str) -> int | None:
     """A key's id (16 hexadecimal digits) bound to its account in 8 bytes; None where it is no such id."""
     if _KEY_ID.fullmatch(key) is None:
         return None
-    return int.from_bytes(sha256(f"{account}/{key}".encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return bound(account, key)
+
+
+def bound(account: str, name: str) -> int:
+    """Something of an account, bound to it, in 8 bytes."""
+    return int.from_bytes(sha256(f"{account}/{name}".encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -7,13 +7,12 @@ kept apart, as ranges (16 bytes each): those that went with an account are taken
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 
 import msgspec
 
 from audit.findings import Findings, Kind
-from audit.gone_notes import GoneNotes, Run, size_of
+from audit.gone_notes import GoneNotes, GrowingRuns, Run, size_of
 
 MOST_PLACES = 50_000
 
@@ -47,7 +46,7 @@ class Displacements:
         self._size = size
         self.places: list[Place] = list(begin.places) if begin else []
         self.beyond = begin.beyond if begin else 0
-        self._missing = array("q", begin.missing if begin else b"")  # first, last; in order and apart
+        self._missing = GrowingRuns(begin.missing if begin else b"")
         self._signed = dict(begin.signed) if begin else {}  # of the first of these, what was signed there
         self._is_moved = self.beyond > 0 or any(place.found is not None for place in self.places)
 
@@ -67,7 +66,7 @@ class Displacements:
 
     def missing_runs(self) -> list[Run]:
         """The ranges of indices whose rows have no event."""
-        return list(zip(self._missing[::2], self._missing[1::2], strict=True))
+        return self._missing.runs()
 
     def add(self, place: Place) -> None:
         """Notes a place: a signed one with other or no contents, or contents at a place that was never signed."""
@@ -79,10 +78,7 @@ class Displacements:
 
     def add_missing(self, index: int, signed: bytes) -> None:
         """Notes an index, higher than those before, whose row has no event: it may have gone with its account."""
-        if self._missing and self._missing[-1] == index - 1:
-            self._missing[-1] = index
-        else:
-            self._missing.extend((index, index))
+        self._missing.add(index)
         if len(self._signed) < MOST_PLACES:
             self._signed[index] = signed
 
@@ -100,7 +96,7 @@ class Displacements:
                     self.beyond += last - index + 1
                     break
                 self.add(Place(index, self._signed[index], None))
-        self._missing = array("q", [index for run in left for index in run])
+        self._missing = GrowingRuns.of(left)
         return size_of(runs) - size_of(left)
 
     def explain(self, findings: Findings) -> None:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from audit.cut_notes import CutNotes, CutNotesState, key_of
+from audit.cut_notes import CutNotes, CutNotesState, bound, key_of
 from audit.findings import Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
-from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by, person_of
+from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by
 from audit.reading import SALT_BYTES, LogRow
 from audit.sentences import types_of_services
 from audit.stream_order import StreamOrder, StreamPositions
@@ -207,6 +207,13 @@ class EventChecks:
         pruned = self.cuts.waiting_for(self.cuts.unexplained(self._pruned_keys))
         return pruned | self.gone.waiting_for(self.gone.unexplained(missing))
 
+    def report(self, missing: Sequence[Run]) -> None:
+        """Adds a finding for all that only the whole log shows. `missing`: where events are that no account took with it."""
+        self.report_holes(missing)
+        self.report_unexplained()
+        self.report_cuts_under_hold()
+        self.report_events_of_gone()
+
     def report_holes(self, missing: Sequence[Run]) -> None:
         """Adds a finding for each hole in a stream, unless an event that is missing before it may be what belongs there, or the
         account is going."""
@@ -251,7 +258,7 @@ class EventChecks:
             return
         reported = set()
         for (account, person), at in self.cuts.persons.items():
-            if held := met_by(holds.get(person_of(account, person), []), at):
+            if held := met_by(holds.get(bound(account, person), []), at):
                 text = f"person {person} was cut here, and a legal hold that the event at {held.begun} notes had not ended"
                 self._findings.add("cut under hold", text, index=at)
                 reported.add(at)
@@ -286,7 +293,7 @@ class EventChecks:
         owners = envelope.data.get(self._owners.get((envelope.type, field.field), ""))
         for owner in owners if isinstance(owners, list) else [owners]:
             if isinstance(owner, str):
-                self._owned.extend((person_of(envelope.account, owner), len(self._pruned_at)))
+                self._owned.extend((bound(envelope.account, owner), len(self._pruned_at)))
         self._pruned_keys.append(key)
         self._pruned_at.append(at)
 

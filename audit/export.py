@@ -32,7 +32,7 @@ from audit.exported import (
     encode_line,
 )  # fmt: skip
 from audit.findings import Findings
-from audit.gone_notes import GoneNotes, Run
+from audit.gone_notes import GoneNotes, GrowingRuns
 from audit.journal_check import await_cuts, known_to_log, read_journal
 from audit.log_agreement import reading_order
 from audit.public_log import PublicLog
@@ -88,7 +88,7 @@ def _export_log(settings: Settings, service: str, made: Path, progress: Progress
         with _new_file(made / EVENTS) as file, auditor_connection(settings, service) as connection:
             events = _Events(file, lambda done: progress(service, "events", done, published.size))  # noqa: B023
             read_log(connection, events.take, end=published.size)
-        if not events.gone.unexplained(events.missing) or (is_second and time.monotonic() > until):
+        if not events.gone.unexplained(events.missing.runs()) or (is_second and time.monotonic() > until):
             break
         is_second = True
         # an account has ended since the checkpoint was signed: the next one covers the event that names its leaves
@@ -112,7 +112,7 @@ class _Events:
         self._progress = progress
         self.digest = hashlib.sha256()
         self.count = 0
-        self.missing: list[Run] = []
+        self.missing = GrowingRuns()
         self.cuts, self.gone = CutNotes(), GoneNotes()
 
     def take(self, rows: list[LogRow]) -> None:
@@ -125,16 +125,10 @@ class _Events:
         self.count += len(rows)
         for row in rows:
             if not row.salted:
-                self._note_missing(row.at)
+                self.missing.add(row.at)
             elif b'"keys":[' in row.envelope or b'"ranges":[' in row.envelope:
                 self._note(row)
         self._progress(rows[-1].at + 1)
-
-    def _note_missing(self, at: int) -> None:
-        if self.missing and self.missing[-1][1] == at - 1:
-            self.missing[-1] = self.missing[-1][0], at
-        else:
-            self.missing.append((at, at))
 
     def _note(self, row: LogRow) -> None:
         try:

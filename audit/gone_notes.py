@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import msgspec
 
@@ -116,6 +116,36 @@ class GoneNotes:
         ranges = self._ranges.setdefault(account, array("q"))
         for run in runs:
             ranges.extend(run)
+
+
+class GrowingRuns:
+    """Indices as they come, each higher than the one before, as ranges of 16 bytes."""
+
+    def __init__(self, begin: bytes = b"") -> None:
+        self._bounds = array("q", begin)  # first, last; in order and apart
+
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> GrowingRuns:
+        """These ranges, in order and apart."""
+        return cls(array("q", chain.from_iterable(runs)).tobytes())
+
+    def __bool__(self) -> bool:
+        return bool(self._bounds)
+
+    def add(self, index: int) -> None:
+        """Takes in the next index."""
+        if self._bounds and self._bounds[-1] == index - 1:
+            self._bounds[-1] = index
+        else:
+            self._bounds.extend((index, index))
+
+    def runs(self) -> list[Run]:
+        """The ranges."""
+        return list(zip(self._bounds[::2], self._bounds[1::2], strict=True))
+
+    def tobytes(self) -> bytes:
+        """The ranges, to be kept in a file."""
+        return self._bounds.tobytes()
 
 
 class Runs:

@@ -6,11 +6,11 @@ and every cut happen under the person's lock, so the order of the log is the ord
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
+from audit.cut_notes import bound
 from shared.events import Envelope
 
 IN_FORCE = 2**62
@@ -57,7 +57,7 @@ class HoldNotes:
         if envelope.type.endswith(".PersonsHeld"):
             named = envelope.data.get("person_ids")
             ids = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
-            persons = [person_of(envelope.account, one) for one in ids]
+            persons = [bound(envelope.account, one) for one in ids]
             self._begun.setdefault(key, (persons, at))
         elif envelope.type.endswith(".PersonsReleased"):
             persons, begun = self._begun.pop(key, ([], at))
@@ -78,8 +78,3 @@ class HoldNotes:
 def met_by(holds: list[Held], at: int) -> Held | None:
     """The hold that was in force at an index; None where none was."""
     return next((held for held in holds if held.begun < at < held.ended), None)
-
-
-def person_of(account: str, person: str) -> int:
-    """A person's id bound to its account in 8 bytes."""
-    return int.from_bytes(sha256(f"{account}/{person}".encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -133,10 +133,7 @@ class _Verification:
         for at, _ in self._checks.gone.unexplained((at, at) for at in self._missing_unsigned):
             self._findings.add("dropped", "the event of this row is gone", index=at)
         self._displaced.explain(self._findings)
-        self._checks.report_holes(self._displaced.missing_runs())
-        self._checks.report_unexplained()
-        self._checks.report_cuts_under_hold()
-        self._checks.report_events_of_gone()
+        self._checks.report(self._displaced.missing_runs())
         if self._journal is not None:
             journal = await_cuts(
                 self._log, self._journal, self._checks.cuts, self._checks.gone.accounts, self._patience_seconds

@@ -112,10 +112,7 @@ class _Offline:
         self._checks.accept(place.signed for place in self._displaced.places if place.signed)
         self._gone = self._displaced.settle(self._checks.gone)
         self._displaced.explain(self._findings)
-        self._checks.report_holes(self._displaced.missing_runs())
-        self._checks.report_unexplained()
-        self._checks.report_cuts_under_hold()
-        self._checks.report_events_of_gone()
+        self._checks.report(self._displaced.missing_runs())
         if self._journal is not None:
             compare_cuts(self._journal, self._checks.cuts, self._checks.gone.accounts, self._findings)
         self._compare_manifest()

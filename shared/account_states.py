@@ -52,17 +52,25 @@ def set_state(store: Store, account_id: str, state: AccountState, version: int) 
 def check_open(work: Work) -> None:
     """Raises `AccountSuspended` or `AccountGone` by what is known in this transaction: for what must not be committed once the
     account is closed, although the call was let in before."""
-    rows = work.fetch("SELECT state FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
-    if rows and rows[0][0] == "gone":
-        raise AccountGone()
-    if rows and rows[0][0] == "suspended":
-        raise AccountSuspended()
+    refuse_closed(_known_state(work), allow_suspended=False)
 
 
 def check_not_gone(work: Work) -> None:
     """Raises `AccountGone`: before anything is written outside of the transaction."""
-    if work.fetch("SELECT 1 FROM lethe.account_state WHERE account_id = %s AND state = 'gone'", (work.account_id,)):
+    refuse_closed(_known_state(work), allow_suspended=True)
+
+
+def refuse_closed(state: AccountState | None, allow_suspended: bool) -> None:
+    """Raises `AccountGone` for an account that is gone, `AccountSuspended` for a suspended one (mission L3)."""
+    if state == "gone":
         raise AccountGone()
+    if state == "suspended" and not allow_suspended:
+        raise AccountSuspended()
+
+
+def _known_state(work: Work) -> AccountState | None:
+    row = work.fetch_one("SELECT state FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
+    return None if row is None else row[0]
 
 
 def keep_state(work: Work, state: AccountState, version: int) -> None:

@@ -7,8 +7,8 @@ nothing; `account_states.py` and `actor_cutoffs.py` do.
 
 from __future__ import annotations
 
-from shared.account_states import AccountState
-from shared.errors import AccountGone, AccountSuspended, Unauthenticated
+from shared.account_states import refuse_closed
+from shared.errors import Unauthenticated
 from shared.tokens import Actor
 from shared.work import Store
 
@@ -24,7 +24,7 @@ def admit_user(store: Store, account_id: str, actor: Actor, allow_suspended: boo
     ((state, not_before),) = store.look(account_id, _LOOK, (account_id, account_id, actor.id))
     if not_before is not None and (actor.issued_at is None or actor.issued_at < not_before):
         raise Unauthenticated("The token is from before this user's rights changed.")
-    _check_state(state, allow_suspended)
+    refuse_closed(state, allow_suspended)
 
 
 _LOOK_AT_CUSTOMER = (
@@ -38,11 +38,4 @@ def admit_customer(store: Store, account_id: str, actor: Actor, allow_suspended:
     ((state, is_cut),) = store.look(account_id, _LOOK_AT_CUSTOMER, (account_id, account_id, actor.id))
     if is_cut:
         raise Unauthenticated()
-    _check_state(state, allow_suspended)
-
-
-def _check_state(state: AccountState | None, allow_suspended: bool) -> None:
-    if state == "gone":
-        raise AccountGone()
-    if state == "suspended" and not allow_suspended:
-        raise AccountSuspended()
+    refuse_closed(state, allow_suspended)

@@ -260,7 +260,7 @@ CREATE TRIGGER stays_cut BEFORE UPDATE OR DELETE ON keys.cut_item FOR EACH ROW E
 -- Whoever seals something of a person holds the person's row FOR SHARE and looks at the tombstone after that. So a write is
 -- before the cut, and goes with it, or after it, and is refused. Several persons are locked in the order of their ids.
 CREATE FUNCTION keys.pin_persons(p_account uuid, p_persons uuid[]) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE held integer; dead integer; ended timestamptz;
+DECLARE pinned integer; dead integer; ended timestamptz;
 BEGIN
     IF cardinality(p_persons) = 1 THEN  -- the usual case, in the cheapest way
         SELECT cut_at INTO ended FROM keys.person WHERE account_id = p_account AND person_id = p_persons[1] FOR SHARE;
@@ -269,13 +269,13 @@ BEGIN
         END IF;
     END IF;
     LOOP
-        SELECT count(*), count(person.cut_at) INTO held, dead FROM (
+        SELECT count(*), count(person.cut_at) INTO pinned, dead FROM (
             SELECT cut_at FROM keys.person WHERE account_id = p_account AND person_id = ANY (p_persons)
             ORDER BY person_id FOR SHARE) AS person;
         IF dead > 0 THEN
             RAISE EXCEPTION 'a person of this write is erased' USING ERRCODE = 'LE002';
         END IF;
-        EXIT WHEN held = (SELECT count(DISTINCT wanted) FROM unnest(p_persons) AS wanted);
+        EXIT WHEN pinned = (SELECT count(DISTINCT wanted) FROM unnest(p_persons) AS wanted);
         INSERT INTO keys.person (account_id, person_id)
             SELECT p_account, wanted FROM (SELECT DISTINCT unnest(p_persons) AS wanted ORDER BY 1) AS missing
             ON CONFLICT DO NOTHING;
@@ -284,7 +284,7 @@ END $$;
 
 -- Whoever seals under a key that exists holds its row; a cut deletes the row, so one of the two waits for the other.
 CREATE FUNCTION keys.pin_keys(p_account uuid, p_key_ids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE held integer;
+DECLARE pinned integer;
 BEGIN
     IF cardinality(p_key_ids) = 1 THEN
         PERFORM 1 FROM keys.item_key WHERE account_id = p_account AND key_id = p_key_ids[1] FOR KEY SHARE;
@@ -292,10 +292,10 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    SELECT count(*) INTO held FROM (
+    SELECT count(*) INTO pinned FROM (
         SELECT 1 FROM keys.item_key WHERE account_id = p_account AND key_id = ANY (p_key_ids)
         ORDER BY item_id FOR KEY SHARE) AS item;
-    IF held < cardinality(p_key_ids) THEN
+    IF pinned < cardinality(p_key_ids) THEN
         RAISE EXCEPTION 'a key of this write is cut' USING ERRCODE = 'LE003';
     END IF;
 END $$;

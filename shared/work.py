@@ -327,15 +327,15 @@ class Work:
 
     def _gathered(self) -> list[Statement | Call]:
         """Takes what was gathered, with the locks that it needs before it: persons first, then keys."""
-        holds: list[Statement | Call] = []
+        pins: list[Statement | Call] = []
         persons, names = sorted(self._persons), sorted([key.id for key in self._held.values()])
         if persons and names:
-            holds.append(Call("keys.pin_both(%s, %s::uuid[], %s::bytea[])", (self.account_id, persons, names)))
+            pins.append(Call("keys.pin_both(%s, %s::uuid[], %s::bytea[])", (self.account_id, persons, names)))
         elif persons:
-            holds.append(Call("keys.pin_persons(%s, %s::uuid[])", (self.account_id, persons)))
+            pins.append(Call("keys.pin_persons(%s, %s::uuid[])", (self.account_id, persons)))
         elif names:
-            holds.append(Call("keys.pin_keys(%s, %s::bytea[])", (self.account_id, names)))
-        batch = [*holds, *self._mints, *self._pending]
+            pins.append(Call("keys.pin_keys(%s, %s::bytea[])", (self.account_id, names)))
+        batch = [*pins, *self._mints, *self._pending]
         self._persons, self._mints, self._pending = set(), [], []
         return batch
 

@@ -27,6 +27,7 @@ from services.erasure.request import Look, incomplete, is_under_way
 from services.erasure.suppression import add_entries, identifier_entries
 from shared import certificate
 from shared.account_states import check_open
+from shared.due_rows import claim_due
 from shared.errors import NotFound, UnderHold
 from shared.events import Envelope, Event
 from shared.failpoints import failpoint
@@ -34,7 +35,7 @@ from shared.idempotency import done_before, once
 from shared.ids import new_id
 from shared.item_cuts import cut_item
 from shared.receipts import ReceiptProof
-from shared.work import SYSTEM_ACTOR, Store, Work
+from shared.work import Store, Work
 
 FIRST_LOOK = timedelta(seconds=3)
 """How long after the request the timer looks after it, should a receipt or this process have been lost."""
@@ -252,16 +253,7 @@ def _complete(store: Store, work: Work, request_id: str, proofs: Mapping[str, Re
 
 def due_requests(store: Store, limit: int = 20) -> list[tuple[str, str]]:
     """Claims requests that are due for a look, as (account, request): each by one replica, for `NEXT_LOOK`."""
-
-    def decide(work: Work) -> list[tuple[str, str]]:
-        rows = work.change(
-            "UPDATE open_request SET look_at = %s WHERE request_id IN (SELECT request_id FROM open_request"
-            " WHERE look_at <= %s ORDER BY look_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING account_id, request_id",
-            (work.now + NEXT_LOOK, work.now, limit),
-        )
-        return [(account, request) for account, request in rows]
-
-    return store.run(SYSTEM_ACTOR, decide)
+    return claim_due(store, "open_request", "request_id", NEXT_LOOK, limit)
 
 
 def _locked_request(work: Work, request_id: str) -> tuple[State, list[str]] | None:

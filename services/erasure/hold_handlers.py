@@ -18,6 +18,7 @@ from services.erasure.hold import check_term
 from services.erasure.hold_queries import held_requests, holds_on, persons_of_held_requests, show_hold
 from services.erasure.request import is_under_way
 from shared.account_states import check_open
+from shared.due_rows import claim_due
 from shared.errors import Conflict, LetheError, NotFound, PersonErased
 from shared.events import Envelope
 from shared.idempotency import done_before, once
@@ -25,7 +26,7 @@ from shared.ids import new_id
 from shared.item_cuts import cut_item
 from shared.logs import get_logger
 from shared.references import refuse_identifiers
-from shared.work import SYSTEM_ACTOR, Store, Work
+from shared.work import Store, Work
 
 Know = Callable[[str, Sequence[str]], Sequence[str]]
 """(account, persons) → the identifiers by which contacts knows them at this moment."""
@@ -94,18 +95,8 @@ def release_hold(store: Store, account_id: str, actor: str, command: OfHold, kno
 
 def end_expired_holds(store: Store, know: Know, limit: int = 20) -> int:
     """Ends holds whose time is over, each by one replica; how many there were. One that can't be ended keeps no other."""
-
-    def claim(work: Work) -> list[tuple[str, str]]:
-        rows = work.change(
-            "UPDATE open_hold SET look_at = %s WHERE hold_id IN (SELECT hold_id FROM open_hold"
-            " WHERE look_at <= %s ORDER BY look_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING account_id, hold_id",
-            (work.now + NEXT_LOOK, work.now, limit),
-        )
-        return [(account, hold) for account, hold in rows]
-
-    claimed = store.run(SYSTEM_ACTOR, claim)
     ended = 0
-    for account_id, hold_id in claimed:
+    for account_id, hold_id in claim_due(store, "open_hold", "hold_id", NEXT_LOOK, limit):
         try:
             known = _known_now(store, account_id, hold_id, know)
             store.run(account_id, lambda work: _end(work, hold_id, "expired", known))  # noqa: B023

@@ -124,7 +124,7 @@ class ErasureService(Service):
     @rpc_method(argument=PreviewErasure, result=PreviewedErasure, roles=USERS, scope="read")
     def preview_erasure(self, call: Call) -> PreviewedErasure:
         """What an erasure would remove, and what it would keep and why. Changes nothing."""
-        found = self._subjects(call, call.argument.who, call.argument.addresses)
+        found = self._subjects(account_of(call), call.argument.who, call.argument.addresses)
         query = SubjectQuery(request_id=new_id(), person_ids=found.person_ids, addresses=found.addresses)
         futures = {
             service: self.runtime.client.call_async(
@@ -170,7 +170,7 @@ class ErasureService(Service):
         done = hold_handlers.placed_before(*who)
         if done is not None:
             return done
-        found = self._subjects(call, call.argument.who, call.argument.addresses)
+        found = self._subjects(account_of(call), call.argument.who, call.argument.addresses)
         return hold_handlers.place_hold(*who, found.person_ids)
 
     @rpc_method(argument=OfHold, result=HoldView, roles=MANAGERS)
@@ -274,13 +274,9 @@ class ErasureService(Service):
         known: set[str] = set()
         for person in persons:
             try:
-                found: Subjects = self.runtime.client.call(
-                    "contacts", "find_subjects", {"who": person, "addresses": []}, account=account, repeatable=True,
-                    result_type=Subjects,
-                )  # fmt: skip
+                known |= set(self._subjects(account, person, ()).addresses)
             except NotFound:
                 continue
-            known |= set(found.addresses)
         return sorted(known)
 
     def _take_receipt(self, envelope: Envelope) -> None:
@@ -306,7 +302,7 @@ class ErasureService(Service):
         done = handlers.requested_before(*who)
         if done is not None:
             return done
-        found = self._subjects(call, command.who, command.addresses)
+        found = self._subjects(account_of(call), command.who, command.addresses)
         self._check_may_erase(call, found)
         return handlers.request_erasure(*who, asked_by, found.person_ids, found.addresses)
 
@@ -326,9 +322,9 @@ class ErasureService(Service):
         if call.actor.scope != "manage":
             raise PermissionRefused("Erasing a user needs a token of the scope manage.", scope="manage")
 
-    def _subjects(self, call: Call, who: str, addresses: Sequence[str]) -> Subjects:
+    def _subjects(self, account: str, who: str, addresses: Sequence[str]) -> Subjects:
         found: Subjects = self.runtime.client.call(
-            "contacts", "find_subjects", {"who": who, "addresses": list(addresses)}, account=account_of(call),
+            "contacts", "find_subjects", {"who": who, "addresses": list(addresses)}, account=account,
             repeatable=True, result_type=Subjects,
         )  # fmt: skip
         return found

@@ -20,13 +20,14 @@ from services.identity.staff_mail import tell_of_break_glass, tell_of_request
 from services.identity.staff_queries import show_staff_grant
 from shared import account_states, clock
 from shared.door import Door
+from shared.due_rows import claim_due
 from shared.errors import AccountGone, AccountSuspended
 from shared.events import Event
 from shared.idempotency import once
 from shared.ids import new_id
 from shared.references import refuse_identifiers
 from shared.tokens import Actor, TokenIssuer
-from shared.work import SYSTEM_ACTOR, Store, Work
+from shared.work import Store, Work
 
 NEXT_LOOK: Final = timedelta(minutes=1)
 """How long a replica has to write that a grant expired before another one tries."""
@@ -152,15 +153,7 @@ def expire_due_grants(store: Store, limit: int = 50) -> int:
     Nothing waits for it: who decides on a grant, uses or lists one looks at the time themselves.
     """
 
-    def claim(work: Work) -> list[tuple[str, str]]:
-        rows = work.change(
-            "UPDATE open_staff_grant SET look_at = %s WHERE grant_id IN (SELECT grant_id FROM open_staff_grant"
-            " WHERE look_at <= %s ORDER BY look_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING account_id, grant_id",
-            (work.now + NEXT_LOOK, work.now, limit),
-        )
-        return [(account, grant) for account, grant in rows]
-
-    claimed = store.run(SYSTEM_ACTOR, claim)
+    claimed = claim_due(store, "open_staff_grant", "grant_id", NEXT_LOOK, limit)
     for account_id, grant_id in claimed:
         with suppress(AccountGone):
             store.run(account_id, lambda work: _expire(work, grant_id))  # noqa: B023

@@ -51,9 +51,7 @@ def findings_of(events: list[ExportedEvent], interrupted_after: int) -> list[tup
     checks = EventChecks("tickets", findings, lambda: False, begin=kept)
     for one in events[interrupted_after:]:
         checks.check_exported(one)
-    checks.report_unexplained()
-    checks.report_cuts_under_hold()
-    checks.report_events_of_gone()
+    checks.report(())
     return [(one.kind, one.index) for one in findings.kept]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from audit.hold_notes import IN_FORCE, HoldNotes, met_by, person_of
+from audit.cut_notes import bound
+from audit.hold_notes import IN_FORCE, HoldNotes, met_by
 from shared.events import Envelope
 from shared.ids import new_id
 
@@ -24,11 +25,11 @@ def test_a_hold_is_met_between_its_two_events() -> None:
     notes = HoldNotes()
     notes.note(envelope("tickets.PersonsHeld", "a", PERSON), 10)
     notes = HoldNotes(notes.state())
-    (in_force,) = notes.by_person()[person_of(ACCOUNT, PERSON)]
+    (in_force,) = notes.by_person()[bound(ACCOUNT, PERSON)]
     assert (10, IN_FORCE) == (in_force.begun, in_force.ended)
     notes.note(envelope("tickets.PersonsReleased", "a", PERSON), 20)
     notes = HoldNotes(notes.state())
-    holds = notes.by_person()[person_of(ACCOUNT, PERSON)]
+    holds = notes.by_person()[bound(ACCOUNT, PERSON)]
     assert [11, 19] == [at for at in (9, 10, 11, 19, 20, 21, IN_FORCE) if met_by(holds, at)]
 
 
@@ -38,7 +39,7 @@ def test_of_two_holds_each_keeps() -> None:
     for hold, at in (("a", 1), ("b", 3)):
         notes.note(envelope("tickets.PersonsHeld", hold, PERSON), at)
     notes.note(envelope("tickets.PersonsReleased", "a", PERSON), 5)
-    holds = notes.by_person()[person_of(ACCOUNT, PERSON)]
+    holds = notes.by_person()[bound(ACCOUNT, PERSON)]
     assert all(met_by(holds, at) for at in (2, 4, 5, 6, 1_000))
 
 
@@ -47,8 +48,8 @@ def test_another_account_can_not_end_a_hold_nor_place_one() -> None:
     notes = HoldNotes()
     notes.note(envelope("tickets.PersonsHeld", "a", PERSON), 1)
     notes.note(envelope("tickets.PersonsReleased", "a", PERSON, account=OTHER), 2)
-    assert met_by(notes.by_person()[person_of(ACCOUNT, PERSON)], 3)
-    assert person_of(OTHER, PERSON) not in notes.by_person()
+    assert met_by(notes.by_person()[bound(ACCOUNT, PERSON)], 3)
+    assert bound(OTHER, PERSON) not in notes.by_person()
 
 
 def test_what_ends_before_it_began_keeps_nobody() -> None:
