@@ -208,6 +208,10 @@ def test_nothing_is_written_for_an_account_that_is_gone(ending: Ending) -> None:
     ):  # fmt: skip
         with pytest.raises((AccountGone, NotFound)):
             ending.call(service, method, argument, OPERATOR)
+    cut = SubjectCut(request_id=new_id(), person_id=new_id(), keys=[], shared_items=0)
+    for service in ACCOUNT_SERVICES:  # an event in which nothing is sealed needs no key, and is refused as well
+        with pytest.raises(AccountGone):
+            ending.cell.store(service).run(ending.account, lambda work: work.append(f"erasure/{cut.request_id}", 0, [cut]))
     for one in known:
         try:
             ending.cell.deliver(one)
@@ -291,6 +295,8 @@ def test_a_writer_that_had_begun_is_waited_for(ending: Ending, turnstile: Gate) 
     writes = turnstile.hold(lambda: take_in(ending.cell, "w1"), "tickets")
     ends = Running(lambda: ending.insist(ended, replica)).start()
     assert not ends.thread.join(0.5) and not ends.is_over, "it waits for the writer"
+    told = "SELECT count(*) FROM lethe.event WHERE stream = %s"
+    assert [(0,)] == as_attacker(ending.cell.settings, "tickets", told, f"gone/{ending.account}"), "and names no leaf before"
     writes.release()
     ends.result()
     with pytest.raises(AccountGone):
