@@ -26,9 +26,11 @@ def settings(
 
 
 @pytest.fixture
-def cell(settings: Settings) -> Cell:
+def cell(settings: Settings) -> Iterator[Cell]:
     """One replica of each service, with nothing in its memory."""
-    return Cell(settings)
+    made = Cell(settings)
+    yield made
+    made.close()
 
 
 @pytest.fixture

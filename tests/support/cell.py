@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterable
 from concurrent.futures import Future
 from datetime import timedelta
+from threading import Lock
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,12 +42,31 @@ class Delivery(NamedTuple):
     envelope: Envelope
 
 
+_TO_SIGN = """
+SELECT EXISTS (SELECT FROM lethe.event e WHERE NOT EXISTS (SELECT FROM lethe.log l WHERE l.sequence = e.sequence))
+    OR (SELECT published FROM lethe.relay_cursor) <= (SELECT max(index) FROM lethe.log)
+"""
+
+
 class Cell:
-    """The services of a home, each as one replica. `Cell` twice on one home is two replicas of each."""
+    """The services of a home, each as one replica. `Cell` twice on one home is two replicas of each.
+
+    Its own connections stay open: making them anew for each look was half of the time of a test.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._services: dict[str, Any] = {}
+        self._looking: dict[str, Any] = {}
+        self._relays: dict[str, RelayDatabase] = {}
+        self._signing = Lock()
+
+    def close(self) -> None:
+        """Closes the connections. Nothing can be asked afterwards."""
+        for service in self._services.values():
+            service.store.database.close()
+        for opened in (*self._looking.values(), *self._relays.values()):
+            opened.close()
 
     # -- services
 
@@ -127,15 +147,12 @@ class Cell:
 
     def logged(self, account: str, service: str) -> list[Envelope]:
         """The events of an account that are in a service's log."""
-        connection = superuser(self.settings, service)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT e.envelope FROM lethe.event e JOIN lethe.log l USING (sequence)"
-                " WHERE e.account_id = %s ORDER BY l.index", (account,)
-            )  # fmt: skip
-            found = [decode_envelope(bytes(envelope)) for (envelope,) in cursor.fetchall()]
-        connection.close()
-        return found
+        found = self._look(
+            service,
+            "SELECT e.envelope FROM lethe.event e JOIN lethe.log l USING (sequence) WHERE e.account_id = %s ORDER BY l.index",
+            (account,),
+        )
+        return [decode_envelope(bytes(envelope)) for (envelope,) in found]
 
     def deliver(self, delivery: Delivery) -> None:
         """Runs a reaction, once."""
@@ -144,23 +161,35 @@ class Cell:
     def sign(self, service: str) -> None:
         """What a relay does short of publishing: committed events into the log, tiles, record and checkpoint. They count as
         published."""
+        with self._signing:
+            if service not in self._relays or self._look(service, _TO_SIGN)[0][0]:
+                self._sign(service)
+
+    def _sign(self, service: str) -> None:
         tiles = self.settings.path("tiles", service)
         signer = LogSigner(
             self.settings.path("root-keys", service), tiles, f"{self.settings.cell}/{service}"
         )
         publish_verifier(self.settings, service, signer)
         tiles.mkdir(parents=True, exist_ok=True)
-        database = RelayDatabase(self.settings.database_url(service, "relay"), "test")
-        try:
-            term = database.take_lease(signer.term())
-            assert term is not None, "somebody else holds the lease of the relay"
-            sequencer = Sequencer(database, tiles, signer, term)
-            while sequencer.step():
-                pass
-            database.move_cursor(database.log_size())
-            database.release_lease(term)
-        finally:
-            database.close()
+        if service not in self._relays:
+            self._relays[service] = RelayDatabase(self.settings.database_url(service, "relay"), "test")
+        database = self._relays[service]
+        term = database.take_lease(signer.term())
+        assert term is not None, "somebody else holds the lease of the relay"
+        sequencer = Sequencer(database, tiles, signer, term)
+        while sequencer.step():
+            pass
+        database.move_cursor(database.log_size())
+        database.release_lease(term)
+
+    def _look(self, service: str, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        if service not in self._looking:
+            self._looking[service] = superuser(self.settings, service)
+        with self._looking[service].cursor() as cursor:
+            cursor.execute(statement, values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 class _DirectClient:
