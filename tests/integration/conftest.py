@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from argon2 import PasswordHasher
 
+from services.identity import password as passwords
+from services.identity import sign_in_handlers
 from shared import clock
 from shared.settings import Settings
 from tests.support.cell import Cell
@@ -26,7 +29,22 @@ def settings(
 
 
 @pytest.fixture
-def cell(settings: Settings) -> Iterator[Cell]:
+def real_hashes() -> None:
+    """For a test in which the hashes of passwords have to be as dear as they are."""
+
+
+@pytest.fixture
+def hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap ones, unless the test wants `real_hashes`: they were a fifth of what these tests cost."""
+    if "real_hashes" not in request.fixturenames:
+        monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
+        nobodys = passwords.hashed("nobody's")
+        for user in (passwords, sign_in_handlers):
+            monkeypatch.setattr(user, "NOBODYS_HASH", nobodys)
+
+
+@pytest.fixture
+def cell(settings: Settings, hashes: None) -> Iterator[Cell]:
     """One replica of each service, with nothing in its memory."""
     made = Cell(settings)
     yield made

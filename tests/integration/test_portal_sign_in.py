@@ -139,6 +139,7 @@ def test_only_digests_are_kept(portal: Portal) -> None:
             assert secret not in rows and secret.encode().hex() not in rows, table
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_a_password_gets_in_once_it_is_set(portal: Portal) -> None:
     """A first password needs the session only. With it one gets in; with another one, for another address, or for an address
     that nobody has, the same refusal, in about the same time."""

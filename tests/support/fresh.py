@@ -80,9 +80,9 @@ def _with_api_token(desk: Desk, side: Side, who: str) -> Fresh:
     return replace(side, agent=user, api_token=made), token
 
 
-def _with_second_factor(desk: Desk, side: Side, who: str) -> Fresh:
+def _with_second_factor(desk: Desk, side: Side, who: str, password: str | None = None) -> Fresh:
     """A user who has it on, and codes of whom none was used since."""
-    user, login, token = fresh_user(desk, who, side.password)
+    user, login, token = fresh_user(desk, who, password)
     seed, recovery = enrol(desk, token)
     return replace(side, agent=user, login=login, seed=seed, recovery=recovery), desk.callers.user(
         desk.account, who if who in ("owner", "admin") else "agent", user
@@ -91,22 +91,23 @@ def _with_second_factor(desk: Desk, side: Side, who: str) -> Fresh:
 
 def _guarded(desk: Desk, side: Side, who: str) -> Fresh:
     """An agent who has it on, for those above them."""
-    user, _, token = fresh_user(desk, "agent", side.password)
+    user, _, token = fresh_user(desk, "agent")
     enrol(desk, token)
     return replace(side, agent=user), None
 
 
 def _challenged(desk: Desk, side: Side, who: str) -> Fresh:
-    made, _ = _with_second_factor(desk, side, who)
+    made, _ = _with_second_factor(desk, side, who, side.password)
     return replace(made, challenge=log_in(desk, made.login, made.password)["challenge"]), None
 
 
 def _enrolling(desk: Desk, side: Side, who: str) -> Fresh:
     """A user with a seed that is to be confirmed; for a service, one whose login waits for that."""
-    user, login, token = fresh_user(desk, who, side.password)
     if who not in ("service", "gateway"):
+        user, _, token = fresh_user(desk, who)
         first = desk.call("identity", "begin_second_factor", {}, token=token)["uri"]
         return replace(side, agent=user, first=_seed(first)), token
+    _, login, _ = fresh_user(desk, who, side.password)
     desk.call("identity", "require_second_factor", {"required": True, "days": 0})
     challenge = log_in(desk, login, side.password)["challenge"]
     desk.call("identity", "require_second_factor", {"required": False})

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 
-from services.identity import password as passwords
 from shared.settings import Settings
 from tests.support.access import Access, MovableClock
 from tests.support.databases import fresh_home, server, superuser
@@ -23,18 +21,8 @@ def access_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
 
 
 @pytest.fixture
-def real_hashes() -> None:
-    """For a test in which the hashes have to be as dear as they are."""
-
-
-@pytest.fixture
-def access(
-    access_settings: Settings, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Access]:
-    """A new account, and one replica of identity, with cheap hashes (unless `real_hashes`). No source has failed before."""
-    if "real_hashes" not in request.fixturenames:
-        monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
-        monkeypatch.setattr(passwords, "NOBODYS_HASH", passwords.hashed("nobody's"))
+def access(access_settings: Settings, hashes: None) -> Iterator[Access]:
+    """A new account, and one replica of identity. No source has failed before."""
     connection = superuser(access_settings, "identity")
     connection.cursor().execute("TRUNCATE lethe.login_delay")
     connection.close()
