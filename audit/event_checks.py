@@ -20,10 +20,11 @@ from audit.cut_notes import CutNotes, CutNotesState, bound, key_of
 from audit.findings import Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
 from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by
-from audit.reading import SALT_BYTES, LogRow
+from audit.plain_rows import PlainRows
+from audit.reading import SALT_BYTES, LogRow, id_text
 from audit.sentences import types_of_services
 from audit.stream_order import StreamOrder, StreamPositions
-from shared.events import UNREADABLE, Envelope, SealedField, canonical, canonical_into
+from shared.events import UNREADABLE, Envelope, SealedField, canonical
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,12 +67,6 @@ class ChecksState(msgspec.Struct, frozen=True, kw_only=True):
     streams: StreamPositions
 
 
-def id_text(octets: bytes) -> str | None:
-    """An id as people write it, from its 16 bytes."""
-    text = octets.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}" if text else None
-
-
 class EventChecks:
     """The checks of one service's events. `cuts` are those that the log's own events tell of.
 
@@ -95,12 +90,10 @@ class EventChecks:
         self._holds = HoldNotes(begin.holds if begin else None)
         self.cuts = CutNotes(begin.cuts if begin else None)
         self.gone = GoneNotes(begin.gone if begin else None)
-        self._form = bytearray()
-        self._account_id = b""
-        self._account: str | None = None
-        self._at = -1
         self._last_of: dict[str, int] = dict(begin.last_of) if begin else {}
         self._order = StreamOrder(partial, begin.streams if begin else None)
+        self.plain = PlainRows(service, self._plain, self._order.versions, self._saw)
+        """Takes the rows that `check` would find nothing in and note nothing of."""
 
     @property
     def pruned(self) -> int:
@@ -109,7 +102,6 @@ class EventChecks:
 
     def state(self) -> ChecksState:
         """What was gathered so far."""
-        self.note_last()
         return ChecksState(
             cuts=self.cuts.state(), holds=self._holds.state(), gone=self.gone.state(), holes=self._holes,
             last_of=self._last_of, pruned_keys=self._pruned_keys.tobytes(),
@@ -118,46 +110,28 @@ class EventChecks:
 
     def check(self, row: LogRow, waits_as: bytes | None = None) -> None:
         """Checks a row whose commitment is signed, or `waits_as` to be: so long what it says of cuts waits under it."""
-        # this is the hot path: all columns at once, one comparison after the other, no calls; what differs is named afterwards
-        at, _, version, schema_version, occurred_at, event_id, account_id, stream, type_, _, raw, sealed = row
+        at = row.at
         try:
-            envelope = _decode(raw)
+            envelope = _decode(row.envelope)
         except UNREADABLE:
             self._add(at, "its envelope can't be read", row)
             return
-        canonical_into(envelope, form := self._form)
-        if form != raw:
+        if canonical(envelope) != row.envelope:
             self._add(at, "its envelope is not in canonical form", row)
-        if account_id != self._account_id:  # events of one account often stand together
-            self.note_last()
-            self._account_id, self._account = account_id, id_text(account_id)
-        self._at = at
-        due = envelope.version
-        name = envelope.stream.encode()
-        if not (
-            name == stream
-            and due == version
-            and envelope.type.encode() == type_
-            and envelope.event.replace("-", "") == event_id.hex()
-            and envelope.account == self._account
-            and envelope.schema == schema_version
-            and (time := envelope.time - _EPOCH).microseconds + 1_000_000 * (time.seconds + 86_400 * time.days) == occurred_at
-            and envelope.service == self._service
-        ):
-            wrong = _wrong_columns(row, envelope, self._service)
+        self._saw(id_text(row.account_id), at)
+        if wrong := _wrong_columns(row, envelope, self._service):
             self._add(at, f"its row and its envelope differ in: {', '.join(wrong)}", row)
-        fields = envelope.sealed
-        if len(fields) != len(sealed):
-            self._add(at, f"it has {len(sealed)} sealed parts where {len(fields)} were signed", row)
+        if len(envelope.sealed) != len(row.sealed):
+            self._add(at, f"it has {len(row.sealed)} sealed parts where {len(envelope.sealed)} were signed", row)
         else:
-            for field, part in zip(fields, sealed):  # noqa: B905 - their lengths were compared above
+            for field, part in zip(envelope.sealed, row.sealed, strict=True):
                 if part is None:
                     self._note_pruned(at, envelope, field)
                 elif sha256(part).hexdigest() != field.digest:
                     self._add(at, f"the sealed part {field.field} has not the digest that was signed", row)
-        if type_ not in self._plain:
+        if row.type not in self._plain:
             self._note(envelope, at, waits_as)
-        if self._order.due(account_id, name, due) != due:
+        if self._order.due(row.account_id, envelope.stream.encode(), envelope.version) != envelope.version:
             self._add_hole(at, envelope)
 
     def check_exported(self, event: ExportedEvent) -> None:
@@ -170,15 +144,14 @@ class EventChecks:
             return
         if canonical(envelope) != raw:
             self._add(event.at, "its envelope is not in canonical form", envelope=envelope)
-        self._account, self._at = envelope.account, event.at
-        self.note_last()
+        self._saw(envelope.account, event.at)
         if envelope.service != self._service:
             self._add(event.at, "it is an event of another service", envelope=envelope)
         if len(envelope.sealed) != len(event.sealed):
             text = f"it has {len(event.sealed)} sealed parts where {len(envelope.sealed)} were signed"
             self._add(event.at, text, envelope=envelope)
         else:
-            for field, there in zip(envelope.sealed, event.sealed):  # noqa: B905 - their lengths were compared above
+            for field, there in zip(envelope.sealed, event.sealed, strict=True):
                 if not there:
                     self._note_pruned(event.at, envelope, field)
         if envelope.type.encode() not in self._plain:
@@ -241,7 +214,6 @@ class EventChecks:
     def report_events_of_gone(self) -> None:
         """Adds a finding for each account that is gone and of which there is a later event than those that went with it, and
         for what contradicts itself in what is said of them."""
-        self.note_last()
         for at, account in self.gone.contradictions():
             text = f"leaves are said to have gone with account {account} after its receipt, or with another account as well"
             self._findings.add("changed", text, index=at if at < IN_FORCE else None)
@@ -274,10 +246,10 @@ class EventChecks:
                 )
                 self._findings.add("cut under hold", text, index=self._pruned_at[place])
 
-    def note_last(self) -> None:
-        """Notes where the account of the event before has its last event so far: before events that have no index."""
-        if self._account is not None and self._at >= 0:
-            self._last_of[self._account] = max(self._at, self._last_of.get(self._account, -1))
+    def _saw(self, account: str | None, at: int) -> None:
+        """Notes where an account has its last event so far, among those that have an index."""
+        if account is not None and at >= 0:
+            self._last_of[account] = max(at, self._last_of.get(account, -1))
 
     def _note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
         at = IN_FORCE if at < 0 else at

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from audit.displacements import Displacements, Place
-from audit.event_checks import EventChecks, ExportedEvent, id_text
+from audit.event_checks import EventChecks, ExportedEvent
 from audit.findings import Findings
-from audit.reading import LogRow
+from audit.reading import LogRow, id_text, parse_row
 from audit.tile_check import SignedTree
 
 AtBoundary = Callable[[int], object]
@@ -37,30 +37,18 @@ class LogWalk:
         self.position = position
         self.checked = checked
 
-    def take(self, rows: Sequence[LogRow]) -> None:
-        """Takes the next rows of the log."""
+    def take(self, rows: Sequence[bytes]) -> None:
+        """Takes the next rows of the log, as the server sent them. Nearly all are plain; any other is looked at by itself."""
         done = 0
         while done < len(rows):
-            done += self._take_signed(rows[done:] if done else rows)
+            signed = self._entries[self.position - self._base :]
+            taken = self._checks.plain.take(rows[done:] if done else rows, signed, self.position)
+            done += taken
+            self.position += taken
+            self.checked += taken
             if done < len(rows):
-                self._take_row(rows[done])
+                self._take_row(parse_row(rows[done]))
                 done += 1
-
-    def _take_signed(self, rows: Sequence[LogRow]) -> int:
-        """Takes rows as long as each is the one that was signed at the next place, by the bundle that is open; how many were.
-
-        Nearly all are: this is the hot path, and everything else is `_take_row`'s.
-        """
-        check, begin = self._checks.check, self.position
-        at = begin
-        for row, signed in zip(rows, self._entries[at - self._base :]):  # noqa: B905 - whichever ends first
-            if row.at != at or row.leaf != signed or sha256(row.salted).digest() != signed:
-                break
-            check(row)
-            at += 1
-        self.position = at
-        self.checked += at - begin
-        return at - begin
 
     def _take_row(self, row: LogRow) -> None:
         at, salted = row.at, row.salted

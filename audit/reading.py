@@ -55,9 +55,9 @@ TO STDOUT (FORMAT binary)
 # Each value has its length before it (4 bytes); the row begins with the number of its values (2 bytes). What is passed over
 # (4x: a length that is known) need not be made into a number: that was half of what parsing cost.
 _HEAD = struct.Struct(">2x4xq4x32s")
-_FIXED = struct.Struct(">2x4xq4x32s4xi4xi4xq4x16s4x16s4xi4xi4xi")
+FIXED = struct.Struct(">2x4xq4x32s4xi4xi4xq4x16s4x16s4xi4xi4xi")
 _INT = struct.Struct(">i")
-_ONE_PART = struct.Struct(">ii8xiii")  # an array's length, dimensions, has-null flag, type, elements, lower bound; a length
+ONE_PART = struct.Struct(">ii8xiii")  # an array's length, dimensions, has-null flag, type, elements, lower bound; a length
 _WITHOUT_EVENT = b"\xff" * 48  # twelve values that are NULL
 _EMPTY_ARRAY = struct.Struct(">ii8x")
 _INDEX = struct.Struct(">2x4xq")
@@ -95,6 +95,12 @@ class LogRow(NamedTuple):
 Handle = Callable[[list[LogRow]], object]
 
 
+def id_text(octets: bytes) -> str | None:
+    """An id as people write it, from its 16 bytes."""
+    text = octets.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}" if text else None
+
+
 @contextmanager
 def auditor_connection(settings: Settings, service: str, *, snapshot: str | None = None) -> Iterator[Any]:
     """A connection as the auditor, in one REPEATABLE READ transaction that is rolled back at the end.
@@ -125,14 +131,20 @@ def auditor_connection(settings: Settings, service: str, *, snapshot: str | None
         connection.close()
 
 
-def read_log(connection: Any, handle: Handle, start: int = 0, end: int = 2**63 - 1) -> None:
-    """Gives the rows of the log at [start, end), in the order of their indices, to `handle`, some hundred at a time."""
+def read_rows(connection: Any, handle: Callable[[list[bytes]], object], start: int = 0, end: int = 2**63 - 1) -> None:
+    """Gives the rows of the log at [start, end), in the order of their indices, to `handle`, some at a time, as the server sent
+    them: for `parse_row`."""
     _copy(connection, _LOGGED.format(start=int(start), end=int(end)), handle)
+
+
+def read_log(connection: Any, handle: Handle, start: int = 0, end: int = 2**63 - 1) -> None:
+    """The same with each row parsed."""
+    read_rows(connection, _parsed(handle), start, end)
 
 
 def read_unlogged(connection: Any, handle: Handle) -> None:
     """Gives the events that have no row in the log, in the order of their sequence numbers, to `handle`."""
-    _copy(connection, _UNLOGGED, handle)
+    _copy(connection, _UNLOGGED, _parsed(handle))
 
 
 def read_events(connection: Any, condition: str, values: Sequence[Any]) -> list[LogRow]:
@@ -140,11 +152,15 @@ def read_events(connection: Any, condition: str, values: Sequence[Any]) -> list[
     rows: list[LogRow] = []
     with connection.cursor() as cursor:
         chosen = cursor.mogrify(condition, values).decode()
-    _copy(connection, _CHOSEN.format(condition=chosen), rows.extend)
+    _copy(connection, _CHOSEN.format(condition=chosen), _parsed(rows.extend))
     return rows
 
 
-def _copy(connection: Any, statement: str, handle: Handle) -> None:
+def _parsed(handle: Handle) -> Callable[[list[bytes]], object]:
+    return lambda rows: handle([parse_row(row) for row in rows])
+
+
+def _copy(connection: Any, statement: str, handle: Callable[[list[bytes]], object]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_PLAN)
         sink = _Sink(handle)
@@ -155,7 +171,7 @@ def _copy(connection: Any, statement: str, handle: Handle) -> None:
 class _Sink:
     """What COPY writes to: libpq gives one row at a time. While a batch is worked on, the server fills the socket."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Callable[[list[bytes]], object]) -> None:
         self._handle = handle
         self._rows: list[bytes] = []
         self._begun = False
@@ -178,31 +194,31 @@ class _Sink:
         if rows and not rows[0]:
             rows.pop(0)
         if rows:
-            self._handle([parse_row(row) for row in rows])
+            self._handle(rows)
 
 
 def parse_row(row: bytes) -> LogRow:
     """A row of the COPY. `_COLUMNS` and this belong together: values of fixed length first, then the lengths of the rest."""
-    if len(row) < _FIXED.size:
+    if len(row) < FIXED.size:
         if len(row) != _HEAD.size + len(_WITHOUT_EVENT) or not row.endswith(_WITHOUT_EVENT):
             return _unreadable(row)
         index, leaf = _HEAD.unpack_from(row)
         return LogRow(index, leaf, 0, 0, 0, b"", b"", b"", b"", memoryview(b""), b"", ())
     (
         index, leaf, version, schema_version, occurred_at, event_id, account_id, stream_bytes, type_bytes, envelope_bytes,
-    ) = _FIXED.unpack_from(row)  # fmt: skip
-    stream = _FIXED.size + 4
+    ) = FIXED.unpack_from(row)  # fmt: skip
+    stream = FIXED.size + 4
     type_ = stream + stream_bytes + 4
     salted = type_ + type_bytes + 4
     end = salted + SALT_BYTES + envelope_bytes
     view = memoryview(row)
-    part = end + _ONE_PART.size
-    _, dimensions, count, lower, length = _ONE_PART.unpack_from(row, end) if 0 < end < part < len(row) else (0,) * 5
+    part = end + ONE_PART.size
+    _, dimensions, count, lower, length = ONE_PART.unpack_from(row, end) if 0 < end < part < len(row) else (0,) * 5
     sealed: tuple[memoryview | None, ...] | None
     if dimensions == count == lower == 1 and part + length == len(row):
         sealed = (view[part:],)
     else:
-        sealed = _parts(row, end)
+        sealed = sealed_parts(row, end)
     if sealed is None:
         return _unreadable(row)
     # as LogRow(…), without the call of its own that a named tuple makes for its arguments
@@ -213,9 +229,9 @@ def parse_row(row: bytes) -> LogRow:
     ))  # fmt: skip
 
 
-def _parts(row: bytes, at: int) -> tuple[memoryview | None, ...] | None:
-    """The elements of the array `sealed`, whose length stands at `at`, whatever they are; None where the row does not end with
-    it, or it is no list that is counted from 1.
+def sealed_parts(row: bytes, at: int) -> tuple[memoryview | None, ...] | None:
+    """The elements of the array `sealed` of a row, whose length stands at `at`, whatever they are; None where the row does not
+    end with it, or it is no list that is counted from 1.
 
     That nothing is left over is what binds all lengths of a row: of those that were passed over one that is not as it should be
     would let somebody hide one event in a column of another.
@@ -224,12 +240,12 @@ def _parts(row: bytes, at: int) -> tuple[memoryview | None, ...] | None:
     if at + _EMPTY_ARRAY.size == end:
         size, dimensions = _EMPTY_ARRAY.unpack_from(row, at)
         return () if (size, dimensions) == (_EMPTY_ARRAY.size - 4, 0) else None
-    if at < 0 or at + _ONE_PART.size > end:
+    if at < 0 or at + ONE_PART.size > end:
         return None
-    size, dimensions, count, lower, _ = _ONE_PART.unpack_from(row, at)
+    size, dimensions, count, lower, _ = ONE_PART.unpack_from(row, at)
     if (size, dimensions, lower) != (end - at - 4, 1, 1):
         return None
-    at += _ONE_PART.size - 4
+    at += ONE_PART.size - 4
     view = memoryview(row)
     parts: list[memoryview | None] = []
     for _ in range(count):

@@ -26,15 +26,16 @@ class StreamOrder:
 
     def __init__(self, partial: bool = False, begin: StreamPositions | None = None) -> None:
         self._partial = partial
-        self._versions: dict[bytes, int] = {}
+        self.versions: dict[bytes, int] = {}
+        """The last version of each stream, under its account and name."""
         if begin is not None:
-            self._versions = dict(zip(begin.streams, array("I", begin.versions), strict=True))
+            self.versions = dict(zip(begin.streams, array("I", begin.versions), strict=True))
 
     def due(self, account: bytes, stream: bytes, version: int) -> int:
         """Takes the next event of a stream; which version was due (the same, where all is well)."""
         name = account + stream  # an account's id has one length, so no two streams have one name
-        before = self._versions.get(name)
-        self._versions[name] = version & _MOST_VERSION
+        before = self.versions.get(name)
+        self.versions[name] = version & _MOST_VERSION
         if before is None:
             return version if self._partial else 1
         return before + 1
@@ -42,5 +43,5 @@ class StreamOrder:
     def positions(self) -> StreamPositions:
         """What was seen so far."""
         return StreamPositions(
-            streams=list(self._versions), versions=array("I", self._versions.values()).tobytes()
+            streams=list(self.versions), versions=array("I", self.versions.values()).tobytes()
         )

@@ -15,12 +15,12 @@ from hashlib import sha256
 from typing import Any
 
 from audit.displacements import Displacements, Place
-from audit.event_checks import EventChecks, id_text
+from audit.event_checks import EventChecks
 from audit.findings import Finding, Findings, Verdict
 from audit.journal_check import GRACE, await_cuts, compare_cuts, read_journal
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
-from audit.reading import LogRow, auditor_connection, read_log, read_unlogged
+from audit.reading import LogRow, auditor_connection, id_text, read_log, read_rows, read_unlogged
 from audit.tile_check import Known, SignedTree, TreePosition, position_before
 from audit.verification_state import FEWEST_EVENTS_IN_A_STEP, STEPS, LogState
 from shared import clock, merkle
@@ -120,10 +120,9 @@ class _Verification:
     def run(self) -> Verdict:
         size = self._published.size
         with auditor_connection(self._settings, self._service) as connection:
-            read_log(connection, self._walk.take, start=self._walk.position, end=size)
+            read_rows(connection, self._walk.take, start=self._walk.position, end=size)
             good = self._walk.finish()
             self._check_unsigned(connection)
-            self._checks.note_last()
             read_unlogged(connection, self._take_unlogged)
         self._checks.accept(place.signed for place in self._displaced.places if place.signed)
         missing = [*self._displaced.missing_runs(), *((at, at) for at in self._missing_unsigned)]

@@ -48,16 +48,16 @@ def long(_long: AuditStage) -> Iterator[AuditStage]:
 def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Its one element counts the rows that verifications got from the database."""
     count = [0]
-    read_log = verification.read_log
+    read_rows = verification.read_rows
 
     def counting(connection: Any, handle: Callable[[Any], object], *args: Any, **named: Any) -> None:
         def counted(rows: Any) -> None:
             count[0] += len(rows)
             handle(rows)
 
-        read_log(connection, counted, *args, **named)
+        read_rows(connection, counted, *args, **named)
 
-    monkeypatch.setattr(verification, "read_log", counting)
+    monkeypatch.setattr(verification, "read_rows", counting)
     return count
 
 
