@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
-from shared.read_records import declare_tables
+from shared.read_tables import declare_tables
 
 metadata = sa.MetaData(schema="lethe")
 declare_tables(metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
 
-from shared.read_records import declare_tables
+from shared.read_tables import declare_tables
 
 metadata = sa.MetaData(schema="lethe")
 declare_tables(metadata)

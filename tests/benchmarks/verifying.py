@@ -21,7 +21,6 @@ from deploy.stack import Stack
 from shared.settings import Settings
 from tests.benchmarks.figures import Figure, below
 from tests.integration.audit.audit_stage import AuditStage
-from tests.support.databases import by_tcp
 from tests.support.long_log import fill
 from tests.support.stacks import temporary_home
 
@@ -63,7 +62,7 @@ def measure(stack: Stack, *, rounds: int, events: int, most: int, notes: list[st
 
 def _runs(stack: Stack, events: int, rounds: int, *, versions: int, part_bytes: int) -> list[Run]:
     with temporary_home() as home:
-        stage = AuditStage(by_tcp(stack.status()["admin_url"]), home)
+        stage = AuditStage(stack.status()["admin_url"], home)  # by the server's socket, as the stack itself
         try:
             fill(stage, events, versions=versions, part_bytes=part_bytes)
             return [_run_alone(home) for _ in range(rounds)]

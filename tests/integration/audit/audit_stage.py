@@ -90,7 +90,8 @@ class AuditStage:
             )
         server.close()
         host, port = self._superuser.get("host", "127.0.0.1"), self._superuser.get("port", "5432")
-        return {role: f"postgresql://{name}_{role}:{_PASSWORD}@{host}:{port}/{name}" for role in ROLES}
+        place = f"/{name}?host={host}&port={port}" if host.startswith("/") else f"{host}:{port}/{name}"
+        return {role: f"postgresql://{name}_{role}:{_PASSWORD}@{place}" for role in ROLES}
 
     def _store(self, service: str) -> Store:
         types = importlib.import_module(f"services.{service}.events").TYPES
