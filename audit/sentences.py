@@ -142,7 +142,15 @@ _ERASURE: Final[Mapping[str, Sentence]] = {
 }
 
 _LIFECYCLE: Final[Mapping[str, Sentence]] = {
-    "AccountOpened": lambda e: f"Account {short(e.account_id)} was opened, on the plan {e.plan}",
+    "AccountOpened": lambda e: (
+        f"Account {short(e.account_id)} was opened, on the plan {e.plan}"
+        + (f", as a trial until {moment(e.trial_ends_at)}" if e.trial_ends_at else "")
+    ),
+    "AccountUpgraded": lambda e: f"Account {short(e.account_id)} is paid for from now on",
+    "BillingFailed": lambda e: (
+        f"Billing account {short(e.account_id)} failed: it is suspended on {moment(e.suspended_at)}, unless that recovers"
+    ),
+    "BillingRecovered": lambda e: f"Billing account {short(e.account_id)} works again",
     "AccountSuspended": lambda e: f"Account {short(e.account_id)} was suspended ({e.reason}): no login, no access to data",
     "AccountEnded": lambda e: f"Account {short(e.account_id)} ended: every service is to remove all of it, for good",
     "AccountResumed": lambda e: f"Account {short(e.account_id)} is open again",

@@ -1,11 +1,11 @@
-"""`lethe account …` and `lethe user …`: make an account with its people and mailboxes, list, show, suspend, resume, end."""
+"""`lethe account …` and `lethe user …`: make an account with its people and mailboxes, and what becomes of it."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
 from time import monotonic, sleep
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import msgspec
 import typer
@@ -19,17 +19,32 @@ from cli.session import Session, pages
 from services.contacts.commands import AddedThing, AddMailbox
 from services.identity.commands import AddUser, ListUsers, UserList, UserView
 from services.identity.events import Role
-from services.lifecycle.commands import AccountEndView, AccountPage, AccountView, OfAccount, OpenAccount, SuspendAccount
+from services.lifecycle.account import Step
+from services.lifecycle.commands import (
+    AccountEndView,
+    AccountPage,
+    AccountView,
+    NoteBilling,
+    OfAccount,
+    OpenAccount,
+    SuspendAccount,
+)
 from services.lifecycle.events import SuspensionReason
 from shared.ids import new_id
 
 accounts = typer.Typer(
-    help="Accounts: make, list, show, suspend, resume, end.", no_args_is_help=True, context_settings=HELP
-)
+    help="Accounts: make, list, show, upgrade, bill, forecast, suspend, resume, end.", no_args_is_help=True,
+    context_settings=HELP,
+)  # fmt: skip
 users = typer.Typer(help="The users of an account: add, list.", no_args_is_help=True, context_settings=HELP)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name or id.")]
 RoleOption = Annotated[Role, typer.Option("--role", help="What they may do.")]
+
+_WHY: Final = {
+    "trial-ended": "the trial is over, and nobody upgraded it", "billing-failed": "billing it has failed for too long",
+    "by-operator": "the operator wants it",
+}  # fmt: skip
 
 
 class CreatedAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +136,54 @@ def show_account(name: Name, json: Json = False) -> None:
     show(_accounts_table([account]), _users_table(people.users))
 
 
+@accounts.command("upgrade")
+def upgrade(name: Name, json: Json = False) -> None:
+    """Have an account paid for: its trial has no end any more. A suspended one stays so until it is resumed.
+
+    Example: lethe account upgrade "Harbour Kettles"
+    """
+    with Session(name) as session:
+        asked = session.account_id
+        account = session.operate("lifecycle", "upgrade_account", account=asked, result_type=AccountView, repeatable=True)
+    show_json(account) if json else show(_accounts_table([account]))
+
+
+@accounts.command("billing")
+def billing(
+    name: Name,
+    outcome: Annotated[Literal["failed", "recovered"], typer.Argument(metavar="failed|recovered", help="What came of it.")],
+    json: Json = False,
+) -> None:
+    """Note that billing an account failed, or works again. Where it fails for too long the account is suspended.
+
+    Example: lethe account billing "Harbour Kettles" failed
+    """
+    with Session(name) as session:
+        account = session.operate(
+            "lifecycle", "note_billing", NoteBilling(outcome=outcome), account=session.account_id, result_type=AccountView,
+            repeatable=True,
+        )  # fmt: skip
+    show_json(account) if json else show(_accounts_table([account]))
+
+
+@accounts.command("forecast")
+def forecast(name: Name, json: Json = False) -> None:
+    """Show what happens to an account by itself, and when, unless somebody does something before.
+
+    Example: lethe account forecast "Harbour Kettles"
+    """
+    with Session(name) as session:
+        account = _account(session)
+    if json:
+        show_json(account.ahead)
+        return
+    if not account.ahead:
+        note(f"Nothing happens to it by itself: it stays {account.state}.")
+        return
+    rows = [(moment(step.at), step.to, _WHY[step.reason]) for step in account.ahead]
+    show(table(f"Account {account.account_id}, {account.state} now", ("at (UTC)", "becomes", "because"), rows))
+
+
 @accounts.command("suspend")
 def suspend(
     name: Name,
@@ -144,7 +207,7 @@ def suspend(
 
 @accounts.command("resume")
 def resume(name: Name, json: Json = False) -> None:
-    """Open a suspended account again.
+    """Open a suspended account again. Refused where it would be suspended again at once.
 
     Example: lethe account resume "Harbour Kettles"
     """
@@ -251,8 +314,15 @@ def _add_user(session: Session, login: str, name: str, role: Role) -> UserView:
 
 
 def _accounts_table(found: list[AccountView]) -> object:
-    rows = [(one.account_id, one.name, one.plan, one.state, moment(one.opened_at)) for one in found]
-    return table("Accounts", ("account id", "name", "plan", "state", "opened (UTC)"), rows)
+    rows = [
+        (one.account_id, one.name, one.plan, one.state, moment(one.opened_at), "\n".join(map(_step, one.ahead)))
+        for one in found
+    ]
+    return table("Accounts", ("account id", "name", "plan", "state", "opened (UTC)", "ahead (UTC)"), rows)
+
+
+def _step(step: Step) -> str:
+    return f"{step.to} {moment(step.at)}"
 
 
 def _end_table(view: AccountEndView) -> Table:

@@ -30,6 +30,7 @@ from services.contacts.commands import PersonPage, PersonView
 from services.erasure.commands import ErasureList, ErasureView, HoldList, HoldView, PreviewedErasure
 from services.identity.commands import UserList, UserView
 from services.identity.staff_commands import StaffGrantPage, StaffGrantView
+from services.lifecycle.account import Step
 from services.lifecycle.commands import AccountEndView, AccountPage, AccountView
 from services.tickets.commands import PutAsideList, PutAsideView, SearchHits, TicketPage, TicketWithMessages
 from shared.certificate import SignedCertificate
@@ -38,6 +39,9 @@ _OWN: dict[str, Any] = {
     "account create": CreatedAccount,
     "account list": AccountPage,
     "account show": AccountView,
+    "account upgrade": AccountView,
+    "account billing": AccountView,
+    "account forecast": list[Step],
     "account suspend": AccountView,
     "account resume": AccountView,
     "account end": AccountEndView,

@@ -123,6 +123,7 @@ def desk_stack() -> Iterator[Stack]:
     """A stack with two gateways and three replicas each of identity and tickets. Its services may be stopped, by a test that
     starts them again."""
     with _without_limits() as patch:
+        patch.setenv("LETHE_PAST_DUE_DAYS", "0")  # an account whose billing fails is suspended at the next look
         patch.setenv("LETHE_GATEWAY_LOG_TOKENS", hashlib.sha256(LOG_TOKEN.encode()).hexdigest())
         with running_stack(dict.fromkeys(SERVICES, 1) | {"identity": 3, "tickets": 3, "gateway": 2}) as made:
             yield made

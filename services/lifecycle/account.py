@@ -1,36 +1,127 @@
-"""The account: pure decisions about its state, and what makes two names the same. No I/O, no keys."""
+"""The account: pure decisions about its state and its periods, and what makes two names the same. No I/O, no keys."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import datetime
 from typing import Literal
 
-from services.lifecycle.events import AccountEnded, AccountOpened, AccountResumed, AccountSuspended, Plan, SuspensionReason
+import msgspec
+
+from services.lifecycle.events import (
+    AccountEnded,
+    AccountOpened,
+    AccountResumed,
+    AccountSuspended,
+    AccountUpgraded,
+    BillingFailed,
+    BillingRecovered,
+    Plan,
+    SuspensionReason,
+)
+from services.lifecycle.periods import Periods
 from shared.errors import AccountGone, InvalidArgument, Refused
 
 State = Literal["active", "suspended", "ended"]
+PeriodKind = Literal["trial", "past due"]
+SUSPENDED_AFTER: dict[PeriodKind, SuspensionReason] = {"trial": "trial-ended", "past due": "billing-failed"}
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode's categories of what can't be seen, or changes how the rest is seen."""
 
 
-def opening(account_id: str, name: str, plan: Plan) -> AccountOpened:
+class Period(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs out: an active account is suspended at `ends_at`. An account is in one period at most."""
+
+    kind: PeriodKind
+    ends_at: datetime
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """How an account stands."""
+
+    account_id: str
+    state: State
+    plan: Plan
+    period: Period | None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to an account by itself, unless somebody does something before."""
+
+    at: datetime
+    to: Literal["suspended"]
+    reason: SuspensionReason
+
+
+def opening(account_id: str, name: str, plan: Plan, now: datetime, periods: Periods) -> AccountOpened:
     """The event that begins an account. Raises `InvalidArgument` where the name is none."""
     comparable_name(name)
-    return AccountOpened(account_id=account_id, plan=plan, name=shown_name(name))
+    return AccountOpened(
+        account_id=account_id, plan=plan, trial_ends_at=periods.trial_end(plan, now), name=shown_name(name)
+    )
 
 
-def suspend(account_id: str, state: State, reason: SuspensionReason) -> AccountSuspended | None:
+def suspend(account: Account, reason: SuspensionReason) -> AccountSuspended | None:
     """The event that suspends; None where it is done already. Raises `AccountGone`."""
-    _check_not_ended(state)
-    return None if state == "suspended" else AccountSuspended(account_id=account_id, reason=reason)
+    _check_not_ended(account)
+    return None if account.state == "suspended" else AccountSuspended(account_id=account.account_id, reason=reason)
 
 
-def resume(account_id: str, state: State) -> AccountResumed | None:
-    """The event that opens it again; None where it is open. Raises `AccountGone`."""
-    _check_not_ended(state)
-    return None if state == "active" else AccountResumed(account_id=account_id)
+def run_out(account: Account, now: datetime) -> AccountSuspended | None:
+    """The event that suspends an active account whose period is over; None where there is nothing to do, or not yet."""
+    if account.state != "active" or account.period is None or now < account.period.ends_at:
+        return None
+    return AccountSuspended(account_id=account.account_id, reason=SUSPENDED_AFTER[account.period.kind])
+
+
+def resume(account: Account, now: datetime) -> AccountResumed | None:
+    """The event that opens it again; None where it is open. Raises `AccountGone`, and `Refused` where the reason for which it
+    would be suspended again at once is still there."""
+    _check_not_ended(account)
+    if account.state == "active":
+        return None
+    if account.period is not None and account.period.ends_at <= now:
+        told = {
+            "trial": "Its trial has ended: upgrade it first.",
+            "past due": "Its billing has failed for too long: note first that it has recovered.",
+        }
+        raise Refused(told[account.period.kind], ended_at=account.period.ends_at.isoformat())
+    return AccountResumed(account_id=account.account_id)
+
+
+def upgrade(account: Account) -> AccountUpgraded | None:
+    """The event after which it is paid for; None where it is. A suspended one stays so until it is resumed. Raises
+    `AccountGone`."""
+    _check_not_ended(account)
+    return None if account.plan == "paid" else AccountUpgraded(account_id=account.account_id)
+
+
+def fail_billing(account: Account, now: datetime, periods: Periods) -> BillingFailed | None:
+    """The event from which on it is past due; None where it is: another failure does not prolong the period. Raises
+    `AccountGone`, and `Refused` for a trial, which nobody is billed for."""
+    _check_not_ended(account)
+    if account.plan == "trial":
+        raise Refused("Nobody is billed for a trial.")
+    if account.period is not None:
+        return None
+    return BillingFailed(account_id=account.account_id, suspended_at=periods.past_due_end(now))
+
+
+def recover_billing(account: Account) -> BillingRecovered | None:
+    """The event from which on it is past due no more; None where it is not. A suspended one stays so until it is resumed.
+    Raises `AccountGone`."""
+    _check_not_ended(account)
+    is_past_due = account.period is not None and account.period.kind == "past due"
+    return BillingRecovered(account_id=account.account_id) if is_past_due else None
+
+
+def ahead(account: Account) -> list[Step]:
+    """What happens to it by itself, in order (mission L8). What is due already happens at the next look, a moment from now."""
+    if account.state != "active" or account.period is None:
+        return []
+    return [Step(at=account.period.ends_at, to="suspended", reason=SUSPENDED_AFTER[account.period.kind])]
 
 
 def end(account_id: str, state: State, holds: int, erasures: int) -> AccountEnded | None:
@@ -46,8 +137,8 @@ def end(account_id: str, state: State, holds: int, erasures: int) -> AccountEnde
     return AccountEnded(account_id=account_id)
 
 
-def _check_not_ended(state: State) -> None:
-    if state == "ended":
+def _check_not_ended(account: Account) -> None:
+    if account.state == "ended":
         raise AccountGone("The account has ended.")
 
 

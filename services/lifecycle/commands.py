@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from services.lifecycle.account import State, Step
 from services.lifecycle.events import Plan, SuspensionReason
 from shared.events import ServiceName
 from shared.ids import Id
 from shared.personal import Erased, InTransit
 
 AccountName = Annotated[str, msgspec.Meta(min_length=1, max_length=200), InTransit(category="name")]
-State = Literal["active", "suspended", "ended"]
 
 
 class OpenAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +31,12 @@ class SuspendAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reason: SuspensionReason = "by-operator"
 
 
+class NoteBilling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What came of billing the account."""
+
+    outcome: Literal["failed", "recovered"]
+
+
 class ListAccounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A page of accounts in the order in which they were opened."""
 
@@ -45,6 +51,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     opened_at: datetime
     changed_at: datetime
+    ahead: list[Step]
+    """What happens to it by itself, and when, unless somebody does something before."""
 
 
 class OfAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

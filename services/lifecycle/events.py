@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
 
 from shared.account_end import AccountGone, LeavesGone
 from shared.erasing import ErasureReceipted, SubjectCut
-from shared.events import ERASED, Erased, Event, EventTypes
+from shared.events import ERASED, Envelope, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import Personal
@@ -18,8 +21,12 @@ SuspensionReason = Literal["trial-ended", "billing-failed", "by-operator"]
 class AccountOpened(Event, frozen=True, kw_only=True):
     """A customer's account began. Its name may be a person's, so it is sealed, under an item of the account."""
 
+    schema_version = 2
+
     account_id: StoredId
     plan: Plan
+    trial_ends_at: datetime | None
+    """Since version 2: when it is suspended unless it was upgraded (mission L1). None on a plan that is paid for."""
     name: Annotated[
         str | Erased,
         Personal(
@@ -41,6 +48,25 @@ class AccountResumed(Event, frozen=True, kw_only=True):
     account_id: StoredId
 
 
+class AccountUpgraded(Event, frozen=True, kw_only=True):
+    """The account is paid for from now on: its trial has no end any more."""
+
+    account_id: StoredId
+
+
+class BillingFailed(Event, frozen=True, kw_only=True):
+    """The account is past due. It is suspended at `suspended_at`, unless the billing recovers (mission L2)."""
+
+    account_id: StoredId
+    suspended_at: datetime
+
+
+class BillingRecovered(Event, frozen=True, kw_only=True):
+    """The account is past due no more."""
+
+    account_id: StoredId
+
+
 class AccountEnded(Event, frozen=True, kw_only=True):
     """The account is to be removed everywhere, for good. Each service gives a receipt (`AccountGone`)."""
 
@@ -53,12 +79,21 @@ class Names:
     ACCOUNT_OPENED: ClassVar = "lifecycle.AccountOpened"
 
 
+def opened_1_to_2(data: dict[str, Any], envelope: Envelope) -> dict[str, Any]:
+    """Of older trials nobody had said when they end: 14 days after they began, as mission L1 has it."""
+    ends = envelope.time + timedelta(days=14) if data["plan"] == "trial" else None
+    return {**data, "trial_ends_at": msgspec.to_builtins(ends)}
+
+
 TYPES = EventTypes(
     "lifecycle",
     {
         "AccountOpened": AccountOpened,
         "AccountSuspended": AccountSuspended,
         "AccountResumed": AccountResumed,
+        "AccountUpgraded": AccountUpgraded,
+        "BillingFailed": BillingFailed,
+        "BillingRecovered": BillingRecovered,
         "AccountEnded": AccountEnded,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
@@ -68,4 +103,5 @@ TYPES = EventTypes(
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },
+    upcasts={("lifecycle.AccountOpened", 1): opened_1_to_2},
 )

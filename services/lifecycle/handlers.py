@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from typing import Literal
 
-from services.lifecycle.account import State, end, opening, resume, suspend
-from services.lifecycle.commands import AccountEndView, AccountView, OpenAccount, SuspendAccount
-from services.lifecycle.events import AccountEnded, AccountResumed, AccountSuspended
+from services.lifecycle.account import (
+    Account,
+    Period,
+    end,
+    fail_billing,
+    opening,
+    recover_billing,
+    resume,
+    run_out,
+    suspend,
+    upgrade,
+)
+from services.lifecycle.commands import AccountEndView, AccountView, NoteBilling, OpenAccount, SuspendAccount
+from services.lifecycle.events import (
+    AccountEnded,
+    AccountResumed,
+    AccountSuspended,
+    AccountUpgraded,
+    BillingFailed,
+    BillingRecovered,
+)
+from services.lifecycle.periods import Periods
 from services.lifecycle.queries import show_account, show_account_end
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, keep_state
-from shared.errors import Conflict, Incomplete, NotFound
+from shared.due_rows import claim_due
+from shared.errors import Conflict, Incomplete, LetheError, NotFound
 from shared.events import Envelope
 from shared.idempotency import once
 from shared.ids import new_id
+from shared.logs import get_logger
 from shared.settings import ACCOUNT_SERVICES
 from shared.work import SYSTEM_ACTOR, Store, Work
 
+log = get_logger("lethe.lifecycle")
 Tell = Callable[[KeepAccountState], Collection[str]]
 """Tells every other service the account's state; gives the names of those that have not said that they keep it."""
+Change = AccountUpgraded | BillingFailed | BillingRecovered
+NEXT_LOOK = timedelta(minutes=1)
+"""For so long an account whose period is over is one replica's; if that dies, another looks after it then."""
 
 
-def open_account(store: Store, routing: Routing, actor: str, command: OpenAccount, idempotency_key: str | None) -> AccountView:
+def open_account(
+    store: Store, routing: Routing, periods: Periods, actor: str, command: OpenAccount, idempotency_key: str | None
+) -> AccountView:
     """Opens an account. Raises `Conflict` where its name is taken, or the key was used for another request.
 
     The row of the name is the guard: two at once meet at its primary key, and the later one looks again. A command that is
@@ -34,7 +62,10 @@ def open_account(store: Store, routing: Routing, actor: str, command: OpenAccoun
         def do() -> dict[str, str]:
             if work.fetch_one("SELECT 1 FROM account_name WHERE token = %s", (token,)):
                 raise Conflict("There is an account of this name already.", field="name")
-            work.append(f"account/{account_id}", 0, [opening(account_id, command.name, command.plan)])
+            opened = opening(account_id, command.name, command.plan, work.now, periods)
+            work.append(f"account/{account_id}", 0, [opened])
+            if opened.trial_ends_at is not None:
+                _look_at(work, account_id, opened.trial_ends_at)
             work.later(
                 "INSERT INTO account_name (token, account_id, opened_at) VALUES (%s, %s, %s)", (token, account_id, work.now)
             )
@@ -50,12 +81,61 @@ def suspend_account(store: Store, account_id: str, actor: str, command: SuspendA
     """No login and no access to data, for anybody (mission L3), from the answer on. Done already is done, and told again.
 
     Raises `Incomplete` where a service could not be told: it is suspended, and that service learns it from the event."""
-    return _change(store, account_id, actor, lambda state: suspend(account_id, state, command.reason), tell)
+    return _change_state(store, account_id, actor, lambda account, _: suspend(account, command.reason), tell)
 
 
 def resume_account(store: Store, account_id: str, actor: str, tell: Tell) -> AccountView:
-    """Opens the account again. Raises `Incomplete` as suspending does."""
-    return _change(store, account_id, actor, lambda state: resume(account_id, state), tell)
+    """Opens the account again. Raises `Incomplete` as suspending does, and `Refused` where it would be suspended at once."""
+    return _change_state(store, account_id, actor, resume, tell)
+
+
+def upgrade_account(store: Store, account_id: str, actor: str) -> AccountView:
+    """The account is paid for from now on. A suspended one stays so until it is resumed."""
+    return _change(store, account_id, actor, lambda account, _: upgrade(account))
+
+
+def note_billing(store: Store, periods: Periods, account_id: str, actor: str, command: NoteBilling) -> AccountView:
+    """Begins the period after which an account is suspended whose billing failed, or ends it (mission L2). Raises `Refused`."""
+    if command.outcome == "failed":
+        return _change(store, account_id, actor, lambda account, now: fail_billing(account, now, periods))
+    return _change(store, account_id, actor, lambda account, _: recover_billing(account))
+
+
+def suspend_overdue(store: Store, tell: Callable[[str], Tell], limit: int = 20) -> int:
+    """Suspends the accounts whose period is over, each by one replica (mission L1, L2, L8); how many there were. One that can't
+    be suspended keeps no other, and is looked at again. A service that could not be told learns it from the event."""
+    suspended = 0
+    for account_id, _ in claim_due(store, "open_period", "account_id", NEXT_LOOK, limit):
+        try:
+            changed = store.run(account_id, _run_out)
+            if changed is not None:
+                suspended += 1
+                if untold := sorted(tell(account_id)(changed)):
+                    log.warning("services could not be told of a suspension", account_id=account_id, services=untold)
+        except LetheError as error:
+            log.warning("an account whose period is over could not be suspended", account_id=account_id, error=error)
+    return suspended
+
+
+def _run_out(work: Work) -> KeepAccountState | None:
+    account = _locked(work)
+    event = run_out(account, work.now)
+    if event is not None:
+        return _append_state(work, event)
+    if account.state == "active" and account.period is not None:
+        _look_at(work, account.account_id, account.period.ends_at)  # the clock was put back, or the period is another one
+    else:
+        work.later("DELETE FROM open_period WHERE account_id = %s", (account.account_id,))
+    return None
+
+
+def _look_at(work: Work, account_id: str, at: datetime) -> None:
+    """Has the timer look at an account then."""
+    work.later(
+        "INSERT INTO open_period AS known (account_id, look_at) VALUES (%s, %s)"
+        " ON CONFLICT (account_id) DO UPDATE SET look_at = EXCLUDED.look_at",
+        (account_id, at),
+    )
 
 
 def end_account(store: Store, account_id: str, actor: str, holds: int, erasures: int) -> AccountEndView:
@@ -99,23 +179,17 @@ def take_receipt(store: Store, envelope: Envelope) -> None:
         )
 
 
-def _change(
-    store: Store, account_id: str, actor: str, decide_event: Callable[[State], AccountSuspended | AccountResumed | None],
-    tell: Tell,
+def _change_state(
+    store: Store, account_id: str, actor: str,
+    decide_event: Callable[[Account, datetime], AccountSuspended | AccountResumed | None], tell: Tell,
 ) -> AccountView:  # fmt: skip
     def decide(work: Work) -> KeepAccountState:
-        row = work.fetch_one("SELECT state FROM account WHERE account_id = %s FOR UPDATE", (account_id,))
-        if row is None:
-            raise NotFound()
-        stream = f"account/{account_id}"
-        version = work.versions_of([stream])[stream]
-        event = decide_event(row[0])
+        account = _locked(work)
+        event = decide_event(account, work.now)
         if event is None:
-            return KeepAccountState(state=row[0], version=version)
-        work.append(stream, version, [event])
-        state: Literal["active", "suspended"] = "suspended" if isinstance(event, AccountSuspended) else "active"
-        keep_state(work, state, version + 1)  # lifecycle itself is closed, or open, from this commit on
-        return KeepAccountState(state=state, version=version + 1)
+            state: Literal["active", "suspended"] = "active" if account.state == "active" else "suspended"
+            return KeepAccountState(state=state, version=_version(work))
+        return _append_state(work, event)
 
     changed = store.run(account_id, decide, actor=actor)
     untold = sorted(tell(changed))
@@ -126,3 +200,51 @@ def _change(
             state=changed.state, services=untold,
         )  # fmt: skip
     return show_account(store, account_id)
+
+
+def _append_state(work: Work, event: AccountSuspended | AccountResumed) -> KeepAccountState:
+    """Lifecycle itself is closed, or open, from this commit on."""
+    version = _version(work)
+    work.append(f"account/{work.account_id}", version, [event])
+    state: Literal["active", "suspended"] = "suspended" if isinstance(event, AccountSuspended) else "active"
+    keep_state(work, state, version + 1)
+    if state == "suspended":
+        work.later("DELETE FROM open_period WHERE account_id = %s", (work.account_id,))
+    elif (period := _period(work)) is not None:
+        _look_at(work, work.account_id, period.ends_at)
+    return KeepAccountState(state=state, version=version + 1)
+
+
+def _change(
+    store: Store, account_id: str, actor: str, decide_event: Callable[[Account, datetime], Change | None]
+) -> AccountView:
+    def decide(work: Work) -> None:
+        event = decide_event(_locked(work), work.now)
+        if event is None:
+            return
+        work.append(f"account/{account_id}", _version(work), [event])
+        if isinstance(event, BillingFailed):
+            _look_at(work, account_id, event.suspended_at)
+        else:
+            work.later("DELETE FROM open_period WHERE account_id = %s", (account_id,))
+
+    store.run(account_id, decide, actor=actor)
+    return show_account(store, account_id)
+
+
+def _locked(work: Work) -> Account:
+    """The account, which nobody else changes until this transaction ends. Raises `NotFound`."""
+    row = work.fetch_one("SELECT state, plan FROM account WHERE account_id = %s FOR UPDATE", (work.account_id,))
+    if row is None:
+        raise NotFound()
+    return Account(account_id=work.account_id, state=row[0], plan=row[1], period=_period(work))
+
+
+def _period(work: Work) -> Period | None:
+    row = work.fetch_one("SELECT kind, ends_at FROM account_period WHERE account_id = %s", (work.account_id,))
+    return None if row is None else Period(kind=row[0], ends_at=row[1])
+
+
+def _version(work: Work) -> int:
+    stream = f"account/{work.account_id}"
+    return work.versions_of([stream])[stream]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from services.lifecycle.account import comparable_name
+from services.lifecycle.account import Account, Period, ahead, comparable_name
 from services.lifecycle.commands import AccountEndView, AccountPage, AccountView, EndInService, FindAccount, ListAccounts
 from services.lifecycle.events import Names
 from services.lifecycle.routing import Routing
@@ -16,12 +16,18 @@ def show_account(store: Store, account_id: str) -> AccountView:
     """One account."""
     with store.work(account_id) as work:
         row = work.fetch_one(
-            "SELECT name, event_id, plan, state, opened_at, changed_at FROM account WHERE account_id = %s", (account_id,)
+            "SELECT a.name, a.event_id, a.plan, a.state, a.opened_at, a.changed_at, p.kind, p.ends_at FROM account a"
+            " LEFT JOIN account_period p USING (account_id) WHERE a.account_id = %s",
+            (account_id,),
         )
         if row is None:
             raise NotFound()
         (name,) = work.open([SealedValue(row[0], f"account/{account_id}", row[1], Names.ACCOUNT_OPENED, "name")])
-    return AccountView(account_id=account_id, name=name, plan=row[2], state=row[3], opened_at=row[4], changed_at=row[5])
+    period = None if row[6] is None else Period(kind=row[6], ends_at=row[7])
+    return AccountView(
+        account_id=account_id, name=name, plan=row[2], state=row[3], opened_at=row[4], changed_at=row[5],
+        ahead=ahead(Account(account_id=account_id, state=row[3], plan=row[2], period=period)),
+    )  # fmt: skip
 
 
 def show_account_end(store: Store, account_id: str) -> AccountEndView:

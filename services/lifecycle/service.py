@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import msgspec
+from nameko.timer import timer
 
 from services.lifecycle import handlers, queries
 from services.lifecycle.commands import (
@@ -13,12 +15,14 @@ from services.lifecycle.commands import (
     AccountView,
     FindAccount,
     ListAccounts,
+    NoteBilling,
     OfAccount,
     OpenAccount,
     SuspendAccount,
 )
 from services.lifecycle.events import TYPES
 from services.lifecycle.holdings import HOLDINGS
+from services.lifecycle.periods import Periods
 from services.lifecycle.projections import project
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, KeptAccountState
@@ -33,6 +37,8 @@ from shared.settings import ACCOUNT_SERVICES
 TELL_SECONDS = 5.0
 """How long suspending waits for a service that does not say that it has closed the account."""
 ANSWER_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 1.0
+"""How often each replica looks whether the period of an account is over."""
 
 
 class AccountKept(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +55,11 @@ class LifecycleResources:
         self.store = resources.store
         self.client = resources.client
         self.routing = Routing.of(resources.settings)
+        self.periods = Periods.load()
 
 
 class LifecycleService(Service):
-    """Accounts: active, suspended, ended."""
+    """Accounts: active, suspended, ended; and when they are suspended by themselves."""
 
     name = "lifecycle"
     runtime = Runtime(TYPES, project, LifecycleResources)
@@ -64,7 +71,9 @@ class LifecycleService(Service):
     @rpc_method(argument=OpenAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY, scope="write")
     def open_account(self, call: Call) -> AccountView:
         """A new account."""
-        return handlers.open_account(self.store, self.runtime.routing, actor_of(call), call.argument, call.idempotency_key)
+        return handlers.open_account(
+            self.store, self.runtime.routing, self.runtime.periods, actor_of(call), call.argument, call.idempotency_key
+        )
 
     @rpc_method(argument=ListAccounts, result=AccountPage, roles=OPERATORS, scope="read")
     def list_accounts(self, call: Call) -> AccountPage:
@@ -87,12 +96,29 @@ class LifecycleService(Service):
     @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS, scope="manage")
     def suspend_account(self, call: Call) -> AccountView:
         """No login and no access to data, for anybody."""
-        return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument, self._tell(call))
+        tell = self._tell(account_of(call), call.remaining_seconds)
+        return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument, tell)
 
     @rpc_method(result=AccountView, roles=OPERATORS, scope="manage")
     def resume_account(self, call: Call) -> AccountView:
         """Opens the account again."""
-        return handlers.resume_account(self.store, account_of(call), actor_of(call), self._tell(call))
+        tell = self._tell(account_of(call), call.remaining_seconds)
+        return handlers.resume_account(self.store, account_of(call), actor_of(call), tell)
+
+    @rpc_method(result=AccountView, roles=OPERATORS, scope="manage")
+    def upgrade_account(self, call: Call) -> AccountView:
+        """The account is paid for from now on: its trial has no end any more. A suspended one stays so until it is resumed."""
+        return handlers.upgrade_account(self.store, account_of(call), actor_of(call))
+
+    @rpc_method(argument=NoteBilling, result=AccountView, roles=OPERATORS, scope="manage")
+    def note_billing(self, call: Call) -> AccountView:
+        """Billing the account failed, or works again. Where it fails for too long, the account is suspended."""
+        return handlers.note_billing(self.store, self.runtime.periods, account_of(call), actor_of(call), call.argument)
+
+    @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    def suspend_overdue(self) -> None:
+        """Suspends the accounts whose trial, or whose time without a payment, is over."""
+        handlers.suspend_overdue(self.store, lambda account: self._tell(account, lambda: TELL_SECONDS + ANSWER_SECONDS))
 
     @rpc_method(argument=OfAccount, result=AccountEndView, roles=OPERATORS, scope="manage")
     def end_account(self, call: Call) -> AccountEndView:
@@ -128,14 +154,14 @@ class LifecycleService(Service):
     def on_tickets_gone(self, envelope: Envelope) -> None:
         handlers.take_receipt(self.store, envelope)
 
-    def _tell(self, call: Call) -> handlers.Tell:
+    def _tell(self, account_id: str, remaining_seconds: Callable[[], float]) -> handlers.Tell:
         """Calls all others at once, and leaves the time to answer the caller."""
 
         def tell(state: KeepAccountState) -> list[str]:
-            seconds = min(TELL_SECONDS, call.remaining_seconds() - ANSWER_SECONDS)
+            seconds = min(TELL_SECONDS, remaining_seconds() - ANSWER_SECONDS)
             futures = {
                 service: self.runtime.client.call_async(
-                    service, "keep_account_state", state, account=account_of(call), timeout_seconds=seconds, repeatable=True,
+                    service, "keep_account_state", state, account=account_id, timeout_seconds=seconds, repeatable=True,
                     result_type=KeptAccountState,
                 )
                 for service in ACCOUNT_SERVICES

@@ -19,6 +19,22 @@ account = sa.Table(
     sa.Column("name", BYTEA),
     sa.Column("event_id", _id, nullable=False),
 )
+account_period = sa.Table(  # what runs out: a trial, or the time for which billing may fail
+    "account_period",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+)
+open_period = sa.Table(  # when periods of active accounts end, for the timer, over all accounts; ids and times only
+    "open_period",
+    metadata,
+    sa.Column("account_id", _id, primary_key=True),
+    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("open_period_by_time", "look_at"),
+    info={"index": True, "cell_wide": True},
+)
 ended_account = sa.Table(  # which services have removed an account that has ended: ids and times only, and all that stays of it
     "ended_account",
     metadata,

@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, cast
@@ -266,6 +266,21 @@ def test_the_exit_status_tells_the_end(desk: Desk) -> None:
     assert desk.lethe("import-mail", "no such folder", status=2) == ""
     assert desk.lethe("rpc", "contacts", "take_in", '{"texts": []}', status=1) == ""
     assert desk.lethe("account", "create", desk.account, status=1) == ""
+
+
+def test_what_happens_to_an_account_by_itself_is_shown_ahead(desk: Desk) -> None:
+    """A trial ends after 14 days, unless it is upgraded; billing may fail for 7. The command that brings it about shows it, and
+    so does the forecast."""
+    made = json.loads(desk.lethe("account", "create", f"{desk.account} on trial", "--trial", "--json"))["account"]
+    account, days = made["account_id"], timedelta(days=14)
+    (step,) = desk.json("account", "forecast", account)
+    assert [step] == made["ahead"] and ("suspended", "trial-ended") == (step["to"], step["reason"])
+    assert datetime.fromisoformat(step["at"]) == datetime.fromisoformat(made["opened_at"]) + days
+    desk.lethe("account", "billing", account, "failed", status=1)
+    assert ["paid", []] == [desk.json("account", "upgrade", account)[name] for name in ("plan", "ahead")]
+    assert ["billing-failed"] == [one["reason"] for one in desk.json("account", "billing", account, "failed")["ahead"]]
+    assert "billing it has failed for too long" in desk.lethe("account", "forecast", account)
+    assert [] == desk.json("account", "billing", account, "recovered")["ahead"] == desk.json("account", "forecast", account)
 
 
 def test_a_suspended_account_is_closed_to_its_users(desk: Desk) -> None:

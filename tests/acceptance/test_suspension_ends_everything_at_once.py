@@ -10,10 +10,11 @@ import pytest
 from cli.exit_status import DONE, INCOMPLETE
 from cli.main import invoke
 from deploy.stack import Stack
-from shared.errors import AccountSuspended, Incomplete
+from shared.errors import AccountSuspended, Incomplete, Refused
 from tests.support.desk import Callers, Desk, await_it
 
 TICKETS = 3
+SECONDS = 30
 QUERIES = [
     ("tickets", "list_tickets"), ("contacts", "list_persons"), ("identity", "list_users"), ("erasure", "list_erasures"),
 ]  # fmt: skip
@@ -52,6 +53,24 @@ def test_the_next_call_is_refused_by_every_replica(desk: Desk) -> None:
         assert "suspended" == suspend(desk)
         assert not any(is_open(desk, *one) for one in QUERIES for _ in range(TICKETS))
         resume(desk)
+
+
+def test_an_account_whose_period_is_over_is_closed_by_itself(doors_callers: Callers) -> None:
+    """By the timer, in every replica; and opened again once the reason is gone, not before. Its billing may fail for no day in
+    this stack."""
+    desk = Desk.open(doors_callers)
+
+    def note(outcome: str) -> None:
+        desk.call("lifecycle", "note_billing", {"outcome": outcome}, token=desk.callers.operator)
+
+    note("failed")
+    await_it(lambda: not any(is_open(desk, *one) for one in QUERIES for _ in range(TICKETS)), SECONDS)
+    with pytest.raises(Refused):
+        resume(desk)
+    note("recovered")
+    assert not any(is_open(desk, *one) for one in QUERIES)
+    resume(desk)
+    assert all(is_open(desk, *one) for one in QUERIES for _ in range(TICKETS))
 
 
 def test_a_service_that_is_away_is_named_and_closed_when_it_is_back(

@@ -46,7 +46,7 @@ class Ending(Portal):
     """An account with everything that a portal's has, of a name, with an owner who can log in, and an agent."""
 
     def __init__(self, cell: Cell) -> None:
-        opened = cell.call(new_id(), "lifecycle", "open_account", {"name": f"Kettles {new_id()}"}, OPERATOR)
+        opened = cell.call(new_id(), "lifecycle", "open_account", {"name": f"Kettles {new_id()}", "plan": "trial"}, OPERATOR)
         super().__init__(cell, opened.account_id)
         self.name = opened.name
         olga = {"role": "owner", "name": "Olga", "login": f"olga@{new_id()}.example"}

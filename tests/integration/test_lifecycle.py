@@ -12,6 +12,7 @@ from services.lifecycle.commands import AccountView, FindAccount, ListAccounts, 
 from services.lifecycle.events import TYPES
 from services.lifecycle.handlers import Tell, open_account, resume_account, suspend_account
 from services.lifecycle.holdings import HOLDINGS
+from services.lifecycle.periods import Periods
 from services.lifecycle.projections import project
 from services.lifecycle.queries import find_account, list_accounts, show_account
 from services.lifecycle.routing import Routing
@@ -39,7 +40,7 @@ class Cell:
 
     def open(self, name: str, key: str | None = None, *, is_trial: bool = False) -> AccountView:
         command = OpenAccount(name=name, plan="trial" if is_trial else "paid")
-        return open_account(self.store, self.routing, SYSTEM_ACTOR, command, key)
+        return open_account(self.store, self.routing, Periods(), SYSTEM_ACTOR, command, key)
 
     def new(self) -> AccountView:
         return self.open(f"Kettles {new_id()[:8]}")

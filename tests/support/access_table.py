@@ -177,9 +177,11 @@ ALLOWED: dict[str, dict[str, str]] = {
         "open_account": f"operator {SERVICES}",  # the gateway, for who signs up
         "preview_subject": SERVICES,
         "probe_subject": SERVICES,
+        "note_billing": "operator",
         "resume_account": "operator",
         "show_account": f"{USERS} read write operator {SERVICES} suspended",
         "suspend_account": "operator",
+        "upgrade_account": "operator",
         "end_account": "operator",
         "show_account_end": "operator",
     },

@@ -589,6 +589,9 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"name": f"another {side.name}"}, _has("name", lambda side: f"another {side.name}"), "operator",
             "the cell",
         ),
+        "note_billing": How(
+            lambda _: {"outcome": "recovered"}, lambda _, answer: answer["ahead"] == [], "operator", "the account"
+        ),
         "show_account": How(lambda _: None, _has("name", lambda side: side.name), "user", "the account"),
         "suspend_account": How(
             lambda _: {"reason": "by-operator"}, lambda _, answer: answer["state"] == "suspended", "operator", "the account"
@@ -601,6 +604,7 @@ CALLS: dict[str, dict[str, How]] = {
             lambda side: {"account_id": side.ended_account}, lambda _, answer: len(answer["services"]) == len(ACCOUNT_SERVICES),
             "operator", "the cell",
         ),
+        "upgrade_account": How(lambda _: None, lambda _, answer: answer["plan"] == "paid", "operator", "the account"),
         "resume_account": How(lambda _: None, lambda _, answer: answer["state"] == "active", "operator", "the account"),
     },
 }  # fmt: skip

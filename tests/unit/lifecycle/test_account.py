@@ -2,28 +2,143 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.lifecycle.account import comparable_name, opening, resume, shown_name, suspend
-from services.lifecycle.events import AccountResumed, AccountSuspended
-from shared.errors import InvalidArgument
+from services.lifecycle.account import (
+    Account,
+    Period,
+    PeriodKind,
+    State,
+    Step,
+    ahead,
+    comparable_name,
+    fail_billing,
+    opening,
+    recover_billing,
+    resume,
+    run_out,
+    shown_name,
+    suspend,
+    upgrade,
+)
+from services.lifecycle.events import (
+    TYPES,
+    AccountOpened,
+    AccountResumed,
+    AccountSuspended,
+    AccountUpgraded,
+    BillingFailed,
+    BillingRecovered,
+    Plan,
+    SuspensionReason,
+)
+from services.lifecycle.periods import Periods
+from shared.errors import AccountGone, InvalidArgument, Refused
+from shared.events import Envelope
 
 ACCOUNT = "6b1f9d0e-0000-4000-8000-000000000001"
 
 
+NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+"""In whose night clocks in Europe go an hour ahead: no period is an hour shorter for it."""
+SECOND = timedelta(seconds=1)
+PERIODS = Periods()
+
+
+def account(state: State = "active", plan: Plan = "paid", kind: PeriodKind | None = None, ends_at: datetime = NOW) -> Account:
+    period = None if kind is None else Period(kind=kind, ends_at=ends_at)
+    return Account(account_id=ACCOUNT, state=state, plan=plan, period=period)
+
+
 def test_suspending_and_resuming_change_what_is_not_so_yet() -> None:
     """Active ⇄ suspended; doing it twice gives no second event."""
-    assert suspend(ACCOUNT, "active", "trial-ended") == AccountSuspended(account_id=ACCOUNT, reason="trial-ended")
-    assert suspend(ACCOUNT, "suspended", "by-operator") is None
-    assert resume(ACCOUNT, "suspended") == AccountResumed(account_id=ACCOUNT)
-    assert resume(ACCOUNT, "active") is None
+    assert suspend(account(), "trial-ended") == AccountSuspended(account_id=ACCOUNT, reason="trial-ended")
+    assert suspend(account("suspended"), "by-operator") is None
+    assert resume(account("suspended"), NOW) == AccountResumed(account_id=ACCOUNT)
+    assert resume(account(), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind", "reason"), [("trial", "trial", "trial-ended"), ("paid", "past due", "billing-failed")]
+)
+def test_an_active_account_is_suspended_when_its_period_is_over(plan: Plan, kind: PeriodKind, reason: SuspensionReason) -> None:
+    """From the moment on at which it ends, and not a microsecond before; one that is suspended is not suspended again. What is
+    ahead says so beforehand."""
+    due = account("active", plan, kind)
+    assert run_out(due, NOW - timedelta(microseconds=1)) is None
+    assert run_out(due, NOW) == AccountSuspended(account_id=ACCOUNT, reason=reason)
+    assert [Step(at=NOW, to="suspended", reason=reason)] == ahead(due)
+    for other in (account("suspended", plan, kind), account("ended", plan, kind), account("active", plan)):
+        assert run_out(other, NOW) is None and [] == ahead(other)
+
+
+@pytest.mark.parametrize(("plan", "kind"), [("trial", "trial"), ("paid", "past due")])
+def test_an_account_is_not_resumed_only_to_be_suspended_again(plan: Plan, kind: PeriodKind) -> None:
+    """Refused once the period is over; before that, or when there is none any more, it is opened."""
+    with pytest.raises(Refused):
+        resume(account("suspended", plan, kind), NOW)
+    assert resume(account("suspended", plan, kind), NOW - SECOND)
+    assert resume(account("suspended", plan), NOW)
+
+
+def test_a_trial_is_upgraded_once_and_is_not_billed() -> None:
+    """Also when it is suspended; it stays so."""
+    for state in ("active", "suspended"):
+        assert upgrade(account(state, "trial", "trial")) == AccountUpgraded(account_id=ACCOUNT)
+        assert upgrade(account(state)) is None
+    with pytest.raises(Refused):
+        fail_billing(account(plan="trial", kind="trial"), NOW, PERIODS)
+    assert recover_billing(account(plan="trial", kind="trial")) is None
+
+
+def test_billing_fails_from_its_first_failure_on() -> None:
+    """Another one prolongs nothing; recovering ends it, and does nothing where there is nothing to recover from."""
+    assert fail_billing(account(), NOW, PERIODS) == BillingFailed(account_id=ACCOUNT, suspended_at=NOW + timedelta(days=7))
+    assert fail_billing(account(kind="past due"), NOW, PERIODS) is None
+    assert recover_billing(account(kind="past due")) == BillingRecovered(account_id=ACCOUNT)
+    assert recover_billing(account()) is None
+
+
+def test_an_account_that_has_ended_does_not_change() -> None:
+    for decide in (
+        lambda one: suspend(one, "by-operator"), lambda one: resume(one, NOW), upgrade, recover_billing,
+        lambda one: fail_billing(one, NOW, PERIODS),
+    ):  # fmt: skip
+        with pytest.raises(AccountGone):
+            decide(account("ended"))
+
+
+def test_periods_are_the_missions_unless_the_operator_says_otherwise() -> None:
+    """In whole days; what is none is refused, and named."""
+    assert opening(ACCOUNT, "K", "trial", NOW, Periods.load({})).trial_ends_at == NOW + timedelta(days=14)
+    assert opening(ACCOUNT, "K", "paid", NOW, Periods.load({})).trial_ends_at is None
+    set_so = Periods.load({"LETHE_TRIAL_DAYS": "30", "LETHE_PAST_DUE_DAYS": "0"})
+    assert (set_so.trial_days, set_so.past_due_days) == (30, 0)
+    for text in ("", "-1", "1.5", "a week", "3651", "²", "9" * 5000):
+        with pytest.raises(InvalidArgument) as refused:
+            Periods.load({"LETHE_TRIAL_DAYS": text})
+        assert "LETHE_TRIAL_DAYS" == refused.value.field
+
+
+def test_an_older_trial_ends_as_the_mission_has_it() -> None:
+    """Its event did not say when; one that was paid for from the beginning had none."""
+    made = {"account": ACCOUNT, "actor": ACCOUNT, "causation": None, "event": ACCOUNT, "schema": 1, "sealed": [], "version": 1}
+    for plan, ends in (("trial", NOW + timedelta(days=14)), ("paid", None)):
+        envelope = Envelope(
+            **made, data={"account_id": ACCOUNT, "plan": plan}, service="lifecycle", stream=f"account/{ACCOUNT}", time=NOW,
+            type="lifecycle.AccountOpened",
+        )  # fmt: skip
+        opened = TYPES.decode(envelope)
+        assert isinstance(opened, AccountOpened) and opened.trial_ends_at == ends
 
 
 def test_a_name_is_kept_as_it_was_given_but_for_its_spaces() -> None:
     """Composed, with single spaces."""
-    assert opening(ACCOUNT, " Müller\n &  Sons ", "paid").name == "Müller & Sons"
+    assert opening(ACCOUNT, " Müller\n &  Sons ", "paid", NOW, PERIODS).name == "Müller & Sons"
 
 
 def test_names_that_read_alike_are_the_same() -> None:
@@ -48,4 +163,4 @@ def test_a_comparable_name_stays_as_it_is(name: str) -> None:
 def test_what_is_no_name_is_refused(name: str) -> None:
     """Nothing to read, an id's form, or characters that can't be seen."""
     with pytest.raises(InvalidArgument):
-        opening(ACCOUNT, name, "paid")
+        opening(ACCOUNT, name, "paid", NOW, PERIODS)
