@@ -34,7 +34,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z?")
 REFUSED_BY_POLICY = "42501"
 WITHOUT_ROW_SECURITY = {
     "lethe.log", "lethe.relay_lease", "lethe.relay_cursor",  # the relay's: numbers and hashes of all accounts
-    "lethe.open_request", "lethe.open_hold", "lethe.open_staff_grant",  # what timers look after: ids and times only
+    # what timers look after: ids and times only
+    "lethe.open_request", "lethe.open_hold", "lethe.open_period", "lethe.open_staff_grant",
     "lethe.account_name", "lethe.ended_account",  # over all accounts by their purpose: ids, times and keyed tokens only
     "lethe.credential_route", "lethe.login_route", "lethe.login_delay",  # and reached by functions, one row at a time
     "lethe.alembic_version", "public.alembic_version",
