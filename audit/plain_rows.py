@@ -15,7 +15,7 @@ from hashlib import sha256
 import msgspec
 
 from audit.reading import FIXED, ONE_PART, SALT_BYTES, id_text, sealed_parts
-from shared.events import UNREADABLE, Envelope, canonical_into
+from shared.events import UNREADABLE, Envelope, SealedField, canonical_into
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ class PlainRows:
 
     def __init__(self, service: str, plain: frozenset[bytes], versions: dict[bytes, int], saw: Saw) -> None:
         self._service = service
-        self._plain = plain
+        self._plain = {name: name.decode() for name in plain}
         self._versions = versions
         self._saw = saw
         self._form = bytearray()
@@ -66,11 +66,7 @@ class PlainRows:
                 break
             part = end + ONE_PART.size
             _, dimensions, count, lower, length = _unpack_part(row, end) if 0 < end < part < len(row) else (0,) * 5
-            parts: tuple[memoryview | None, ...] | None
-            if dimensions == count == lower == 1 and part + length == len(row):
-                parts = (view[part:],)
-            else:
-                parts = sealed_parts(row, end)
+            is_one = dimensions == count == lower == 1 and part + length == len(row)
             raw = row[clear:end]
             try:
                 envelope = _decode(raw)
@@ -78,39 +74,47 @@ class PlainRows:
                 break
             canonical_into(envelope, form)
             fields = envelope.sealed
-            if form != raw or parts is None or len(parts) != len(fields):
+            if form != raw:
                 break
-            for field, sealed in zip(fields, parts):  # noqa: B905 - their lengths were compared above
-                if sealed is None:
+            if is_one and len(fields) == 1:
+                (hashed := _digest()).update(view[part:])
+                if hashed.hexdigest() != fields[0].digest:
                     break
-                (hashed := _digest()).update(sealed)
-                if hashed.hexdigest() != field.digest:
-                    break
-            else:
-                of = account if of_account == account_id else id_text(of_account)
-                name, type_name = row[stream : type_ - 4], row[type_ : salted - 4]
-                key = of_account + name
-                since = envelope.time - _FIRST_DAY
-                if (
-                    envelope.stream.encode() == name
-                    and envelope.version == version
-                    and envelope.type.encode() == type_name
-                    and envelope.event.replace("-", "") == event_id.hex()
-                    and envelope.account == of
-                    and envelope.schema == schema_version
-                    and since.microseconds + 1_000_000 * (since.seconds + 86_400 * since.days) == occurred_at
-                    and envelope.service == service
-                    and type_name in plain
-                    and versions.get(key, 0) + 1 == version
-                ):
-                    versions[key] = version
-                    if of_account != account_id:  # events of one account often stand together
-                        if account is not None:
-                            self._saw(account, at - 1)
-                        account_id, account = of_account, of
-                    at += 1
-                    continue
-            break
+            elif not _are_sealed(fields, sealed_parts(row, end)):
+                break
+            of = account if of_account == account_id else id_text(of_account)
+            name = row[stream : type_ - 4]
+            key = of_account + name
+            since = envelope.time - _FIRST_DAY
+            if not (
+                envelope.stream.encode() == name
+                and envelope.version == version
+                and envelope.type == plain.get(row[type_ : salted - 4])
+                and envelope.event.replace("-", "") == event_id.hex()
+                and envelope.account == of
+                and envelope.schema == schema_version
+                and since.microseconds + 1_000_000 * (since.seconds + 86_400 * since.days) == occurred_at
+                and envelope.service == service
+                and versions.get(key, 0) + 1 == version
+            ):
+                break
+            versions[key] = version
+            if of_account != account_id:  # events of one account often stand together
+                if account is not None:
+                    self._saw(account, at - 1)
+                account_id, account = of_account, of
+            at += 1
         if account is not None:
             self._saw(account, at - 1)
         return at - begin
+
+
+def _are_sealed(fields: Sequence[SealedField], parts: Sequence[memoryview | None] | None) -> bool:
+    """Whether these are the parts that were signed, all of them, and none is pruned."""
+    return (
+        parts is not None
+        and len(parts) == len(fields)
+        and all(
+            part is not None and sha256(part).hexdigest() == field.digest for field, part in zip(fields, parts, strict=True)
+        )
+    )

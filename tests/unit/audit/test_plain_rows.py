@@ -161,7 +161,8 @@ def test_what_is_signed_and_not_plain_is_left() -> None:
     assert 0 == Taker(of).take(row(of), at=AT + 1)
     assert 0 == Taker(of).take(row(of, (PARTS[0], None)))
     assert 0 == Taker(of).take(row(of, (PARTS[0], PARTS[0])))
-    assert 0 == Taker(of).take(row(of, PARTS[:1]))
+    for other in ((), PARTS[:1], (*PARTS, b"one more")):
+        assert 0 == Taker(of).take(row(of, other))
     assert 0 == Taker(first).take(row(first), entries=[]), "and nothing beyond what is signed"
 
 
