@@ -32,7 +32,8 @@ MOST_HOLES = 10_000
 MOST_HOLES_OF_AN_ACCOUNT = 100
 """So many are kept: of an account that is going there may be any number, and they are no findings."""
 _TELLING = {"keys", "hold_id", "ranges"}
-"""Of which fields one is in every event that tells of cuts, holds, or what is gone."""
+"""Of which fields one is in every event that tells of cuts, holds, or what is gone, but for two types."""
+_TELLING_TYPES = (".AccountEnded", ".AccountGone")
 
 
 class ExportedEvent(NamedTuple):
@@ -300,7 +301,7 @@ def plain_types(service: str) -> frozenset[bytes]:
     return frozenset(
         name.encode()
         for name, kind in (types.by_name.items() if types else ())
-        if not _TELLING.intersection(kind.__struct_fields__) and name != "lifecycle.AccountEnded"
+        if not _TELLING.intersection(kind.__struct_fields__) and not name.endswith(_TELLING_TYPES)
     )
 
 

@@ -61,7 +61,7 @@ class GoneNotes:
             self.ended.append(account)
         if envelope.account != CELL or envelope.stream != f"gone/{account}":
             return
-        if envelope.type == f"{envelope.service}.AccountGone":
+        if envelope.type == f"{envelope.service}.AccountGone" and waits_as is None:
             self._receipts.add(account)
         if envelope.type != f"{envelope.service}.LeavesGone":
             return

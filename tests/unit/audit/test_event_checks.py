@@ -8,23 +8,26 @@ from typing import Any
 import msgspec
 import pytest
 
-from audit.event_checks import ChecksState, EventChecks, ExportedEvent
+from audit.event_checks import ChecksState, EventChecks, ExportedEvent, plain_types
 from audit.findings import Findings
 from shared.account_end import CELL
 from shared.events import Envelope, SealedField, canonical
 from shared.ids import new_id
+from shared.settings import ACCOUNT_SERVICES
 
 ACCOUNT, PERSON, OTHER, TICKET, HOLD = (new_id() for _ in range(5))
 KEY = "00112233445566ff"
 SALT = bytes(16)
 
 
-def exported(at: int, type_: str, data: dict[str, Any], *, account: str = ACCOUNT, pruned: bool = False) -> ExportedEvent:
+def exported(
+    at: int, type_: str, data: dict[str, Any], *, account: str = ACCOUNT, pruned: bool = False, version: int = 1
+) -> ExportedEvent:
     sealed = [SealedField(digest="0" * 64, field="content", item=TICKET, key=KEY)] if pruned else []
     envelope = Envelope(
         account=account, actor=CELL, causation=None, data=data, event=new_id(), schema=1, sealed=sealed, service="tickets",
-        stream=f"gone/{ACCOUNT}" if type_ == "LeavesGone" else f"thing/{at}", time=datetime(2026, 1, 1, tzinfo=UTC),
-        type=f"tickets.{type_}", version=1,
+        stream=f"gone/{ACCOUNT}" if account == CELL else f"thing/{at}", time=datetime(2026, 1, 1, tzinfo=UTC),
+        type=f"tickets.{type_}", version=version,
     )  # fmt: skip
     return ExportedEvent(at, SALT + canonical(envelope), (False,) * len(sealed))
 
@@ -79,3 +82,22 @@ def test_an_event_after_the_end_of_its_account_is_found_wherever_it_is_interrupt
     still_there = held(1, "PersonsHeld")
     assert [("inserted", 3)] == findings_of([still_there, gone, held(3, "PersonsReleased")], stop)
     assert [] == findings_of([still_there, gone, exported(3, "ReadsRecorded", {}, account=OTHER)], stop)
+
+
+@pytest.mark.parametrize("stop", range(4))
+def test_leaves_that_go_with_an_account_after_its_receipt_are_found_wherever_it_is_interrupted(stop: int) -> None:
+    """Its receipt says that all of it is gone: whoever names more afterwards explains what somebody else's events were."""
+    first = exported(4, "LeavesGone", {"account_id": ACCOUNT, "ranges": [[0, 1]]}, account=CELL)
+    receipt = exported(5, "AccountGone", {"account_id": ACCOUNT, "events": 2, "rows": 1}, account=CELL, version=2)
+    later = exported(6, "LeavesGone", {"account_id": ACCOUNT, "ranges": [[2, 3]]}, account=CELL, version=3)
+    assert [("changed", 6)] == findings_of([first, receipt, later], stop)
+    assert [] == findings_of([first, receipt], min(stop, 2))
+
+
+@pytest.mark.parametrize("service", [*ACCOUNT_SERVICES, "audit"])
+def test_no_event_is_plain_that_is_noted(service: str) -> None:
+    """Whatever a service's events are called: those of which cuts, holds or what is gone are noted are looked at one by one."""
+    plain = {name.decode() for name in plain_types(service)}
+    assert plain
+    noted = {"LeavesGone", "AccountGone", "AccountEnded", "PersonsHeld", "PersonsReleased", "KeptItemCut", "SubjectCut"}
+    assert not {name for name in plain if name.partition(".")[2] in noted}
