@@ -101,20 +101,23 @@ def note_billing(store: Store, periods: Periods, account_id: str, actor: str, co
     return _change(store, account_id, actor, lambda account, _: recover_billing(account))
 
 
-def suspend_overdue(store: Store, tell: Callable[[str], Tell], limit: int = 20) -> int:
+def suspend_overdue(store: Store, tell: Callable[[str, Collection[str]], Tell], limit: int = 20) -> int:
     """Suspends the accounts whose period is over, each by one replica (mission L1, L2, L8); how many there were. One that can't
-    be suspended keeps no other, and is looked at again. A service that could not be told learns it from the event."""
-    suspended = 0
+    be suspended keeps no other, and is looked at again. A service that could not be told learns it from the event, and of the
+    others of this look as well: `tell` takes an account and whom not to wait for."""
+    changed: dict[str, KeepAccountState] = {}
     for account_id, _ in claim_due(store, "open_period", "account_id", NEXT_LOOK, limit):
         try:
-            changed = store.run(account_id, _run_out)
-            if changed is not None:
-                suspended += 1
-                if untold := sorted(tell(account_id)(changed)):
-                    log.warning("services could not be told of a suspension", account_id=account_id, services=untold)
+            state = store.run(account_id, _run_out)
         except LetheError as error:
-            log.warning("an account whose period is over could not be suspended", account_id=account_id, error=error)
-    return suspended
+            log.warning("an account whose period is over could not be suspended", account=account_id, error=error)
+        else:
+            changed |= {} if state is None else {account_id: state}
+    untold: set[str] = set()
+    for account_id, state in changed.items():  # after all are suspended: a service that is away takes its time each
+        if untold := untold | set(tell(account_id, untold)(state)):
+            log.warning("services could not be told of a suspension", account=account_id, reason=", ".join(sorted(untold)))
+    return len(changed)
 
 
 def _run_out(work: Work) -> KeepAccountState | None:
@@ -219,11 +222,12 @@ def _change(
     store: Store, account_id: str, actor: str, decide_event: Callable[[Account, datetime], Change | None]
 ) -> AccountView:
     def decide(work: Work) -> None:
-        event = decide_event(_locked(work), work.now)
+        account = _locked(work)
+        event = decide_event(account, work.now)
         if event is None:
             return
         work.append(f"account/{account_id}", _version(work), [event])
-        if isinstance(event, BillingFailed):
+        if isinstance(event, BillingFailed) and account.state == "active":
             _look_at(work, account_id, event.suspended_at)
         else:
             work.later("DELETE FROM open_period WHERE account_id = %s", (account_id,))

@@ -24,9 +24,9 @@ class Periods(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> Periods:
-        """With what `LETHE_TRIAL_DAYS` and `LETHE_PAST_DUE_DAYS` say. Raises `InvalidArgument`."""
+        """With what `LETHE_TRIAL_DAYS` and `LETHE_PAST_DUE_DAYS` say, where they say anything. Raises `InvalidArgument`."""
         given = {name: environment.get(f"LETHE_{name.upper()}") for name in cls.__struct_fields__}
-        return cls(**{name: _days(name, text) for name, text in given.items() if text is not None})
+        return cls(**{name: _days(name, text) for name, text in given.items() if text})
 
     def trial_end(self, plan: Plan, opened_at: datetime) -> datetime | None:
         """When the trial of an account ends; None on a plan that is paid for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 
 import msgspec
@@ -28,12 +28,14 @@ from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, KeptAccountState
 from shared.bus import reaction
 from shared.erasing import Holdings
-from shared.errors import AccountSuspended, LetheError
+from shared.errors import AccountSuspended, InvalidArgument, LetheError
 from shared.events import Envelope
+from shared.logs import get_logger
 from shared.rpc import Call, rpc_method
 from shared.service import OPERATORS, SERVICES_ONLY, USERS, Resources, Runtime, Service, account_of, actor_of
 from shared.settings import ACCOUNT_SERVICES
 
+log = get_logger("lethe.lifecycle")
 TELL_SECONDS = 5.0
 """How long suspending waits for a service that does not say that it has closed the account."""
 ANSWER_SECONDS = 1.0
@@ -55,7 +57,11 @@ class LifecycleResources:
         self.store = resources.store
         self.client = resources.client
         self.routing = Routing.of(resources.settings)
-        self.periods = Periods.load()
+        try:
+            self.periods = Periods.load()
+        except InvalidArgument as error:
+            log.error("a setting is wrong", reason=f"{error.field}: {error.rule}")
+            raise
 
 
 class LifecycleService(Service):
@@ -87,11 +93,14 @@ class LifecycleService(Service):
 
     @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read", allow_suspended=True)
     def show_account(self, call: Call) -> AccountView:
-        """The account that the call is about. While it is suspended, of its users the owner alone sees that it is."""
+        """The account that the call is about. While it is suspended, of its users the owner alone sees that it is; what is
+        ahead of it (that its billing fails, say) agents do not see."""
         found = queries.show_account(self.store, account_of(call))
-        if found.state == "suspended" and call.actor.kind == "user" and call.actor.role != "owner":
+        if call.actor.kind != "user" or call.actor.role == "owner":
+            return found
+        if found.state == "suspended":
             raise AccountSuspended()
-        return found
+        return found if call.actor.role == "admin" else msgspec.structs.replace(found, ahead=[])
 
     @rpc_method(argument=SuspendAccount, result=AccountView, roles=OPERATORS, scope="manage")
     def suspend_account(self, call: Call) -> AccountView:
@@ -118,7 +127,11 @@ class LifecycleService(Service):
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     def suspend_overdue(self) -> None:
         """Suspends the accounts whose trial, or whose time without a payment, is over."""
-        handlers.suspend_overdue(self.store, lambda account: self._tell(account, lambda: TELL_SECONDS + ANSWER_SECONDS))
+
+        def tell(account: str, away: Collection[str]) -> handlers.Tell:
+            return self._tell(account, lambda: TELL_SECONDS + ANSWER_SECONDS, away)
+
+        handlers.suspend_overdue(self.store, tell)
 
     @rpc_method(argument=OfAccount, result=AccountEndView, roles=OPERATORS, scope="manage")
     def end_account(self, call: Call) -> AccountEndView:
@@ -154,8 +167,10 @@ class LifecycleService(Service):
     def on_tickets_gone(self, envelope: Envelope) -> None:
         handlers.take_receipt(self.store, envelope)
 
-    def _tell(self, account_id: str, remaining_seconds: Callable[[], float]) -> handlers.Tell:
-        """Calls all others at once, and leaves the time to answer the caller."""
+    def _tell(
+        self, account_id: str, remaining_seconds: Callable[[], float], away: Collection[str] = ()
+    ) -> handlers.Tell:
+        """Calls all others at once, but for those that are away, and leaves the time to answer the caller."""
 
         def tell(state: KeepAccountState) -> list[str]:
             seconds = min(TELL_SECONDS, remaining_seconds() - ANSWER_SECONDS)
@@ -165,7 +180,7 @@ class LifecycleService(Service):
                     result_type=KeptAccountState,
                 )
                 for service in ACCOUNT_SERVICES
-                if service != self.name and seconds > 0
+                if service != self.name and service not in away and seconds > 0
             }  # fmt: skip
             told = {service for service, future in futures.items() if _keeps(future, state.version)}
             return [service for service in ACCOUNT_SERVICES if service not in told | {self.name}]

@@ -22,6 +22,7 @@ from shared.errors import Refused, Unavailable
 from shared.ids import new_id
 from shared.settings import ACCOUNT_SERVICES
 from shared.tokens import Actor
+from shared.work import SYSTEM_ACTOR
 from tests.support.cell import Cell
 from tests.support.together import at_once
 
@@ -184,6 +185,29 @@ def test_a_look_that_comes_too_early_is_done_again_in_time(cell: Cell, later: La
     assert "suspended" == desk.look()
 
 
+def test_billing_that_fails_while_an_account_is_suspended_waits_for_it_to_be_resumed(cell: Cell, later: Later) -> None:
+    """Nobody looks after it meanwhile; resumed in time, it is suspended when the time is over."""
+    desk = Desk(cell, "paid")
+    desk.do("suspend_account", reason="by-operator")
+    assert [] == desk.do("note_billing", outcome="failed").ahead
+    with cell.store("lifecycle").work(SYSTEM_ACTOR) as work:
+        assert not work.fetch("SELECT 1 FROM open_period WHERE account_id = %s", (desk.account,))
+    end = clock.now() + PAST_DUE
+    later(DAY)
+    assert until(end, "billing-failed") == desk.do("resume_account").ahead
+    later(PAST_DUE - DAY)
+    assert "suspended" == desk.look()
+
+
+def test_agents_do_not_see_that_billing_fails(cell: Cell) -> None:
+    """Owners and admins do."""
+    desk = Desk(cell, "paid")
+    desk.do("note_billing", outcome="failed")
+    for role, seen in (("owner", 1), ("admin", 1), ("agent", 0)):
+        somebody = Actor(kind="user", id=new_id(), account_id=desk.account, role=role)
+        assert seen == len(cell.call(desk.account, "lifecycle", "show_account", None, somebody).ahead)
+
+
 def test_many_that_are_due_at_once_are_suspended_once_each(cell: Cell, later: Later) -> None:
     """By three replicas that look at the same time."""
     desks = [Desk(cell, "trial") for _ in range(8)]
@@ -205,16 +229,17 @@ def test_what_a_replica_that_died_had_claimed_is_done_by_another(cell: Cell, lat
 
 
 def test_a_service_that_is_away_learns_it_from_the_event(cell: Cell, later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is suspended, and the next one too."""
+    """It is suspended, and the next one too: for who does not answer nobody waits twice."""
     desks = [Desk(cell, "trial") for _ in range(2)]
     later(TRIAL)
 
     client = cell.service("lifecycle").runtime.client
-    call = client.call_async
+    call, waited = client.call_async, []
 
     def tickets_away(service: str, *arguments: Any, **options: Any) -> Any:
         if service != "tickets":
             return call(service, *arguments, **options)
+        waited.append(service)
         answer: Future[Any] = Future()
         answer.set_exception(Unavailable())
         return answer
@@ -222,6 +247,7 @@ def test_a_service_that_is_away_learns_it_from_the_event(cell: Cell, later: Late
     with monkeypatch.context() as away:
         away.setattr(client, "call_async", tickets_away)
         assert ["suspended", "suspended"] == [desk.look() for desk in desks]
+    assert ["tickets"] == waited
     assert "active" == state_of(cell.store("tickets"), desks[0].account)
     cell.sign("lifecycle")
     for one in cell.deliveries(desks[0].account, ACCOUNT_SERVICES):

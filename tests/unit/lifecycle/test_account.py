@@ -118,7 +118,8 @@ def test_periods_are_the_missions_unless_the_operator_says_otherwise() -> None:
     assert opening(ACCOUNT, "K", "paid", NOW, Periods.load({})).trial_ends_at is None
     set_so = Periods.load({"LETHE_TRIAL_DAYS": "30", "LETHE_PAST_DUE_DAYS": "0"})
     assert (set_so.trial_days, set_so.past_due_days) == (30, 0)
-    for text in ("", "-1", "1.5", "a week", "3651", "²", "9" * 5000):
+    assert Periods() == Periods.load({"LETHE_TRIAL_DAYS": ""})
+    for text in (" ", "-1", "1.5", "a week", "3651", "²", "9" * 5000):
         with pytest.raises(InvalidArgument) as refused:
             Periods.load({"LETHE_TRIAL_DAYS": text})
         assert "LETHE_TRIAL_DAYS" == refused.value.field
