@@ -38,6 +38,10 @@ class CutNotesState(msgspec.Struct, frozen=True, kw_only=True):
     waiting: list[tuple[bytes, list[int], int]]
 
 
+TOLD_IN = "keys"
+"""The field of all events that tell of cuts."""
+
+
 class CutNotes:
     """The cuts of one log. `persons`: (account, person) of each who was cut → the index of the event that says so."""
 
@@ -59,7 +63,7 @@ class CutNotes:
     def note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
         """Takes in what an event at an index says of cuts. `waits_as`: its commitment, where it is not known yet whether that
         is signed."""
-        keys = envelope.data.get("keys")
+        keys = envelope.data.get(TOLD_IN)
         if not isinstance(keys, list):
             return
         names = [name for key in keys if isinstance(key, str) and (name := key_of(envelope.account, key)) is not None]

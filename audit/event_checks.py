@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from audit import cut_notes, gone_notes, hold_notes
 from audit.cut_notes import CutNotes, CutNotesState, bound, key_of
 from audit.findings import Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
@@ -31,9 +32,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_HOLES = 10_000
 MOST_HOLES_OF_AN_ACCOUNT = 100
 """So many are kept: of an account that is going there may be any number, and they are no findings."""
-_TELLING = {"keys", "hold_id", "ranges"}
-"""Of which fields one is in every event that tells of cuts, holds, or what is gone, but for two types."""
-_TELLING_TYPES = (".AccountEnded", ".AccountGone")
 
 
 class ExportedEvent(NamedTuple):
@@ -296,12 +294,13 @@ def owner_fields(service: str) -> dict[tuple[str, str], str]:
 
 
 def plain_types(service: str) -> frozenset[bytes]:
-    """The types that, by the service's own declarations, tell nothing that has to be noted: nearly all events are of these."""
+    """The types of which no notes are taken: nearly all events are of these."""
     types = types_of_services().get(service)
     return frozenset(
         name.encode()
         for name, kind in (types.by_name.items() if types else ())
-        if not _TELLING.intersection(kind.__struct_fields__) and not name.endswith(_TELLING_TYPES)
+        if cut_notes.TOLD_IN not in kind.__struct_fields__
+        and name.partition(".")[2] not in hold_notes.TOLD_BY | gone_notes.TOLD_BY
     )
 
 

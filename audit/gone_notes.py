@@ -32,6 +32,10 @@ class GoneNotesState(msgspec.Struct, frozen=True, kw_only=True):
     waiting: list[tuple[bytes, str, list[Run]]]
 
 
+TOLD_BY = frozenset({"AccountEnded", "LeavesGone", "AccountGone"})
+"""The types of which something is noted, whichever service they are of."""
+
+
 class GoneNotes:
     """The accounts that are gone from one log. `ended`: those of which the service that ends them says so in it."""
 

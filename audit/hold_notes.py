@@ -34,6 +34,10 @@ class HoldNotesState(msgspec.Struct, frozen=True, kw_only=True):
     decided: list[tuple[str, str]]
 
 
+TOLD_BY = frozenset({"PersonsHeld", "PersonsReleased", "HoldEnded"})
+"""The types of which something is noted, whichever service they are of."""
+
+
 class HoldNotes:
     """The holds of one log. They are few; a few hundred bytes are kept for each. `released`: account, hold and index of each
     end that was noted; `decided`: account and hold of each that was ended by the service whose log it is."""

@@ -143,8 +143,9 @@ def upgrade(name: Name, json: Json = False) -> None:
     Example: lethe account upgrade "Harbour Kettles"
     """
     with Session(name) as session:
-        asked = session.account_id
-        account = session.operate("lifecycle", "upgrade_account", account=asked, result_type=AccountView, repeatable=True)
+        account = session.operate(
+            "lifecycle", "upgrade_account", account=session.account_id, result_type=AccountView, repeatable=True
+        )
     show_json(account) if json else show(_accounts_table([account]))
 
 

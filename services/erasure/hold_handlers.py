@@ -102,7 +102,7 @@ def end_expired_holds(store: Store, know: Know, limit: int = 20) -> int:
             store.run(account_id, lambda work: _end(work, hold_id, "expired", known))  # noqa: B023
             ended += 1
         except LetheError as error:
-            log.warning("an expired hold could not be ended", account_id=account_id, stream=_stream_of(hold_id), error=error)
+            log.warning("an expired hold could not be ended", account=account_id, stream=_stream_of(hold_id), error=error)
     return ended
 
 

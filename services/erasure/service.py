@@ -262,7 +262,7 @@ class ErasureService(Service):
             try:
                 self._complete(account, request)
             except LetheError as error:  # one that can't be looked at keeps no other
-                log.warning("a request could not be looked at", account_id=account, stream=f"erasure/{request}", error=error)
+                log.warning("a request could not be looked at", account=account, stream=f"erasure/{request}", error=error)
 
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     def end_expired_holds(self) -> None:

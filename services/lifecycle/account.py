@@ -70,10 +70,9 @@ def suspend(account: Account, reason: SuspensionReason) -> AccountSuspended | No
 
 
 def run_out(account: Account, now: datetime) -> AccountSuspended | None:
-    """The event that suspends an active account whose period is over; None where there is nothing to do, or not yet."""
-    if account.state != "active" or account.period is None or now < account.period.ends_at:
-        return None
-    return AccountSuspended(account_id=account.account_id, reason=SUSPENDED_AFTER[account.period.kind])
+    """The event of what is ahead and due; None where there is nothing, or not yet."""
+    due = [step for step in ahead(account) if step.at <= now]
+    return AccountSuspended(account_id=account.account_id, reason=due[0].reason) if due else None
 
 
 def resume(account: Account, now: datetime) -> AccountResumed | None:
@@ -124,17 +123,17 @@ def ahead(account: Account) -> list[Step]:
     return [Step(at=account.period.ends_at, to="suspended", reason=SUSPENDED_AFTER[account.period.kind])]
 
 
-def end(account_id: str, state: State, holds: int, erasures: int) -> AccountEnded | None:
+def end(account: Account, holds: int, erasures: int) -> AccountEnded | None:
     """The event that ends it, for good; None where it is done already. Only a suspended account ends: nobody works in it any
     more, and its owner knows. Raises `Refused` also where legal holds keep somebody in it, or erasures are under way: their
     certificates are owed to the persons."""
-    if state == "ended":
+    if account.state == "ended":
         return None
-    if state != "suspended":
+    if account.state != "suspended":
         raise Refused("Only a suspended account can be ended.")
     if holds or erasures:
         raise Refused("Legal holds, or erasures that are not completed, keep the account.", holds=holds, erasures=erasures)
-    return AccountEnded(account_id=account_id)
+    return AccountEnded(account_id=account.account_id)
 
 
 def _check_not_ended(account: Account) -> None:

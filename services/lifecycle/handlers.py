@@ -9,6 +9,7 @@ from typing import Literal
 from services.lifecycle.account import (
     Account,
     Period,
+    ahead,
     end,
     fail_billing,
     opening,
@@ -64,8 +65,7 @@ def open_account(
                 raise Conflict("There is an account of this name already.", field="name")
             opened = opening(account_id, command.name, command.plan, work.now, periods)
             work.append(f"account/{account_id}", 0, [opened])
-            if opened.trial_ends_at is not None:
-                _look_at(work, account_id, opened.trial_ends_at)
+            _look_at(work, opened.trial_ends_at)
             work.later(
                 "INSERT INTO account_name (token, account_id, opened_at) VALUES (%s, %s, %s)", (token, account_id, work.now)
             )
@@ -125,19 +125,19 @@ def _run_out(work: Work) -> KeepAccountState | None:
     event = run_out(account, work.now)
     if event is not None:
         return _append_state(work, event)
-    if account.state == "active" and account.period is not None:
-        _look_at(work, account.account_id, account.period.ends_at)  # the clock was put back, or the period is another one
-    else:
-        work.later("DELETE FROM open_period WHERE account_id = %s", (account.account_id,))
+    _look_at(work, next((step.at for step in ahead(account)), None))  # the clock was put back, or it is another period
     return None
 
 
-def _look_at(work: Work, account_id: str, at: datetime) -> None:
-    """Has the timer look at an account then."""
+def _look_at(work: Work, at: datetime | None) -> None:
+    """Has the timer look at the account then; with None no more."""
+    if at is None:
+        work.later("DELETE FROM open_period WHERE account_id = %s", (work.account_id,))
+        return
     work.later(
         "INSERT INTO open_period AS known (account_id, look_at) VALUES (%s, %s)"
         " ON CONFLICT (account_id) DO UPDATE SET look_at = EXCLUDED.look_at",
-        (account_id, at),
+        (work.account_id, at),
     )
 
 
@@ -152,13 +152,9 @@ def end_account(store: Store, account_id: str, actor: str, holds: int, erasures:
         return show_account_end(store, account_id)
 
     def decide(work: Work) -> None:
-        row = work.fetch_one("SELECT state FROM account WHERE account_id = %s FOR UPDATE", (account_id,))
-        if row is None:
-            raise NotFound()
-        event = end(account_id, row[0], holds, erasures)
+        event = end(_locked(work), holds, erasures)
         if event is not None:
-            stream = f"account/{account_id}"
-            work.append(stream, work.versions_of([stream])[stream], [event])
+            work.append(f"account/{account_id}", _version(work), [event])
             work.later(
                 "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
                 (account_id, list(ACCOUNT_SERVICES), work.now),
@@ -211,10 +207,8 @@ def _append_state(work: Work, event: AccountSuspended | AccountResumed) -> KeepA
     work.append(f"account/{work.account_id}", version, [event])
     state: Literal["active", "suspended"] = "suspended" if isinstance(event, AccountSuspended) else "active"
     keep_state(work, state, version + 1)
-    if state == "suspended":
-        work.later("DELETE FROM open_period WHERE account_id = %s", (work.account_id,))
-    elif (period := _period(work)) is not None:
-        _look_at(work, work.account_id, period.ends_at)
+    period = _period(work) if state == "active" else None
+    _look_at(work, None if period is None else period.ends_at)
     return KeepAccountState(state=state, version=version + 1)
 
 
@@ -227,10 +221,7 @@ def _change(
         if event is None:
             return
         work.append(f"account/{account_id}", _version(work), [event])
-        if isinstance(event, BillingFailed) and account.state == "active":
-            _look_at(work, account_id, event.suspended_at)
-        else:
-            work.later("DELETE FROM open_period WHERE account_id = %s", (account_id,))
+        _look_at(work, event.suspended_at if isinstance(event, BillingFailed) and account.state == "active" else None)
 
     store.run(account_id, decide, actor=actor)
     return show_account(store, account_id)
