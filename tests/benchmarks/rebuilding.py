@@ -1,10 +1,15 @@
-"""Rebuilding: events a second from the log into read models, and one ticket as of a time out of a long log."""
+"""Rebuilding: events a second from the log into read models, and one ticket as of a time out of a long log.
+
+The memory is that of a process of its own on the long log: `python -m tests.benchmarks.rebuilding HOME` plays the log of
+tickets once and prints the most that it had.
+"""
 
 from __future__ import annotations
 
 import random
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +21,7 @@ from deploy.stack import Stack
 from shared.settings import Settings
 from tests.benchmarks.figures import Figure, below, percentile, reaches
 from tests.benchmarks.long_log import MESSAGES, LongLog, make_log
-from tests.benchmarks.processes import cpu_by_process
+from tests.benchmarks.processes import cpu_by_process, peak_mb
 from tests.support.databases import fresh_home
 
 WORDS = 165
@@ -24,6 +29,7 @@ WORDS = 165
 FEW_WORDS = 12
 """Of the long log's messages: what they say does not matter there, and a million has to be written."""
 QUERIES = 300
+MEMORY_MB = 300
 
 
 class Cost(NamedTuple):
@@ -42,12 +48,12 @@ def measure(stack: Stack, *, rounds: int, size: int, long_size: int, notes: list
             costs = [_rebuild(stack, settings) for _ in range(rounds)]
         with fresh_home(Path(folder) / "as-of", stack.status()["admin_url"], ("tickets",)) as settings:
             times = _queries(settings, make_log(settings, long_size, FEW_WORDS))
+            memory = _memory_alone(settings.home)
     all_cpu = statistics.median(cost.all_cpu for cost in costs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     notes.append(
         f"rebuild: {size:,} events, one opening and {MESSAGES} messages a ticket, verified and played into tables without the"
         f" search index; {statistics.median(cost.own_cpu for cost in costs):,.0f} events for each second of our CPU,"
-        f" {all_cpu:,.0f} for each of ours and the server's together; this process never had more than {peak:,.0f} MB"
+        f" {all_cpu:,.0f} for each of ours and the server's together"
     )
     notes.append(
         f"as of: one ticket at a random time in a log of {long_size:,} events, {QUERIES} times, connecting included; median"
@@ -56,6 +62,7 @@ def measure(stack: Stack, *, rounds: int, size: int, long_size: int, notes: list
     return [
         reaches("rebuild, for each second of all CPU", all_cpu, "events/s", 20_000),
         Figure(figure="rebuild", value=round(statistics.median(cost.wall for cost in costs)), unit="events/s"),
+        below(f"rebuild of {long_size:,} events, peak memory", memory, "MB", MEMORY_MB),
         below("ticket as of a time, p99", percentile(times, 0.99), "ms", 50),
     ]
 
@@ -86,3 +93,19 @@ def _queries(settings: Settings, log: LongLog) -> list[float]:
         if len(state.events) != messages + 1 or len(state.rows) != messages + 1:
             raise AssertionError(f"ticket {state.ticket_id} has {len(state.events)} events as of {moment}")
     return times
+
+
+def _memory_alone(home: Path) -> float:
+    """Megabytes that a replay takes in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.rebuilding", str(home)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=1_800).stdout)
+
+
+def main() -> None:
+    """Plays a log and prints the most memory it took, in megabytes."""
+    replay(Settings.load(Path(sys.argv[1])), "tickets", compare=False)
+    print(peak_mb())
+
+
+if __name__ == "__main__":
+    main()

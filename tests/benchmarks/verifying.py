@@ -20,6 +20,7 @@ from audit.verify import verify
 from deploy.stack import Stack
 from shared.settings import Settings
 from tests.benchmarks.figures import Figure, below
+from tests.benchmarks.processes import peak_mb
 from tests.integration.audit.audit_stage import AuditStage
 from tests.support.long_log import fill
 from tests.support.stacks import temporary_home
@@ -86,14 +87,8 @@ def main() -> None:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if not verdict.good:
         sys.exit(f"the log is not whole: {verdict.findings[:3]}")
-    run = Run(events=verdict.checked, wall_seconds=wall, cpu_seconds=cpu, peak_mb=_peak_mb())
+    run = Run(events=verdict.checked, wall_seconds=wall, cpu_seconds=cpu, peak_mb=peak_mb())
     print(msgspec.json.encode(run).decode())
-
-
-def _peak_mb() -> float:
-    """Not getrusage's: that begins with the memory of the process that started this one."""
-    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":
