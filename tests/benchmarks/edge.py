@@ -56,9 +56,7 @@ class Owner(ApiClient):
 def measure(stack: Stack, session: Session, *, rounds: int, seconds: float, notes: list[str]) -> list[Figure]:
     """The figures of the edge, on the account of a session whose owner logs in as `LOGIN`."""
     gateway = stack.status()["gateway"]
-    session.operate(
-        "identity", "set_first_password", {"user": "owner", "password": PASSWORD}, account=session.account_id
-    )
+    session.operate("identity", "set_first_password", {"user": "owner", "password": PASSWORD}, account=session.account_id)
     owner = Owner(gateway["url"], gateway["certificate"])
     owner.log_in()
     ticket = _middling_ticket(session)
@@ -122,9 +120,7 @@ def _by_wrk(url: str, token: str, ticket: str, seconds: float, notes: list[str])
             answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found, failed = _REQUESTS_A_SECOND.search(answer), _NOT_ANSWERED.search(answer)
         assert found is not None and failed is None, answer
-        figures.append(
-            Figure(figure=f"{name} by HTTPS, {CONNECTIONS} connections", value=float(found[1]), unit="requests/s")
-        )
+        figures.append(Figure(figure=f"{name} by HTTPS, {CONNECTIONS} connections", value=float(found[1]), unit="requests/s"))
     return figures
 
 
