@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice, zip_longest
 from typing import Any
 
 import msgspec
@@ -25,12 +26,13 @@ import psycopg2
 import sqlalchemy as sa
 
 from audit.comparison import TableResult, compare_table, count_rows
+from audit.copied_rows import Unfit
 from audit.findings import Findings
 from audit.gone_notes import GoneNotes, Runs
 from audit.log_time import size_at
 from audit.opening import Opened, Opener
 from audit.reading import LogRow, auditor_connection, read_events, read_log
-from audit.row_batch import Digest, RowBatch, RowExists
+from audit.row_batch import Digest, RowBatch
 from audit.scratch import Scratch
 from audit.tile_check import read_published
 from shared.account_end import CELL, LeavesGone
@@ -109,16 +111,14 @@ def replay(
 class _Replay:
     """One replay. `connection` writes; what reads the log has its own."""
 
-    def __init__(
-        self, settings: Settings, service: str, connection: Any, as_of: datetime | None, progress: Progress
-    ) -> None:
+    def __init__(self, settings: Settings, service: str, connection: Any, as_of: datetime | None, progress: Progress) -> None:
         self._settings = settings
         self._service = service
         self._progress = progress
         types: EventTypes = importlib.import_module(f"services.{service}.events").TYPES
         self._project: Project = importlib.import_module(f"services.{service}.projections").project
         self._tables = tables_of(service)
-        self._opener = Opener(types, lambda _: None)
+        self._opener = Opener(types, key_of=None)
         self.scratch = Scratch(connection, "replay" if as_of is None else "replay_as_of", service, self._tables)
         self._gone = Runs(())
         self._batch = RowBatch(self.scratch.cursor, self._tables, self.scratch.index)
@@ -232,8 +232,7 @@ class _Replay:
 
     def _play(self, rows: list[LogRow]) -> None:
         first = self._played
-        for row in rows:
-            self._check_place(row)
+        self._check_places(rows)
         add, project = self._batch.add, self._project
         rows = [row for row in rows if row.salted]
         with self._following(first):
@@ -258,25 +257,26 @@ class _Replay:
         self.scratch.save(self._played, self._root(self._played))
         self._saved = self._played
 
-    def _check_place(self, row: LogRow) -> None:
+    def _check_places(self, rows: list[LogRow]) -> None:
         """The log's rows are dense, and their leaves are those in the tiles as far as a checkpoint covers them."""
-        if row.at != self._played or not (row.salted or row.at in self._gone):
-            raise Tampered("the log lacks the event of an index", index=self._played)
-        if row.at < self._tiles.size:
-            try:
-                entry = next(self._entries, None)
-            except LetheError as error:
-                raise Tampered("the tiles of the log can't be read", index=row.at) from error
-            if entry != row.leaf:
+        leaves: list[bytes] = []
+        try:
+            leaves.extend(islice(self._entries, max(0, min(len(rows), self._tiles.size - self._played))))
+        except LetheError as error:
+            raise Tampered("the tiles of the log can't be read", index=self._played + len(leaves)) from error
+        for row, leaf in zip_longest(rows, leaves):
+            if row.at != self._played or not (row.salted or row.at in self._gone):
+                raise Tampered("the log lacks the event of an index", index=self._played)
+            if row.leaf != leaf and row.at < self._tiles.size:
                 raise Tampered("the log's row has another leaf than the signed tiles", index=row.at)
-        self._played += 1
+            self._played += 1
 
     @contextmanager
     def _following(self, first: int) -> Iterator[None]:
         """Rows that the server refuses are rows that no unit of work can have made."""
         try:
             yield
-        except (RowExists, psycopg2.IntegrityError, psycopg2.DataError) as error:
+        except (Unfit, psycopg2.IntegrityError, psycopg2.DataError) as error:
             raise Tampered("the events do not follow from one another", first=first, last=self._played - 1) from error
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from hashlib import sha256
-from types import NoneType
 from typing import Any
 
 import sqlalchemy as sa
 
-from audit.row_forms import Form, Given, InsertForm, TableForm, UpdateForm, form_of, table_form, values_at
+from audit.copied_rows import Unfit, copied
+from audit.row_forms import Form, InsertForm, TableForm, UpdateForm, form_of, table_form, values_at
 from shared.work import Statement
 
 MOST_ROWS = 8_192
@@ -31,8 +31,10 @@ class Digest(bytes):
     """The SHA-256 of a sealed value, known already: it goes to the server as it is."""
 
 
-class RowExists(Exception):
-    """A row was inserted twice: the events do not follow from one another."""
+_Way = tuple["_Rows", Callable[[Any, tuple[Any, ...]], bool], Form]
+"""What takes a statement, and the form of it."""
+
+_NOT_SEALED = (Digest, datetime, str, int, type(None))
 
 
 class RowBatch:
@@ -49,38 +51,47 @@ class RowBatch:
         self._tables = {name: form for name, form in found.items() if form is not None}
         self._waiting = {name: _Rows(form) for name, form in self._tables.items()}
         self._word = re.compile(rf"\b(?:{'|'.join(found)})\b")
-        self._ways: dict[str, Form | list[str]] = {}
+        self._ways: dict[str, _Way | list[str]] = {}
         self._statements: list[bytes] = []
         self._named: set[str] = set()
         """The tables that the waiting statements name: none of them has waiting rows, so that nothing overtakes anything."""
         self._count = 0
 
     def add(self, statement: Statement) -> None:
-        """Takes one statement of a projection. Raises `RowExists`, or what the server refuses of what waited before."""
+        """Takes one statement of a projection. Raises `Unfit`, or what the server refuses of what waited before."""
         sql, values = statement
         way = self._ways.get(sql)
         if way is None:
-            way = self._ways[sql] = form_of(sql, self._tables) or self._word.findall(sql)
+            way = self._make_way(sql)
         if isinstance(way, list):
             self._add_statement(way, sql, values)
             return
-        name = way.table.name
-        if name in self._named:
+        rows, take, form = way
+        if self._named and rows.name in self._named:
             self._write_statements()
-        rows = self._waiting[name]
-        if not rows.take(way, values):
+        if not take(form, values):
             self._write_rows(rows)
-            rows.take(way, values)
+            take(form, values)
         self._count += 1
         if self._count >= MOST_ROWS:
             self.write()
 
     def write(self) -> None:
-        """Sends all that waits. Raises what the server refuses (`psycopg2.IntegrityError`)."""
+        """Sends all that waits. Raises `Unfit`, or what the server refuses (`psycopg2.IntegrityError`)."""
         self._write_statements()
         for rows in self._waiting.values():
             self._write_rows(rows)
         self._count = 0
+
+    def _make_way(self, sql: str) -> _Way | list[str]:
+        """What to do with a statement, found when it first comes: the rows that take it, or the tables that it names."""
+        form = form_of(sql, self._tables)
+        if form is None:
+            named = self._ways[sql] = self._word.findall(sql)
+            return named
+        rows = self._waiting[form.table.name]
+        way = self._ways[sql] = (rows, rows.insert if isinstance(form, InsertForm) else rows.update, form)
+        return way
 
     def _add_statement(self, named: list[str], sql: str, values: tuple[Any, ...]) -> None:
         for name in named:
@@ -98,11 +109,11 @@ class RowBatch:
             self._cursor.execute(b";".join(statements))
 
     def _write_rows(self, rows: _Rows) -> None:
-        for sql, text in rows.taken():
-            if text is None:
+        for sql, data in rows.taken():
+            if data is None:
                 self._cursor.execute(sql)
             else:
-                self._cursor.copy_expert(sql, io.StringIO(text))
+                self._cursor.copy_expert(sql, io.BytesIO(data))
 
 
 class _Rows:
@@ -111,19 +122,16 @@ class _Rows:
     No key is in two of them, so they can be written one after the other."""
 
     def __init__(self, table: TableForm) -> None:
+        self.name = table.name
         self._table = table
-        self._key = table.key
         self._key_of = values_at(table.key)
         self._inserted: dict[tuple[Any, ...], list[Any]] = {}
         self._if_missing: dict[tuple[Any, ...], list[Any]] = {}
         self._changed: dict[tuple[Any, ...], tuple[dict[int, Any], dict[int, int]]] = {}
 
-    def take(self, form: Form, values: tuple[Any, ...]) -> bool:
-        """Takes what a statement does to its row. False where what waits has to be written first."""
-        return self._insert(form, values) if isinstance(form, InsertForm) else self._update(form, values)
-
-    def _insert(self, form: InsertForm, values: tuple[Any, ...]) -> bool:
-        row = form.row_of(values)
+    def insert(self, form: InsertForm, values: tuple[Any, ...]) -> bool:
+        """Takes the row of an INSERT. False where what waits has to be written first; raises `Unfit` where it waits already."""
+        row = list(form.pick(values + form.constants))
         for column in form.sealed:
             row[column] = _digested(row[column])
         key = self._key_of(row)
@@ -136,38 +144,45 @@ class _Rows:
         if key in self._if_missing:
             return False
         if key in self._inserted:
-            raise RowExists(self._table.name)
+            raise Unfit(f"a row of {self.name} that is there already")
         self._inserted[key] = row
         return True
 
-    def _update(self, form: UpdateForm, values: Sequence[Any]) -> bool:
+    def update(self, form: UpdateForm, values: Sequence[Any]) -> bool:
+        """Takes the changes of an UPDATE. False where what waits has to be written first."""
         key = form.key_of(values)
         row = self._inserted.get(key)
-        if row is None:
-            if key in self._if_missing:
-                return False
-            sets, adds = self._changed.setdefault(key, ({}, {}))
+        if row is not None:
             for column, number in form.adds:
-                if column in sets:
-                    sets[column] = _sum(sets[column], number)
-                else:
-                    adds[column] = adds.get(column, 0) + number
-            for column, value in form.sets:
-                sets[column] = _sent(value, values)
-                adds.pop(column, None)
+                row[column] = _sum(row[column], number)
+            for column, value in form.constants:
+                row[column] = value
+            for column, place in form.given:
+                row[column] = _digested(values[place])
             return True
+        if key in self._if_missing:
+            return False
+        sets, adds = self._changed.setdefault(key, ({}, {}))
         for column, number in form.adds:
-            row[column] = _sum(row[column], number)
-        for column, value in form.sets:
-            row[column] = _sent(value, values)
+            if column in sets:
+                sets[column] = _sum(sets[column], number)
+            else:
+                adds[column] = adds.get(column, 0) + number
+        for column, value in form.constants:
+            sets[column] = value
+            adds.pop(column, None)
+        for column, place in form.given:
+            sets[column] = _digested(values[place])
+            adds.pop(column, None)
         return True
 
-    def taken(self) -> Iterable[tuple[str, str | None]]:
+    def taken(self) -> Iterable[tuple[str, bytes | None]]:
         """The statements that write what waits, those of COPY with their rows; nothing waits any more."""
         table = self._table
         inserted, self._inserted = self._inserted, {}
         if inserted:
-            yield f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN", _copy_text(table, inserted.values())
+            data = copied(table.types, inserted.values())
+            yield f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT binary)", data
         if_missing, self._if_missing = self._if_missing, {}
         if if_missing:
             source = _arrays(table, range(len(table.columns)), list(if_missing.values()))
@@ -183,8 +198,8 @@ class _Rows:
         name, columns = self._table.name, self._table.columns
         changes = [f"{columns[one]} = new.{columns[one]}" for one in sets]
         changes += [f"{columns[one]} = {name}.{columns[one]} + new.{columns[one]}" for one in adds]
-        same = " AND ".join(f"{name}.{columns[one]} = new.{columns[one]}" for one in self._key)
-        source = _arrays(self._table, (*self._key, *sets, *adds), rows)
+        same = " AND ".join(f"{name}.{columns[one]} = new.{columns[one]}" for one in self._table.key)
+        source = _arrays(self._table, (*self._table.key, *sets, *adds), rows)
         return f"UPDATE {name} SET {', '.join(changes)} FROM {source} WHERE {same}"
 
 
@@ -194,7 +209,7 @@ def digested(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _digested(value: Any) -> Any:
-    if type(value) is Digest:
+    if type(value) in _NOT_SEALED:
         return value
     if isinstance(value, (bytes, memoryview)):
         return sha256(value).digest()
@@ -205,16 +220,7 @@ def _sum(value: int | None, number: int) -> int | None:
     return None if value is None else value + number  # as SQL has it
 
 
-def _sent(value: Any, values: Sequence[Any]) -> Any:
-    if type(value) is not Given:
-        return value
-    return _digested(values[value.place])
-
-
 # Values as PostgreSQL reads them
-
-_ESCAPED = re.compile(r"[\\\n\r\t]")
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def _hexadecimal(value: bytes) -> str:
@@ -226,40 +232,9 @@ _TEXT: dict[type, Callable[[Any], str]] = {
     int: str,
     bool: lambda value: "t" if value else "f",
     datetime: datetime.isoformat,
-    date: date.isoformat,
     bytes: _hexadecimal,
     Digest: _hexadecimal,
-    list: lambda value: "{" + ",".join(map(_quoted, value)) + "}",
 }
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_ESCAPES) if _ESCAPED.search(text) else text
-
-
-_COPY_TEXT: dict[type, Callable[[Any], str]] = {
-    **_TEXT,
-    str: _escaped,
-    bytes: lambda value: "\\" + _hexadecimal(value),
-    Digest: lambda value: "\\" + _hexadecimal(value),
-    list: lambda value: _escaped(_TEXT[list](value)),
-}
-
-
-def _copy_text(table: TableForm, rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as COPY reads them, made column by column: the values of one have a type in common, which is looked at once."""
-    columns = [_column_text(values, kind == "UUID") for values, kind in zip(zip(*rows, strict=True), table.types, strict=True)]
-    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""])
-
-
-def _column_text(values: Sequence[Any], are_ids: bool) -> Iterable[str]:
-    kinds = set(map(type, values))
-    if kinds == {str}:
-        # what is an id has nothing in it to be escaped
-        return values if are_ids or not _ESCAPED.search(" ".join(values)) else map(_escaped, values)
-    if len(kinds) == 1 and NoneType not in kinds:
-        return map(_COPY_TEXT[kinds.pop()], values)
-    return ["\\N" if value is None else _COPY_TEXT[type(value)](value) for value in values]
 
 
 def _arrays(table: TableForm, columns: Sequence[int] | range, rows: Sequence[Sequence[Any]]) -> str:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from audit.copied_rows import TYPES, Unfit, copied
+
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 BYTES = "BYTEA"
 _INSERT = re.compile(r"INSERT INTO (\w+) \(([\w, ]+)\) VALUES \((.+)\)( ON CONFLICT DO NOTHING)?", re.DOTALL)
@@ -49,22 +51,26 @@ class InsertForm(NamedTuple):
 
     table: TableForm
     values: tuple[Any, ...]
-    row_of: Callable[[tuple[Any, ...]], list[Any]]
-    """Makes the row of what is sent."""
+    pick: Callable[[Sequence[Any]], tuple[Any, ...]]
+    """Makes the row of what is sent and, behind it, the `constants`: in one call, since this is done for each event."""
+    constants: tuple[Any, ...]
     sealed: tuple[int, ...]
     """The columns in which byte strings are sent."""
     ignores_conflicts: bool
 
 
 class UpdateForm(NamedTuple):
-    """Changes of the row with one key: columns that get a value, and columns that a number is added to."""
+    """Changes of the row with one key: columns that get a value that is sent, or one that stands in the statement, and columns
+    that a number is added to."""
 
     table: TableForm
     key: tuple[int, ...]
     """The places of the key's values, in the order of the key's columns."""
     key_of: Callable[[Sequence[Any]], tuple[Any, ...]]
     """Picks the key out of what is sent."""
-    sets: tuple[tuple[int, Any], ...]
+    given: tuple[tuple[int, int], ...]
+    """Each column with the place of its value among what is sent."""
+    constants: tuple[tuple[int, Any], ...]
     adds: tuple[tuple[int, int], ...]
 
 
@@ -72,7 +78,8 @@ Form = InsertForm | UpdateForm
 
 
 def table_form(table: sa.Table) -> TableForm | None:
-    """How rows of a table are held; None where a column has a default that only the server can make."""
+    """How rows of a table are held; None where a column has a default that only the server can make, or a type that
+    `copied_rows.py` does not write."""
     columns = list(table.columns)
     defaults: list[Any] = []
     for column in columns:
@@ -84,9 +91,11 @@ def table_form(table: sa.Table) -> TableForm | None:
         else:
             return None
     names = tuple(str(column.name) for column in columns)
+    types = tuple(column.type.compile(dialect=_DIALECT) for column in columns)
+    if not set(types) <= TYPES.keys() or not _fit(types, defaults):
+        return None
     return TableForm(
-        name=str(table.name), columns=names,
-        types=tuple(column.type.compile(dialect=_DIALECT) for column in columns),
+        name=str(table.name), columns=names, types=types,
         key=tuple(names.index(str(column.name)) for column in table.primary_key.columns), defaults=tuple(defaults),
     )  # fmt: skip
 
@@ -111,18 +120,13 @@ def _insert_form(match: re.Match[str], tables: Mapping[str, TableForm]) -> Inser
     ignores = match[4] is not None
     if not table.key or (ignores and _has_arrays(table, range(len(table.columns)))):
         return None
+    if not _fit(table.types, [None if isinstance(value, Given) else value for value in row]):
+        return None
     sealed = [column for column, value in enumerate(row) if isinstance(value, Given) and table.types[column] == BYTES]
-    return InsertForm(table, tuple(row), _row_maker(row), tuple(sealed), ignores)
-
-
-def _row_maker(row: Sequence[Any]) -> Callable[[tuple[Any, ...]], list[Any]]:
-    """Picks a row out of what is sent and, behind it, what is not: in one call, since this is done for each event."""
     constants = tuple(value for value in row if not isinstance(value, Given))
-    sent = len(row) - len(constants)
-    behind = itertools.count(sent)
-    places = [value.place if isinstance(value, Given) else next(behind) for value in row]
-    pick = values_at(places)
-    return lambda values: list(pick(values + constants))
+    behind = itertools.count(len(row) - len(constants))
+    pick = values_at([value.place if isinstance(value, Given) else next(behind) for value in row])
+    return InsertForm(table, tuple(row), pick, constants, tuple(sealed), ignores)
 
 
 def values_at(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
@@ -162,8 +166,12 @@ def _update_form(match: re.Match[str], tables: Mapping[str, TableForm]) -> Updat
         return None
     if _has_arrays(table, changed):
         return None
+    constants = tuple((column, value) for column, value in sets if not isinstance(value, Given))
+    if not _fit([table.types[column] for column, _ in constants], [value for _, value in constants]):
+        return None
     places = tuple(key[column] for column in table.key)
-    return UpdateForm(table, places, values_at(places), tuple(sets), tuple(adds))
+    given = tuple((column, value.place) for column, value in sets if isinstance(value, Given))
+    return UpdateForm(table, places, values_at(places), given, constants, tuple(adds))
 
 
 def _values(texts: Sequence[str]) -> list[Any] | None:
@@ -187,6 +195,15 @@ def _value(text: str, place: int) -> tuple[Any] | None:
     if quoted := _QUOTED.fullmatch(text):
         return (quoted[1],)
     return (None,) if text == "NULL" else None
+
+
+def _fit(types: Sequence[str], values: Sequence[Any]) -> bool:
+    """Whether values that stand in a statement are of their columns' types as they are, without a cast by the server."""
+    try:
+        copied(types, [values])
+    except Unfit:
+        return False
+    return True
 
 
 def _has_arrays(table: TableForm, columns: Sequence[int] | range) -> bool:

@@ -120,7 +120,7 @@ def ticket_state(
             receipts = _until(read_events(connection, _RECEIPTS, (account,)), size)
         played = sorted(story + receipts)
         _check_leaves(played, tiles)
-        opened = list(Opener(TYPES, lambda _: None).open(played))
+        opened = list(Opener(TYPES, key_of=None).open(played))
         return TicketState(
             account_id=account, ticket_id=ticket_id, as_of=as_of, size=size,
             events=[_event(row, one) for row, one in zip(played, opened, strict=True) if row.stream == stream.encode()],

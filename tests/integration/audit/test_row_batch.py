@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
 from audit import row_batch
-from audit.row_batch import RowBatch, RowExists
+from audit.copied_rows import Unfit
+from audit.row_batch import RowBatch
 from shared.work import Statement
 
 IDS = [f"0e729602-9984-48a1-91f3-4b3263c5307{number}" for number in range(4)]
@@ -104,7 +105,7 @@ def test_row_that_is_inserted_twice_is_refused(cursor: Any) -> None:
     cursor.execute("SET search_path = batched; TRUNCATE thing; SAVEPOINT before")
     batch = RowBatch(cursor, [thing, owner], lambda _: None)
     batch.add(Statement(INSERT, (IDS[0], None, None)))
-    with pytest.raises(RowExists):
+    with pytest.raises(Unfit):
         batch.add(Statement(INSERT, (IDS[0], None, None)))
     batch.write()
     batch.add(Statement(INSERT, (IDS[0], None, None)))

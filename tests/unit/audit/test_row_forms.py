@@ -28,7 +28,7 @@ def test_an_update_by_the_whole_key_gives_its_changes() -> None:
     form = form_of(sql, TABLES)
     columns = TABLES["ticket"].columns
     assert isinstance(form, UpdateForm)
-    assert form.sets == ((columns.index("changed_at"), Given(0)),)
+    assert form.given == ((columns.index("changed_at"), 0),)
     assert form.adds == ((columns.index("messages"), 1),)
     assert form.key == (2, 1)
 
@@ -42,6 +42,8 @@ def test_an_update_by_the_whole_key_gives_its_changes() -> None:
         "UPDATE ticket SET subject = NULL WHERE account_id = %s AND ticket_id = %s AND channel = 'e-mail'",
         "UPDATE ticket SET ticket_id = %s WHERE account_id = %s AND ticket_id = %s",
         "UPDATE ticket SET channel = upper(%s) WHERE account_id = %s AND ticket_id = %s",
+        "UPDATE ticket SET changed_at = '2026-01-01 12:00Z' WHERE account_id = %s AND ticket_id = %s",
+        "INSERT INTO ticket (account_id, ticket_id, messages) VALUES (%s, %s, '0')",
         "UPDATE ticket SET messages = place + 1 WHERE account_id = %s AND ticket_id = %s",
         "UPDATE search_token SET message_id = %s WHERE account_id = %s AND token = %s",
         "INSERT INTO ticket (account_id, ticket_id) SELECT %s, %s",
