@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 
+from shared.due_rows import due_columns
+
 metadata = sa.MetaData(schema="lethe")
 _id = UUID(as_uuid=False)
 
@@ -78,8 +80,7 @@ open_hold = sa.Table(  # when holds expire, for the timer, over all accounts; id
     metadata,
     sa.Column("hold_id", _id, primary_key=True),
     sa.Column("account_id", _id, nullable=False),
-    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("open_hold_by_time", "look_at"),
+    *due_columns("open_hold"),
     info={"index": True, "cell_wide": True},
 )
 receipt = sa.Table(  # what each participant said; from its event, so not from this service's own log
@@ -115,6 +116,6 @@ open_request = sa.Table(  # what the timer looks after, over all accounts; ids a
     metadata,
     sa.Column("request_id", _id, primary_key=True),
     sa.Column("account_id", _id, nullable=False),
-    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
+    *due_columns("open_request"),
     info={"index": True, "cell_wide": True},
 )

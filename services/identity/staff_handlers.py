@@ -194,7 +194,7 @@ def _append_first(work: Work, grant_id: str, event: Event, pending_until: dateti
 
 
 def _look_at(work: Work, grant_id: str, moment: datetime) -> None:
-    work.later("UPDATE open_staff_grant SET look_at = %s WHERE grant_id = %s", (moment, grant_id))
+    work.later("UPDATE open_staff_grant SET look_at = %s, claimed_until = NULL WHERE grant_id = %s", (moment, grant_id))
 
 
 def _closing(work: Work, events: Sequence[Event], command: OfStaffGrant) -> Sequence[Event]:

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
+from shared.due_rows import due_columns
 from shared.read_tables import declare_tables
 
 metadata = sa.MetaData(schema="lethe")
@@ -227,8 +228,7 @@ open_staff_grant = sa.Table(  # what the timer looks after, over all accounts; i
     metadata,
     sa.Column("grant_id", _id, primary_key=True),
     sa.Column("account_id", _id, nullable=False),
-    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("open_staff_grant_by_time", "look_at"),
+    *due_columns("open_staff_grant"),
     info={"index": True, "cell_wide": True},
 )
 customer = sa.Table(  # a person who has signed in to the portal

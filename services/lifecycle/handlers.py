@@ -136,7 +136,7 @@ def _look_at(work: Work, at: datetime | None) -> None:
         return
     work.later(
         "INSERT INTO open_period AS known (account_id, look_at) VALUES (%s, %s)"
-        " ON CONFLICT (account_id) DO UPDATE SET look_at = EXCLUDED.look_at",
+        " ON CONFLICT (account_id) DO UPDATE SET look_at = EXCLUDED.look_at, claimed_until = NULL",
         (work.account_id, at),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
+from shared.due_rows import due_columns
+
 metadata = sa.MetaData(schema="lethe")
 _id = UUID(as_uuid=False)
 
@@ -31,8 +33,7 @@ open_period = sa.Table(  # when periods of active accounts end, for the timer, o
     "open_period",
     metadata,
     sa.Column("account_id", _id, primary_key=True),
-    sa.Column("look_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("open_period_by_time", "look_at"),
+    *due_columns("open_period"),
     info={"index": True, "cell_wide": True},
 )
 ended_account = sa.Table(  # which services have removed an account that has ended: ids and times only, and all that stays of it

@@ -185,6 +185,17 @@ def test_a_look_that_comes_too_early_is_done_again_in_time(cell: Cell, later: La
     assert "suspended" == desk.look()
 
 
+def test_a_claim_of_a_replica_that_died_while_its_clock_was_ahead_is_none(cell: Cell, later: Later) -> None:
+    """However far ahead: the account is suspended when its time is over."""
+    desk = Desk(cell, "trial")
+    later(150 * DAY)
+    assert (desk.account, desk.account) in claim_due(cell.store("lifecycle"), "open_period", "account_id", NEXT_LOOK, 1000)
+    later(-150 * DAY)
+    assert "active" == desk.look()
+    later(TRIAL)
+    assert "suspended" == desk.look()
+
+
 def test_billing_that_fails_while_an_account_is_suspended_waits_for_it_to_be_resumed(cell: Cell, later: Later) -> None:
     """Nobody looks after it meanwhile; resumed in time, it is suspended when the time is over."""
     desk = Desk(cell, "paid")
