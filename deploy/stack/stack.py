@@ -24,7 +24,7 @@ from deploy.stack.errors import StackError
 from deploy.stack.postgres import Postgres
 from deploy.stack.processes import CHECKOUT, SERVER, Program, base_environment
 from deploy.stack.rabbitmq import RabbitMQ
-from shared import root_keys
+from shared import clock, root_keys
 from shared.checkpoint_push import pushes_of
 from shared.settings import EDGES, LOCAL_CELL, ROLES, SERVICES, SMTP_FROM
 from shared.tokens import OPERATOR_ISSUER, create_token_key
@@ -410,15 +410,16 @@ class Stack:
             "log": str(self.home / "logs" / f"{name}.log"),
         }
 
-    @staticmethod
     def _await(
-        condition: Callable[[], bool], seconds: float, what: str, missing: Callable[[], list[str]] = list
+        self, condition: Callable[[], bool], seconds: float, what: str, missing: Callable[[], list[str]] = list
     ) -> None:
-        deadline = time.monotonic() + seconds
+        began, deadline = clock.now(), time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                lacks = f" (not up: {', '.join(missing())})" if missing() else ""
-                raise StackError(f"not within {seconds:g} s: {what}{lacks}")
+                names = missing()
+                lacks = f" (not up: {', '.join(names)})" if names else ""
+                said = [f"\n{name}: {error}" for name in names for error in readiness.errors_since(self.home, name, began)]
+                raise StackError(f"not within {seconds:g} s: {what}{lacks}{''.join(said)}")
             time.sleep(0.05)
 
 
