@@ -29,7 +29,7 @@ from shared import certificate
 from shared.account_states import check_open
 from shared.due_rows import claim_due
 from shared.errors import NotFound, UnderHold
-from shared.events import Envelope, Event
+from shared.events import Envelope, Event, decode_envelope
 from shared.failpoints import failpoint
 from shared.idempotency import done_before, once
 from shared.ids import new_id
@@ -169,18 +169,22 @@ def take_receipt(store: Store, envelope: Envelope) -> bool:
                 "SELECT service FROM receipt WHERE account_id = %s AND request_id = %s", (work.account_id, request_id)
             )
         }
-        work.later(
-            "INSERT INTO receipt (account_id, request_id, service, outcome, counts, retained, receipted_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (
-                work.account_id, request_id, envelope.service, envelope.data["outcome"],
-                msgspec.json.encode(envelope.data["counts"]).decode(),
-                msgspec.json.encode(envelope.data["retained"]).decode(), envelope.time,
-            ),
-        )  # fmt: skip
+        _keep_receipt(work, envelope)
         return {*given, envelope.service} >= set(participants())
 
     return store.run(envelope.account, decide)
+
+
+def _keep_receipt(work: Work, envelope: Envelope) -> None:
+    work.later(
+        "INSERT INTO receipt (account_id, request_id, service, outcome, counts, retained, receipted_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (
+            work.account_id, envelope.data["request_id"], envelope.service, envelope.data["outcome"],
+            msgspec.json.encode(envelope.data["counts"]).decode(), msgspec.json.encode(envelope.data["retained"]).decode(),
+            envelope.time,
+        ),
+    )  # fmt: skip
 
 
 def complete(store: Store, account_id: str, request_id: str, probe: Probe) -> bool:
@@ -243,6 +247,8 @@ def _complete(store: Store, work: Work, request_id: str, proofs: Mapping[str, Re
         certificate=hashlib.sha256(document).hexdigest(), keys=cut_item(work, request_id),
     )  # fmt: skip
     work.append(stream, work.versions_of([stream])[stream], [completed])
+    for proof in proofs.values():  # the broker may still have some of them: nothing is shown as pending in what is completed
+        _keep_receipt(work, decode_envelope(proof.envelope))
     work.later(
         "INSERT INTO certificate (account_id, request_id, document) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         (work.account_id, request_id, document),

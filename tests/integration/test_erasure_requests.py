@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.erasure.commands import ShowErasure
 from shared.errors import NotFound
 from tests.support.asking import Asking
 from tests.support.cell import Cell
@@ -40,3 +41,22 @@ def test_one_request_is_made_of_one_command_that_two_replicas_get_at_once(asking
         answers = [one.result() for one in both]
         assert 1 == len({request for request, _ in answers})
         assert sum(told for _, told in answers) == (1 if attempt == 0 else 0), "later keys get the open request"
+
+
+def test_a_completed_request_shows_what_each_participant_said_also_what_the_broker_has_not_delivered(asking: Asking) -> None:
+    """The broker went away with the receipts; a look at the participants completed the request meanwhile."""
+    request, _ = asking.ask()
+    while due := [one for one in asking.due() if not one.envelope.type.endswith(".ErasureReceipted")]:
+        asking.delivered |= {one.envelope.event for one in due}
+        for one in due:
+            asking.cell.deliver(one)
+    asking.cell.service("erasure")._complete(asking.account, request)
+    asked = ShowErasure(request_id=request)
+    shown = asking.call("show_erasure", asked)
+    assert shown.state == "completed"
+    assert {one.service: one.outcome for one in shown.participants} == {
+        "contacts": "erased", "erasure": "nothing held", "identity": "nothing held", "lifecycle": "nothing held",
+        "tickets": "nothing held",
+    }  # fmt: skip
+    asking.settle()
+    assert asking.call("show_erasure", asked) == shown
