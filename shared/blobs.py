@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 
 import fsspec
 
@@ -77,8 +78,9 @@ class BlobStore:
     def remove_account(self, account_id: str) -> None:
         """Removes all blobs of an account, those too that no row names."""
         folder = f"{self._root}/{account_id}"
-        if self._files.exists(folder):
-            self._files.rm(folder, recursive=True)
+        while self._files.exists(folder):
+            with suppress(FileNotFoundError):  # another replica removes them as well
+                self._files.rm(folder, recursive=True)
 
     def exists(self, account_id: str, blob_id: str) -> bool:
         return bool(self._files.exists(self._path(account_id, blob_id)))
