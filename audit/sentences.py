@@ -151,7 +151,14 @@ _LIFECYCLE: Final[Mapping[str, Sentence]] = {
         f"Billing account {short(e.account_id)} failed: it is suspended on {moment(e.suspended_at)}, unless that recovers"
     ),
     "BillingRecovered": lambda e: f"Billing account {short(e.account_id)} works again",
-    "AccountSuspended": lambda e: f"Account {short(e.account_id)} was suspended ({e.reason}): no login, no access to data",
+    "AccountSuspended": lambda e: (
+        f"Account {short(e.account_id)} was suspended ({e.reason}): no login, no access to data; dissolved on"
+        f" {moment(e.dissolved_at)}, unless it is resumed"
+    ),
+    "AccountDissolved": lambda e: (
+        f"Account {short(e.account_id)} was dissolved: its configuration goes, its data stays in storage until"
+        f" {moment(e.ended_at)}"
+    ),
     "AccountEnded": lambda e: f"Account {short(e.account_id)} ended: every service is to remove all of it, for good",
     "AccountResumed": lambda e: f"Account {short(e.account_id)} is open again",
 }

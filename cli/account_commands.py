@@ -43,7 +43,8 @@ RoleOption = Annotated[Role, typer.Option("--role", help="What they may do.")]
 
 _WHY: Final = {
     "trial-ended": "the trial is over, and nobody upgraded it", "billing-failed": "billing it has failed for too long",
-    "by-operator": "the operator wants it",
+    "by-operator": "the operator wants it", "not-resumed": "nobody asked for it to be opened again",
+    "dissolved": "its time in storage is over",
 }  # fmt: skip
 
 
@@ -192,7 +193,7 @@ def suspend(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Close an account to its users. Erasures go on.
+    """Close an account to its users. Erasures go on. If nobody resumes it in time it is dissolved, and ended: see forecast.
 
     Example: lethe account suspend "Harbour Kettles" --reason billing-failed --yes
     """
@@ -208,7 +209,7 @@ def suspend(
 
 @accounts.command("resume")
 def resume(name: Name, json: Json = False) -> None:
-    """Open a suspended account again. Refused where it would be suspended again at once.
+    """Open a suspended account again. Refused where it would be suspended again at once, and for a dissolved one.
 
     Example: lethe account resume "Harbour Kettles"
     """
@@ -227,7 +228,8 @@ def end(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Remove a suspended account everywhere, for good: rows, keys, blobs, events. Its leaves stay in the logs, and say nothing.
+    """Remove a suspended or dissolved account everywhere, for good: rows, keys, blobs, events. Its leaves stay in the logs,
+    and say nothing.
 
     At a terminal its name has to be typed again. Exit status 4 if not all services are done in time; they go on by
     themselves. Given again, with the account's id, it tells how far they are.

@@ -130,6 +130,16 @@ def revoke_api_token(store: Store, account_id: str, actor_id: str, command: Revo
     return Done()
 
 
+def revoke_all_api_tokens(work: Work) -> None:
+    """None of the account's tokens is good for anything any more."""
+    gone = work.change(
+        "DELETE FROM api_token WHERE account_id = %s RETURNING user_id, api_token_id, digest", (work.account_id,)
+    )
+    remove_credential_routes(work, [digest for _, _, digest in gone])
+    for user_id, api_token_id, _ in sorted(gone):
+        append_for_user(work, user_id, [ApiTokenRevoked(user_id=user_id, api_token_id=api_token_id)])
+
+
 def midnight(day: date) -> datetime:
     """The beginning of a day, in UTC."""
     return datetime.combine(day, time(), UTC)

@@ -79,12 +79,22 @@ def remove_app(store: Store, account_id: str, actor: str, command: RemoveApp) ->
             "SELECT 1 FROM app WHERE account_id = %s AND app_id = %s FOR UPDATE", (account_id, command.app_id)
         ):
             raise NotFound()
-        AppGrants(work).end_all_of_app(command.app_id)
-        stream = stream_of(command.app_id)
-        work.append(stream, work.versions_of([stream])[stream], [AppRemoved(app_id=command.app_id)])
+        _remove(work, command.app_id)
 
     store.run(account_id, decide, actor=actor)
     return Done()
+
+
+def remove_all_apps(work: Work) -> None:
+    """None of the account's apps is known any more."""
+    for (app_id,) in work.fetch("SELECT app_id FROM app WHERE account_id = %s ORDER BY app_id FOR UPDATE", (work.account_id,)):
+        _remove(work, app_id)
+
+
+def _remove(work: Work, app_id: str) -> None:
+    AppGrants(work).end_all_of_app(app_id)
+    stream = stream_of(app_id)
+    work.append(stream, work.versions_of([stream])[stream], [AppRemoved(app_id=app_id)])
 
 
 def show_app_request(store: Store, account_id: str, person_id: str, request: AppRequest) -> AppConsent:

@@ -140,6 +140,15 @@ def withdraw_invitation(store: Store, account_id: str, caller: Caller, command: 
     return Done()
 
 
+def withdraw_all(work: Work) -> None:
+    """Ends whatever is open."""
+    rows = work.fetch("SELECT invitation_id FROM invitation WHERE account_id = %s ORDER BY invitation_id", (work.account_id,))
+    for (invitation_id,) in rows:
+        invitation = _fold(work, invitation_id)
+        if invitation is not None and invitation.state == "open":
+            _withdraw(work, invitation)
+
+
 def _withdraw(work: Work, invitation: Invitation) -> None:
     keys = _end(work, invitation)
     withdrawn = InvitationWithdrawn(invitation_id=invitation.invitation_id, keys=keys)

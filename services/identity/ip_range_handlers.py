@@ -17,12 +17,20 @@ def set_ip_ranges(store: Store, account_id: str, caller: Caller, command: SetIpR
 
     def decide(work: Work) -> None:
         check(role_held(work, caller.actor_id), "set IP ranges")
-        chosen = choose(command.ranges, command.source)
-        if chosen == ranges_of(work):
-            return
-        stream = ip_ranges_stream(account_id)
-        event = IpRangesSet(account_id=account_id, count=len(chosen), ranges=chosen)
-        work.append(stream, work.versions_of([stream])[stream], [event])
+        _set(work, choose(command.ranges, command.source))
 
     store.run(account_id, decide, actor=caller.actor_id)
     return show_ip_ranges(store, account_id)
+
+
+def clear_ip_ranges(work: Work) -> None:
+    """The account has no ranges any more."""
+    _set(work, [])
+
+
+def _set(work: Work, chosen: list[str]) -> None:
+    if chosen == ranges_of(work):
+        return
+    stream = ip_ranges_stream(work.account_id)
+    event = IpRangesSet(account_id=work.account_id, count=len(chosen), ranges=chosen)
+    work.append(stream, work.versions_of([stream])[stream], [event])

@@ -5,7 +5,7 @@ That a code counts once is decided by one UPDATE or DELETE of its row, whatever 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.identity import password as passwords
 from services.identity import second_factor_mail, totp
@@ -311,17 +311,26 @@ def require_second_factor(store: Store, account_id: str, actor_id: str, command:
     def decide(work: Work) -> SecondFactorPolicy:
         if role_held(work, actor_id) != "owner":
             raise PermissionRefused()
-        work.fetch("SELECT pg_advisory_xact_lock(hashtextextended('identity.policy ' || %s, 0))", (account_id,))
-        row = work.fetch_one("SELECT second_factor_by FROM access_policy WHERE account_id = %s", (account_id,))
-        before = row[0] if row else None
-        wanted = work.now + timedelta(days=command.days) if command.required else None
-        wanted = min(before, wanted) if before is not None and wanted is not None else wanted
-        if wanted != before:
-            stream = f"access-policy/{account_id}"
-            work.append(stream, work.versions_of([stream])[stream], [SecondFactorRequirementSet(required_from=wanted)])
+        wanted = _require_from(work, work.now + timedelta(days=command.days) if command.required else None)
         return SecondFactorPolicy(required=wanted is not None, comply_by=wanted)
 
     return store.run(account_id, decide, actor=actor_id)
+
+
+def end_requirement(work: Work) -> None:
+    """The account does not require a second factor any more."""
+    _require_from(work, None)
+
+
+def _require_from(work: Work, wanted: datetime | None) -> datetime | None:
+    work.fetch("SELECT pg_advisory_xact_lock(hashtextextended('identity.policy ' || %s, 0))", (work.account_id,))
+    row = work.fetch_one("SELECT second_factor_by FROM access_policy WHERE account_id = %s", (work.account_id,))
+    before = row[0] if row else None
+    wanted = min(before, wanted) if before is not None and wanted is not None else wanted
+    if wanted != before:
+        stream = f"access-policy/{work.account_id}"
+        work.append(stream, work.versions_of([stream])[stream], [SecondFactorRequirementSet(required_from=wanted)])
+    return wanted
 
 
 def _spend(work: Work, user_id: str, code: str) -> bool:

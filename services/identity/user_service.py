@@ -9,6 +9,7 @@ import msgspec
 from nameko.timer import timer
 
 from services.identity import (
+    account_handlers,
     invitation_handlers,
     ip_range_handlers,
     login_address_handlers,
@@ -168,6 +169,17 @@ class UserMethods(Service):
     def sweep_links(self) -> None:
         """Removes mailed links that are over."""
         mailed_links.sweep_links(self.store)
+
+    @reaction("lifecycle.AccountSuspended")
+    def on_account_suspended(self, envelope: Envelope) -> None:
+        """Closes the account to its users, and tells its owners."""
+        super().on_account_suspended(envelope)
+        account_handlers.note_suspension(self.store, envelope)
+
+    @reaction("lifecycle.AccountDissolved")
+    def on_account_dissolved(self, envelope: Envelope) -> None:
+        """Removes what the account has set up for itself, and tells its owners."""
+        account_handlers.note_dissolution(self.store, envelope)
 
     @reaction("identity.UserDeleted")
     def on_user_deleted(self, envelope: Envelope) -> None:

@@ -38,8 +38,12 @@ class AccountOpened(Event, frozen=True, kw_only=True):
 class AccountSuspended(Event, frozen=True, kw_only=True):
     """No login and no access to data, for anybody (mission L3)."""
 
+    schema_version = 2
+
     account_id: StoredId
     reason: SuspensionReason
+    dissolved_at: datetime
+    """Since version 2: when it is dissolved unless it was resumed (mission L4)."""
 
 
 class AccountResumed(Event, frozen=True, kw_only=True):
@@ -67,6 +71,14 @@ class BillingRecovered(Event, frozen=True, kw_only=True):
     account_id: StoredId
 
 
+class AccountDissolved(Event, frozen=True, kw_only=True):
+    """Nobody asked for the suspended account: it can't be opened again. Its configuration is removed, its data stays in storage
+    until `ended_at` (mission L4, L5)."""
+
+    account_id: StoredId
+    ended_at: datetime
+
+
 class AccountEnded(Event, frozen=True, kw_only=True):
     """The account is to be removed everywhere, for good. Each service gives a receipt (`AccountGone`)."""
 
@@ -85,6 +97,11 @@ def opened_1_to_2(data: dict[str, Any], envelope: Envelope) -> dict[str, Any]:
     return {**data, "trial_ends_at": msgspec.to_builtins(ends)}
 
 
+def suspended_1_to_2(data: dict[str, Any], envelope: Envelope) -> dict[str, Any]:
+    """Of older suspensions nobody had said what comes of them: 60 days after they began, as mission L4 has it."""
+    return {**data, "dissolved_at": msgspec.to_builtins(envelope.time + timedelta(days=60))}
+
+
 TYPES = EventTypes(
     "lifecycle",
     {
@@ -94,6 +111,7 @@ TYPES = EventTypes(
         "AccountUpgraded": AccountUpgraded,
         "BillingFailed": BillingFailed,
         "BillingRecovered": BillingRecovered,
+        "AccountDissolved": AccountDissolved,
         "AccountEnded": AccountEnded,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
@@ -103,5 +121,8 @@ TYPES = EventTypes(
         "SubjectCut": SubjectCut,
         "ErasureReceipted": ErasureReceipted,
     },
-    upcasts={("lifecycle.AccountOpened", 1): opened_1_to_2},
+    upcasts={
+        ("lifecycle.AccountOpened", 1): opened_1_to_2,
+        ("lifecycle.AccountSuspended", 1): suspended_1_to_2,
+    },
 )

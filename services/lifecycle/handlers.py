@@ -8,8 +8,8 @@ from typing import Literal
 
 from services.lifecycle.account import (
     Account,
-    Period,
     ahead,
+    due,
     end,
     fail_billing,
     opening,
@@ -29,11 +29,11 @@ from services.lifecycle.events import (
     BillingRecovered,
 )
 from services.lifecycle.periods import Periods
-from services.lifecycle.queries import show_account, show_account_end
+from services.lifecycle.queries import account_as_it_stands, show_account, show_account_end
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, keep_state
 from shared.due_rows import claim_due
-from shared.errors import Conflict, Incomplete, LetheError, NotFound
+from shared.errors import Conflict, Incomplete, LetheError, NotFound, Refused
 from shared.events import Envelope
 from shared.idempotency import once
 from shared.ids import new_id
@@ -44,9 +44,13 @@ from shared.work import SYSTEM_ACTOR, Store, Work
 log = get_logger("lethe.lifecycle")
 Tell = Callable[[KeepAccountState], Collection[str]]
 """Tells every other service the account's state; gives the names of those that have not said that they keep it."""
+Keeps = Callable[[str], tuple[int, int]]
+"""How many legal holds, and how many erasures that are not completed, keep an account from its end."""
 Change = AccountUpgraded | BillingFailed | BillingRecovered
 NEXT_LOOK = timedelta(minutes=1)
 """For so long an account whose period is over is one replica's; if that dies, another looks after it then."""
+KEPT_LOOK = timedelta(hours=1)
+"""After that it is looked again whether something still keeps an account from its end."""
 
 
 def open_account(
@@ -74,59 +78,84 @@ def open_account(
         once(work, actor, idempotency_key, command, do)
 
     store.run(account_id, decide, actor=actor)
-    return show_account(store, account_id)
+    return show_account(store, periods, account_id)
 
 
-def suspend_account(store: Store, account_id: str, actor: str, command: SuspendAccount, tell: Tell) -> AccountView:
+def suspend_account(
+    store: Store, periods: Periods, account_id: str, actor: str, command: SuspendAccount, tell: Tell
+) -> AccountView:
     """No login and no access to data, for anybody (mission L3), from the answer on. Done already is done, and told again.
 
     Raises `Incomplete` where a service could not be told: it is suspended, and that service learns it from the event."""
-    return _change_state(store, account_id, actor, lambda account, _: suspend(account, command.reason), tell)
+    return _change_state(
+        store, periods, account_id, actor, lambda account, now: suspend(account, command.reason, now, periods), tell
+    )
 
 
-def resume_account(store: Store, account_id: str, actor: str, tell: Tell) -> AccountView:
-    """Opens the account again. Raises `Incomplete` as suspending does, and `Refused` where it would be suspended at once."""
-    return _change_state(store, account_id, actor, resume, tell)
+def resume_account(store: Store, periods: Periods, account_id: str, actor: str, tell: Tell) -> AccountView:
+    """Opens the account again. Raises `Incomplete` as suspending does, and `Refused` where it would be suspended at once, or is
+    dissolved."""
+    return _change_state(store, periods, account_id, actor, resume, tell)
 
 
-def upgrade_account(store: Store, account_id: str, actor: str) -> AccountView:
+def upgrade_account(store: Store, periods: Periods, account_id: str, actor: str) -> AccountView:
     """The account is paid for from now on. A suspended one stays so until it is resumed."""
-    return _change(store, account_id, actor, lambda account, _: upgrade(account))
+    return _change(store, periods, account_id, actor, lambda account, _: upgrade(account))
 
 
 def note_billing(store: Store, periods: Periods, account_id: str, actor: str, command: NoteBilling) -> AccountView:
     """Begins the period after which an account is suspended whose billing failed, or ends it (mission L2). Raises `Refused`."""
     if command.outcome == "failed":
-        return _change(store, account_id, actor, lambda account, now: fail_billing(account, now, periods))
-    return _change(store, account_id, actor, lambda account, _: recover_billing(account))
+        return _change(store, periods, account_id, actor, lambda account, now: fail_billing(account, now, periods))
+    return _change(store, periods, account_id, actor, lambda account, _: recover_billing(account))
 
 
-def suspend_overdue(store: Store, tell: Callable[[str, Collection[str]], Tell], limit: int = 20) -> int:
-    """Suspends the accounts whose period is over, each by one replica (mission L1, L2, L8); how many there were. One that can't
-    be suspended keeps no other, and is looked at again. A service that could not be told learns it from the event, and of the
-    others of this look as well: `tell` takes an account and whom not to wait for."""
+def take_due_steps(
+    store: Store, periods: Periods, keeps: Keeps, tell: Callable[[str, Collection[str]], Tell], limit: int = 20
+) -> None:
+    """Suspends, dissolves or ends the accounts whose period is over, each by one replica (mission L1, L2, L4, L5, L8). One with
+    which it can't be done keeps no other, and is looked at again. A service that could not be told of a suspension learns it
+    from the event, and of the others of this look as well: `tell` takes an account and whom not to wait for."""
     changed: dict[str, KeepAccountState] = {}
     for account_id, _ in claim_due(store, "open_period", "account_id", NEXT_LOOK, limit):
         try:
-            state = store.run(account_id, _run_out)
+            is_end, state = store.run(account_id, lambda work: _run_out(work, periods))
+            if is_end:
+                _end_unless_kept(store, account_id, keeps)
         except LetheError as error:
-            log.warning("an account whose period is over could not be suspended", account=account_id, error=error)
+            log.warning("an account whose period is over could not go on", account=account_id, error=error)
         else:
             changed |= {} if state is None else {account_id: state}
     untold: set[str] = set()
     for account_id, state in changed.items():  # after all are suspended: a service that is away takes its time each
         if untold := untold | set(tell(account_id, untold)(state)):
             log.warning("services could not be told of a suspension", account=account_id, reason=", ".join(sorted(untold)))
-    return len(changed)
 
 
-def _run_out(work: Work) -> KeepAccountState | None:
+def _run_out(work: Work, periods: Periods) -> tuple[bool, KeepAccountState | None]:
+    """Whether the end is due, which is not for this transaction; else what was done, if services are to be told of it."""
     account = _locked(work)
-    event = run_out(account, work.now)
+    step = due(account, work.now, periods)
+    if step is not None and step.to == "ended":
+        return True, None
+    event = run_out(account, work.now, periods)
+    if isinstance(event, AccountSuspended):
+        return False, _append_state(work, account, event)
     if event is not None:
-        return _append_state(work, event)
-    _look_at(work, next((step.at for step in ahead(account)), None))  # the clock was put back, or it is another period
-    return None
+        work.append(f"account/{work.account_id}", _version(work), [event])
+        _look_at(work, event.ended_at)
+        return False, None
+    _look_at(work, next((step.at for step in ahead(account, periods)), None))  # the clock was put back, or it's another period
+    return False, None
+
+
+def _end_unless_kept(store: Store, account_id: str, keeps: Keeps) -> None:
+    holds, erasures = keeps(account_id)
+    try:
+        end_account(store, account_id, SYSTEM_ACTOR, holds, erasures)
+    except Refused:
+        log.warning("a dissolved account is kept by legal holds or erasures", account=account_id, count=holds + erasures)
+        store.run(account_id, lambda work: _look_at(work, work.now + KEPT_LOOK))
 
 
 def _look_at(work: Work, at: datetime | None) -> None:
@@ -155,6 +184,7 @@ def end_account(store: Store, account_id: str, actor: str, holds: int, erasures:
         event = end(_locked(work), holds, erasures)
         if event is not None:
             work.append(f"account/{account_id}", _version(work), [event])
+            _look_at(work, None)
             work.later(
                 "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
                 (account_id, list(ACCOUNT_SERVICES), work.now),
@@ -179,7 +209,7 @@ def take_receipt(store: Store, envelope: Envelope) -> None:
 
 
 def _change_state(
-    store: Store, account_id: str, actor: str,
+    store: Store, periods: Periods, account_id: str, actor: str,
     decide_event: Callable[[Account, datetime], AccountSuspended | AccountResumed | None], tell: Tell,
 ) -> AccountView:  # fmt: skip
     def decide(work: Work) -> KeepAccountState:
@@ -188,7 +218,7 @@ def _change_state(
         if event is None:
             state: Literal["active", "suspended"] = "active" if account.state == "active" else "suspended"
             return KeepAccountState(state=state, version=_version(work))
-        return _append_state(work, event)
+        return _append_state(work, account, event)
 
     changed = store.run(account_id, decide, actor=actor)
     untold = sorted(tell(changed))
@@ -198,33 +228,37 @@ def _change_state(
             " when they are back; do it again to make sure.",
             state=changed.state, services=untold,
         )  # fmt: skip
-    return show_account(store, account_id)
+    return show_account(store, periods, account_id)
 
 
-def _append_state(work: Work, event: AccountSuspended | AccountResumed) -> KeepAccountState:
+def _append_state(work: Work, account: Account, event: AccountSuspended | AccountResumed) -> KeepAccountState:
     """Lifecycle itself is closed, or open, from this commit on."""
     version = _version(work)
     work.append(f"account/{work.account_id}", version, [event])
     state: Literal["active", "suspended"] = "suspended" if isinstance(event, AccountSuspended) else "active"
     keep_state(work, state, version + 1)
-    period = _period(work) if state == "active" else None
-    _look_at(work, None if period is None else period.ends_at)
+    if isinstance(event, AccountSuspended):
+        _look_at(work, event.dissolved_at)
+    else:
+        _look_at(work, None if account.period is None else account.period.ends_at)
     return KeepAccountState(state=state, version=version + 1)
 
 
 def _change(
-    store: Store, account_id: str, actor: str, decide_event: Callable[[Account, datetime], Change | None]
-) -> AccountView:
+    store: Store, periods: Periods, account_id: str, actor: str,
+    decide_event: Callable[[Account, datetime], Change | None],
+) -> AccountView:  # fmt: skip
     def decide(work: Work) -> None:
         account = _locked(work)
         event = decide_event(account, work.now)
         if event is None:
             return
         work.append(f"account/{account_id}", _version(work), [event])
-        _look_at(work, event.suspended_at if isinstance(event, BillingFailed) and account.state == "active" else None)
+        if account.state == "active":  # for a suspended one it is looked at when it is to be dissolved
+            _look_at(work, event.suspended_at if isinstance(event, BillingFailed) else None)
 
     store.run(account_id, decide, actor=actor)
-    return show_account(store, account_id)
+    return show_account(store, periods, account_id)
 
 
 def _locked(work: Work) -> Account:
@@ -232,12 +266,7 @@ def _locked(work: Work) -> Account:
     row = work.fetch_one("SELECT state, plan FROM account WHERE account_id = %s FOR UPDATE", (work.account_id,))
     if row is None:
         raise NotFound()
-    return Account(account_id=work.account_id, state=row[0], plan=row[1], period=_period(work))
-
-
-def _period(work: Work) -> Period | None:
-    row = work.fetch_one("SELECT kind, ends_at FROM account_period WHERE account_id = %s", (work.account_id,))
-    return None if row is None else Period(kind=row[0], ends_at=row[1])
+    return account_as_it_stands(work, *row)
 
 
 def _version(work: Work) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.lifecycle.account import PeriodKind, State
 from services.lifecycle.events import (
+    AccountDissolved,
     AccountEnded,
     AccountOpened,
     AccountResumed,
@@ -37,32 +38,42 @@ def project(recorded: Recorded) -> Iterator[Statement]:
             yield Statement(
                 "UPDATE account SET plan = 'paid', changed_at = %s WHERE account_id = %s", (envelope.time, envelope.account)
             )
-            yield _over(envelope)
+            yield _over(envelope, "trial")
         case BillingFailed():
             yield _begun(envelope, "past due", event.suspended_at)
         case BillingRecovered():
-            yield _over(envelope)
+            yield _over(envelope, "past due")
         case AccountSuspended():
             yield _changed(envelope, "suspended")
+            yield _begun(envelope, "suspended", event.dissolved_at)
         case AccountResumed():
             yield _changed(envelope, "active")
+            yield _over(envelope, "suspended")
+        case AccountDissolved():
+            yield _changed(envelope, "dissolved")
+            yield _over(envelope)
+            yield _begun(envelope, "dissolved", event.ended_at)
         case AccountEnded():
             yield _changed(envelope, "ended")
+            yield _over(envelope)
         case _:
             pass
 
 
 def _begun(envelope: Envelope, kind: PeriodKind, ends_at: datetime) -> Statement:
-    """An account is in one period at most: the newest."""
+    """Of each kind the newest."""
     return Statement(
-        "INSERT INTO account_period (account_id, kind, began_at, ends_at) VALUES (%s, %s, %s, %s) ON CONFLICT (account_id)"
-        " DO UPDATE SET kind = EXCLUDED.kind, began_at = EXCLUDED.began_at, ends_at = EXCLUDED.ends_at",
+        "INSERT INTO account_period (account_id, kind, began_at, ends_at) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (account_id, kind) DO UPDATE SET began_at = EXCLUDED.began_at, ends_at = EXCLUDED.ends_at",
         (envelope.account, kind, envelope.time, ends_at),
     )
 
 
-def _over(envelope: Envelope) -> Statement:
-    return Statement("DELETE FROM account_period WHERE account_id = %s", (envelope.account,))
+def _over(envelope: Envelope, kind: PeriodKind | None = None) -> Statement:
+    """One period, or all of them."""
+    return Statement(
+        "DELETE FROM account_period WHERE account_id = %s AND (%s::text IS NULL OR kind = %s)", (envelope.account, kind, kind)
+    )
 
 
 def _changed(envelope: Envelope, state: State) -> Statement:

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from services.lifecycle.account import Account, Period, ahead, comparable_name
+from services.lifecycle.account import Account, Period, PeriodKind, State, ahead, comparable_name
 from services.lifecycle.commands import AccountEndView, AccountPage, AccountView, EndInService, FindAccount, ListAccounts
-from services.lifecycle.events import Names
+from services.lifecycle.events import Names, Plan
+from services.lifecycle.periods import Periods
 from services.lifecycle.routing import Routing
 from shared.errors import NotFound
-from shared.work import SYSTEM_ACTOR, SealedValue, Store
+from shared.work import SYSTEM_ACTOR, SealedValue, Store, Work
+
+_CLOSING: frozenset[PeriodKind] = frozenset({"suspended", "dissolved"})
 
 
-def show_account(store: Store, account_id: str) -> AccountView:
+def show_account(store: Store, periods: Periods, account_id: str) -> AccountView:
     """One account."""
     with store.work(account_id) as work:
         row = work.fetch_one(
-            "SELECT a.name, a.event_id, a.plan, a.state, a.opened_at, a.changed_at, p.kind, p.ends_at FROM account a"
-            " LEFT JOIN account_period p USING (account_id) WHERE a.account_id = %s",
-            (account_id,),
+            "SELECT name, event_id, plan, state, opened_at, changed_at FROM account WHERE account_id = %s", (account_id,)
         )
         if row is None:
             raise NotFound()
         (name,) = work.open([SealedValue(row[0], f"account/{account_id}", row[1], Names.ACCOUNT_OPENED, "name")])
-    period = None if row[6] is None else Period(kind=row[6], ends_at=row[7])
+        account = account_as_it_stands(work, row[3], row[2])
     return AccountView(
         account_id=account_id, name=name, plan=row[2], state=row[3], opened_at=row[4], changed_at=row[5],
-        ahead=ahead(Account(account_id=account_id, state=row[3], plan=row[2], period=period)),
+        ahead=ahead(account, periods),
     )  # fmt: skip
+
+
+def account_as_it_stands(work: Work, state: State, plan: Plan) -> Account:
+    """The account of a unit of work, with its periods."""
+    found: dict[bool, Period] = {
+        kind in _CLOSING: Period(kind=kind, ends_at=ends_at)
+        for kind, ends_at in work.fetch("SELECT kind, ends_at FROM account_period WHERE account_id = %s", (work.account_id,))
+    }
+    return Account(account_id=work.account_id, state=state, plan=plan, period=found.get(False), closing=found.get(True))
 
 
 def show_account_end(store: Store, account_id: str) -> AccountEndView:
@@ -44,7 +54,7 @@ def show_account_end(store: Store, account_id: str) -> AccountEndView:
     )
 
 
-def find_account(store: Store, routing: Routing, query: FindAccount) -> AccountView:
+def find_account(store: Store, periods: Periods, routing: Routing, query: FindAccount) -> AccountView:
     """The account of a name, over the routing table: the one table that no account owns. Raises `NotFound`.
 
     A token can collide, so the name is looked at once more."""
@@ -52,13 +62,13 @@ def find_account(store: Store, routing: Routing, query: FindAccount) -> AccountV
     with store.work(SYSTEM_ACTOR) as work:
         row = work.fetch_one("SELECT account_id FROM account_name WHERE token = %s", (token,))
     if row is not None:
-        found = show_account(store, row[0])
+        found = show_account(store, periods, row[0])
         if isinstance(found.name, str) and comparable_name(found.name) == comparable_name(query.name):
             return found
     raise NotFound("There is no account of this name.")
 
 
-def list_accounts(store: Store, query: ListAccounts) -> AccountPage:
+def list_accounts(store: Store, periods: Periods, query: ListAccounts) -> AccountPage:
     """A page of the cell's accounts, oldest first."""
     with store.work(SYSTEM_ACTOR) as work:
         rows = work.fetch(
@@ -69,5 +79,5 @@ def list_accounts(store: Store, query: ListAccounts) -> AccountPage:
     views = []
     for (account,) in rows[: query.limit]:
         with suppress(NotFound):  # it has ended in this moment
-            views.append(show_account(store, account))
+            views.append(show_account(store, periods, account))
     return AccountPage(accounts=views, next_after=rows[query.limit - 1][0] if len(rows) > query.limit else None)

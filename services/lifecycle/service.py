@@ -41,6 +41,7 @@ TELL_SECONDS = 5.0
 ANSWER_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 1.0
 """How often each replica looks whether the period of an account is over."""
+KEEPS_SECONDS = 5.0
 
 
 class AccountKept(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class LifecycleResources:
 
 
 class LifecycleService(Service):
-    """Accounts: active, suspended, ended; and when they are suspended by themselves."""
+    """Accounts: active, suspended, dissolved, ended; and when they become so by themselves."""
 
     name = "lifecycle"
     runtime = Runtime(TYPES, project, LifecycleResources)
@@ -84,21 +85,21 @@ class LifecycleService(Service):
     @rpc_method(argument=ListAccounts, result=AccountPage, roles=OPERATORS, scope="read")
     def list_accounts(self, call: Call) -> AccountPage:
         """A page of the cell's accounts."""
-        return queries.list_accounts(self.store, call.argument)
+        return queries.list_accounts(self.store, self.runtime.periods, call.argument)
 
     @rpc_method(argument=FindAccount, result=AccountView, roles=OPERATORS | SERVICES_ONLY, scope="read")
     def find_account(self, call: Call) -> AccountView:
         """The account of a name."""
-        return queries.find_account(self.store, self.runtime.routing, call.argument)
+        return queries.find_account(self.store, self.runtime.periods, self.runtime.routing, call.argument)
 
     @rpc_method(result=AccountView, roles=USERS | OPERATORS | SERVICES_ONLY, scope="read", allow_suspended=True)
     def show_account(self, call: Call) -> AccountView:
-        """The account that the call is about. While it is suspended, of its users the owner alone sees that it is; what is
+        """The account that the call is about. While it is closed, of its users the owner alone sees that it is; what is
         ahead of it (that its billing fails, say) agents do not see."""
-        found = queries.show_account(self.store, account_of(call))
+        found = queries.show_account(self.store, self.runtime.periods, account_of(call))
         if call.actor.kind != "user" or call.actor.role == "owner":
             return found
-        if found.state == "suspended":
+        if found.state != "active":
             raise AccountSuspended()
         return found if call.actor.role == "admin" else msgspec.structs.replace(found, ahead=[])
 
@@ -106,18 +107,20 @@ class LifecycleService(Service):
     def suspend_account(self, call: Call) -> AccountView:
         """No login and no access to data, for anybody."""
         tell = self._tell(account_of(call), call.remaining_seconds)
-        return handlers.suspend_account(self.store, account_of(call), actor_of(call), call.argument, tell)
+        return handlers.suspend_account(
+            self.store, self.runtime.periods, account_of(call), actor_of(call), call.argument, tell
+        )
 
     @rpc_method(result=AccountView, roles=OPERATORS, scope="manage")
     def resume_account(self, call: Call) -> AccountView:
-        """Opens the account again."""
+        """Opens the account again. Not once it is dissolved."""
         tell = self._tell(account_of(call), call.remaining_seconds)
-        return handlers.resume_account(self.store, account_of(call), actor_of(call), tell)
+        return handlers.resume_account(self.store, self.runtime.periods, account_of(call), actor_of(call), tell)
 
     @rpc_method(result=AccountView, roles=OPERATORS, scope="manage")
     def upgrade_account(self, call: Call) -> AccountView:
         """The account is paid for from now on: its trial has no end any more. A suspended one stays so until it is resumed."""
-        return handlers.upgrade_account(self.store, account_of(call), actor_of(call))
+        return handlers.upgrade_account(self.store, self.runtime.periods, account_of(call), actor_of(call))
 
     @rpc_method(argument=NoteBilling, result=AccountView, roles=OPERATORS, scope="manage")
     def note_billing(self, call: Call) -> AccountView:
@@ -125,22 +128,20 @@ class LifecycleService(Service):
         return handlers.note_billing(self.store, self.runtime.periods, account_of(call), actor_of(call), call.argument)
 
     @timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
-    def suspend_overdue(self) -> None:
-        """Suspends the accounts whose trial, or whose time without a payment, is over."""
+    def take_due_steps(self) -> None:
+        """Suspends, dissolves and ends the accounts whose time is over."""
 
         def tell(account: str, away: Collection[str]) -> handlers.Tell:
             return self._tell(account, lambda: TELL_SECONDS + ANSWER_SECONDS, away)
 
-        handlers.suspend_overdue(self.store, tell)
+        handlers.take_due_steps(self.store, self.runtime.periods, self._keeps, tell)
 
     @rpc_method(argument=OfAccount, result=AccountEndView, roles=OPERATORS, scope="manage")
     def end_account(self, call: Call) -> AccountEndView:
-        """Remove a suspended account everywhere, for good. Returns at once; the progress is in `show_account_end`."""
+        """Remove a suspended or dissolved account everywhere, for good. Returns at once; the progress is in
+        `show_account_end`."""
         account_id: str = call.argument.account_id
-        keeps: AccountKept = self.runtime.client.call(
-            "erasure", "what_keeps_account", account=account_id, repeatable=True, result_type=AccountKept
-        )
-        return handlers.end_account(self.store, account_id, actor_of(call), keeps.holds, keeps.erasures)
+        return handlers.end_account(self.store, account_id, actor_of(call), *self._keeps(account_id))
 
     @rpc_method(argument=OfAccount, result=AccountEndView, roles=OPERATORS, scope="read")
     def show_account_end(self, call: Call) -> AccountEndView:
@@ -166,6 +167,13 @@ class LifecycleService(Service):
     @reaction("tickets.AccountGone")
     def on_tickets_gone(self, envelope: Envelope) -> None:
         handlers.take_receipt(self.store, envelope)
+
+    def _keeps(self, account_id: str) -> tuple[int, int]:
+        keeps: AccountKept = self.runtime.client.call(
+            "erasure", "what_keeps_account", account=account_id, timeout_seconds=KEEPS_SECONDS, repeatable=True,
+            result_type=AccountKept,
+        )  # fmt: skip
+        return keeps.holds, keeps.erasures
 
     def _tell(
         self, account_id: str, remaining_seconds: Callable[[], float], away: Collection[str] = ()

@@ -21,15 +21,15 @@ account = sa.Table(
     sa.Column("name", BYTEA),
     sa.Column("event_id", _id, nullable=False),
 )
-account_period = sa.Table(  # what runs out: a trial, or the time for which billing may fail
+account_period = sa.Table(  # what runs out: a trial, the time for which billing may fail, a suspension, the time in storage
     "account_period",
     metadata,
     sa.Column("account_id", _id, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
 )
-open_period = sa.Table(  # when periods of active accounts end, for the timer, over all accounts; ids and times only
+open_period = sa.Table(  # when something happens to accounts by itself, for the timer, over all accounts; ids and times only
     "open_period",
     metadata,
     sa.Column("account_id", _id, primary_key=True),

@@ -269,16 +269,19 @@ def test_the_exit_status_tells_the_end(desk: Desk) -> None:
 
 
 def test_what_happens_to_an_account_by_itself_is_shown_ahead(desk: Desk) -> None:
-    """A trial ends after 14 days, unless it is upgraded; billing may fail for 7. The command that brings it about shows it, and
-    so does the forecast."""
+    """A trial ends after 14 days, unless it is upgraded; billing may fail for 7; what is suspended goes. The command that brings
+    it about shows it, and so does the forecast."""
     made = json.loads(desk.lethe("account", "create", f"{desk.account} on trial", "--trial", "--json"))["account"]
-    account, days = made["account_id"], timedelta(days=14)
-    (step,) = desk.json("account", "forecast", account)
-    assert [step] == made["ahead"] and ("suspended", "trial-ended") == (step["to"], step["reason"])
-    assert datetime.fromisoformat(step["at"]) == datetime.fromisoformat(made["opened_at"]) + days
+    account = made["account_id"]
+    steps = desk.json("account", "forecast", account)
+    assert steps == made["ahead"]
+    assert [("suspended", "trial-ended", 14), ("dissolved", "not-resumed", 74), ("ended", "dissolved", 104)] == [
+        (step["to"], step["reason"], (datetime.fromisoformat(step["at"]) - datetime.fromisoformat(made["opened_at"])).days)
+        for step in steps
+    ]
     desk.lethe("account", "billing", account, "failed", status=1)
     assert ["paid", []] == [desk.json("account", "upgrade", account)[name] for name in ("plan", "ahead")]
-    assert ["billing-failed"] == [one["reason"] for one in desk.json("account", "billing", account, "failed")["ahead"]]
+    assert "billing-failed" == desk.json("account", "billing", account, "failed")["ahead"][0]["reason"]
     assert "billing it has failed for too long" in desk.lethe("account", "forecast", account)
     assert [] == desk.json("account", "billing", account, "recovered")["ahead"] == desk.json("account", "forecast", account)
 

@@ -1,4 +1,4 @@
-"""What suspends an account by itself (mission L1, L2, L8): once, whatever is late, twice, or jumps."""
+"""What suspends, dissolves and ends an account by itself (mission L1 to L5, L8): once, whatever is late, twice, or jumps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from services.lifecycle import handlers
 from services.lifecycle.account import Step
 from services.lifecycle.commands import AccountView
 from services.lifecycle.handlers import NEXT_LOOK
+from services.lifecycle.periods import Periods
 from shared import clock
 from shared.account_states import state_of
 from shared.due_rows import claim_due
@@ -22,7 +23,6 @@ from shared.errors import Refused, Unavailable
 from shared.ids import new_id
 from shared.settings import ACCOUNT_SERVICES
 from shared.tokens import Actor
-from shared.work import SYSTEM_ACTOR
 from tests.support.cell import Cell
 from tests.support.together import at_once
 
@@ -30,6 +30,7 @@ Later = Callable[[timedelta], None]
 OPERATOR = Actor(kind="operator", id=new_id(), role="operator")
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 TRIAL, PAST_DUE = timedelta(days=14), timedelta(days=7)
+SUSPENDED, DISSOLVED = timedelta(days=60), timedelta(days=30)
 
 
 class Desk:
@@ -49,7 +50,7 @@ class Desk:
 
     def look(self, cell: Cell | None = None) -> str:
         """Has a replica look which accounts are due; how the account stands then."""
-        (cell or self.cell).service("lifecycle").suspend_overdue()
+        (cell or self.cell).service("lifecycle").take_due_steps()
         return self.shown().state
 
     def happened(self) -> list[str]:
@@ -60,7 +61,17 @@ class Desk:
 
 
 def until(moment: datetime, reason: Any) -> list[Step]:
-    return [Step(at=moment, to="suspended", reason=reason)]
+    """What is ahead of an active account."""
+    return [Step(at=moment, to="suspended", reason=reason), *from_then(moment)]
+
+
+def from_then(moment: datetime) -> list[Step]:
+    """What is ahead of one that was suspended at a moment."""
+    dissolved = moment + SUSPENDED
+    return [
+        Step(at=dissolved, to="dissolved", reason="not-resumed"),
+        Step(at=dissolved + DISSOLVED, to="ended", reason="dissolved"),
+    ]
 
 
 def test_a_trial_that_nobody_upgrades_is_suspended_when_it_ends(cell: Cell, later: Later) -> None:
@@ -71,7 +82,7 @@ def test_a_trial_that_nobody_upgrades_is_suspended_when_it_ends(cell: Cell, late
     assert "active" == desk.look()
     later(SECOND)
     assert "suspended" == desk.look()
-    assert [] == desk.shown().ahead
+    assert from_then(clock.now()) == desk.shown().ahead
     assert {"suspended"} == {state_of(cell.store(service), desk.account) for service in ACCOUNT_SERVICES}
     later(DAY)
     assert "suspended" == desk.look() == desk.look(Cell(cell.settings))
@@ -147,7 +158,7 @@ def test_a_trial_goes_on_after_it_was_suspended_for_another_reason(cell: Cell, l
     desk = Desk(cell, "trial")
     end = clock.now() + TRIAL
     desk.do("suspend_account", reason="by-operator")
-    assert [] == desk.shown().ahead
+    assert from_then(clock.now()) == desk.shown().ahead
     later(TRIAL - DAY)
     assert until(end, "trial-ended") == desk.do("resume_account").ahead
     later(DAY)
@@ -178,7 +189,7 @@ def test_a_look_that_comes_too_early_is_done_again_in_time(cell: Cell, later: La
     assert (desk.account, desk.account) in claim_due(cell.store("lifecycle"), "open_period", "account_id", NEXT_LOOK, 1000)
     later(-DAY)
     with cell.store("lifecycle").work(desk.account) as work:
-        assert handlers._run_out(work) is None
+        assert handlers._run_out(work, Periods()) == (False, None)
     later(DAY - SECOND)
     assert "active" == desk.look()
     later(SECOND)
@@ -199,10 +210,8 @@ def test_a_claim_of_a_replica_that_died_while_its_clock_was_ahead_is_none(cell: 
 def test_billing_that_fails_while_an_account_is_suspended_waits_for_it_to_be_resumed(cell: Cell, later: Later) -> None:
     """Nobody looks after it meanwhile; resumed in time, it is suspended when the time is over."""
     desk = Desk(cell, "paid")
-    desk.do("suspend_account", reason="by-operator")
-    assert [] == desk.do("note_billing", outcome="failed").ahead
-    with cell.store("lifecycle").work(SYSTEM_ACTOR) as work:
-        assert not work.fetch("SELECT 1 FROM open_period WHERE account_id = %s", (desk.account,))
+    ahead = desk.do("suspend_account", reason="by-operator").ahead
+    assert from_then(clock.now()) == ahead == desk.do("note_billing", outcome="failed").ahead
     end = clock.now() + PAST_DUE
     later(DAY)
     assert until(end, "billing-failed") == desk.do("resume_account").ahead
@@ -216,7 +225,7 @@ def test_agents_do_not_see_that_billing_fails(cell: Cell) -> None:
     desk.do("note_billing", outcome="failed")
     for role, seen in (("owner", 1), ("admin", 1), ("agent", 0)):
         somebody = Actor(kind="user", id=new_id(), account_id=desk.account, role=role)
-        assert seen == len(cell.call(desk.account, "lifecycle", "show_account", None, somebody).ahead)
+        assert 3 * seen == len(cell.call(desk.account, "lifecycle", "show_account", None, somebody).ahead)
 
 
 def test_many_that_are_due_at_once_are_suspended_once_each(cell: Cell, later: Later) -> None:
@@ -225,7 +234,7 @@ def test_many_that_are_due_at_once_are_suspended_once_each(cell: Cell, later: La
     later(TRIAL)
     replicas = [Cell(cell.settings) for _ in range(3)]
     for _ in range(3):
-        at_once([replica.service("lifecycle").suspend_overdue for replica in replicas])
+        at_once([replica.service("lifecycle").take_due_steps for replica in replicas])
     assert [["AccountOpened", "AccountSuspended trial-ended"]] * len(desks) == [desk.happened() for desk in desks]
 
 

@@ -37,22 +37,25 @@ class Cell:
     def __init__(self, settings: Settings) -> None:
         self.store = Store(TYPES, project, settings)
         self.routing = Routing.of(settings)
+        self.periods = Periods()
 
     def open(self, name: str, key: str | None = None, *, is_trial: bool = False) -> AccountView:
         command = OpenAccount(name=name, plan="trial" if is_trial else "paid")
-        return open_account(self.store, self.routing, Periods(), SYSTEM_ACTOR, command, key)
+        return open_account(self.store, self.routing, self.periods, SYSTEM_ACTOR, command, key)
 
     def new(self) -> AccountView:
         return self.open(f"Kettles {new_id()[:8]}")
 
     def find(self, name: str) -> AccountView:
-        return find_account(self.store, self.routing, FindAccount(name=name))
+        return find_account(self.store, self.periods, self.routing, FindAccount(name=name))
 
     def suspend(self, account_id: str, tell: Tell = lambda state: ()) -> AccountView:
-        return suspend_account(self.store, account_id, SYSTEM_ACTOR, SuspendAccount(reason="billing-failed"), tell)
+        return suspend_account(
+            self.store, self.periods, account_id, SYSTEM_ACTOR, SuspendAccount(reason="billing-failed"), tell
+        )
 
     def resume(self, account_id: str, tell: Tell = lambda state: ()) -> AccountView:
-        return resume_account(self.store, account_id, SYSTEM_ACTOR, tell)
+        return resume_account(self.store, self.periods, account_id, SYSTEM_ACTOR, tell)
 
     def events(self, account_id: str) -> list[str]:
         with self.store.work(account_id) as work:
@@ -129,7 +132,7 @@ def test_accounts_are_listed_page_by_page(cell: Cell) -> None:
     seen: list[str] = []
     after: str | None = None
     while True:
-        page = list_accounts(cell.store, ListAccounts(after=after, limit=2))
+        page = list_accounts(cell.store, cell.periods, ListAccounts(after=after, limit=2))
         seen += [one.account_id for one in page.accounts]
         after = page.next_after
         if after is None:
@@ -192,7 +195,7 @@ def test_many_at_once_suspend_once(cell: Cell) -> None:
 
 def test_an_unknown_account_is_not_found(cell: Cell) -> None:
     """By id, for every command."""
-    for call in (cell.suspend, cell.resume, partial(show_account, cell.store)):
+    for call in (cell.suspend, cell.resume, partial(show_account, cell.store, cell.periods)):
         with pytest.raises(NotFound):
             call(new_id())
 
@@ -232,4 +235,4 @@ def test_an_erasure_finds_nothing_held_here(cell: Cell) -> None:
     with cell.store.work(opened.account_id) as work:
         assert work.load(f"erasure/{request}")[-1].envelope.data["outcome"] == "nothing held"
         assert probe(HOLDINGS, work, request, [person], ["olga@kettles.example"]) == {}
-    assert show_account(cell.store, opened.account_id) == opened
+    assert show_account(cell.store, cell.periods, opened.account_id) == opened

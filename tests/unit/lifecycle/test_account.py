@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,11 @@ from services.lifecycle.account import (
     PeriodKind,
     State,
     Step,
+    StepReason,
     ahead,
     comparable_name,
+    due,
+    end,
     fail_billing,
     opening,
     recover_billing,
@@ -27,6 +31,8 @@ from services.lifecycle.account import (
 )
 from services.lifecycle.events import (
     TYPES,
+    AccountDissolved,
+    AccountEnded,
     AccountOpened,
     AccountResumed,
     AccountSuspended,
@@ -49,15 +55,30 @@ SECOND = timedelta(seconds=1)
 PERIODS = Periods()
 
 
-def account(state: State = "active", plan: Plan = "paid", kind: PeriodKind | None = None, ends_at: datetime = NOW) -> Account:
+DAY = timedelta(days=1)
+
+
+def account(
+    state: State = "active", plan: Plan = "paid", kind: PeriodKind | None = None, ends_at: datetime = NOW,
+    closed_until: datetime = NOW,
+) -> Account:  # fmt: skip
     period = None if kind is None else Period(kind=kind, ends_at=ends_at)
-    return Account(account_id=ACCOUNT, state=state, plan=plan, period=period)
+    closing = Period(kind=state, ends_at=closed_until) if state in ("suspended", "dissolved") else None
+    return Account(account_id=ACCOUNT, state=state, plan=plan, period=period, closing=closing)
+
+
+def suspended(reason: SuspensionReason) -> AccountSuspended:
+    return AccountSuspended(account_id=ACCOUNT, reason=reason, dissolved_at=NOW + 60 * DAY)
+
+
+def step(at: datetime, to: Any, reason: StepReason) -> Step:
+    return Step(at=at, to=to, reason=reason)
 
 
 def test_suspending_and_resuming_change_what_is_not_so_yet() -> None:
     """Active ⇄ suspended; doing it twice gives no second event."""
-    assert suspend(account(), "trial-ended") == AccountSuspended(account_id=ACCOUNT, reason="trial-ended")
-    assert suspend(account("suspended"), "by-operator") is None
+    assert suspend(account(), "trial-ended", NOW, PERIODS) == suspended("trial-ended")
+    assert suspend(account("suspended"), "by-operator", NOW, PERIODS) is None
     assert resume(account("suspended"), NOW) == AccountResumed(account_id=ACCOUNT)
     assert resume(account(), NOW) is None
 
@@ -68,12 +89,45 @@ def test_suspending_and_resuming_change_what_is_not_so_yet() -> None:
 def test_an_active_account_is_suspended_when_its_period_is_over(plan: Plan, kind: PeriodKind, reason: SuspensionReason) -> None:
     """From the moment on at which it ends, and not a microsecond before; one that is suspended is not suspended again. What is
     ahead says so beforehand."""
-    due = account("active", plan, kind)
-    assert run_out(due, NOW - timedelta(microseconds=1)) is None
-    assert run_out(due, NOW) == AccountSuspended(account_id=ACCOUNT, reason=reason)
-    assert [Step(at=NOW, to="suspended", reason=reason)] == ahead(due)
-    for other in (account("suspended", plan, kind), account("ended", plan, kind), account("active", plan)):
-        assert run_out(other, NOW) is None and [] == ahead(other)
+    one = account("active", plan, kind)
+    assert run_out(one, NOW - timedelta(microseconds=1), PERIODS) is None
+    assert run_out(one, NOW, PERIODS) == suspended(reason)
+    assert ahead(one, PERIODS) == [
+        step(NOW, "suspended", reason), step(NOW + 60 * DAY, "dissolved", "not-resumed"),
+        step(NOW + 90 * DAY, "ended", "dissolved"),
+    ]  # fmt: skip
+    assert run_out(account("suspended", plan, kind, closed_until=NOW + DAY), NOW, PERIODS) is None
+    for other in (account("ended", plan, kind), account("active", plan)):
+        assert run_out(other, NOW, PERIODS) is None and [] == ahead(other, PERIODS)
+
+
+def test_a_suspended_account_is_dissolved_and_a_dissolved_one_ended() -> None:
+    """When their time is over, not before; each step's time begins with it, however late. The end is only said to be due."""
+    one = account("suspended")
+    assert ahead(one, PERIODS) == [step(NOW, "dissolved", "not-resumed"), step(NOW + 30 * DAY, "ended", "dissolved")]
+    assert due(one, NOW - timedelta(microseconds=1), PERIODS) is None
+    late = NOW + 7 * DAY
+    assert run_out(one, late, PERIODS) == AccountDissolved(account_id=ACCOUNT, ended_at=late + 30 * DAY)
+    one = account("dissolved")
+    assert ahead(one, PERIODS) == [step(NOW, "ended", "dissolved")]
+    assert due(one, NOW - timedelta(microseconds=1), PERIODS) is None
+    assert due(one, NOW, PERIODS) == step(NOW, "ended", "dissolved")
+    assert run_out(one, NOW, PERIODS) is None
+
+
+def test_a_dissolved_account_is_not_opened_again() -> None:
+    """Nor is anything else done to it but to end it."""
+    one = account("dissolved", "trial", "trial", ends_at=NOW + DAY)
+    for decide in (lambda: resume(one, NOW), lambda: upgrade(one), lambda: recover_billing(one)):
+        with pytest.raises(Refused):
+            decide()
+    with pytest.raises(Refused):
+        fail_billing(account("dissolved"), NOW, PERIODS)
+    assert suspend(one, "by-operator", NOW, PERIODS) is None, "it is closed already"
+    assert end(one, 0, 0) == AccountEnded(account_id=ACCOUNT)
+    for holds, erasures in ((1, 0), (0, 1)):
+        with pytest.raises(Refused):
+            end(one, holds, erasures)
 
 
 @pytest.mark.parametrize(("plan", "kind"), [("trial", "trial"), ("paid", "past due")])
@@ -105,7 +159,7 @@ def test_billing_fails_from_its_first_failure_on() -> None:
 
 def test_an_account_that_has_ended_does_not_change() -> None:
     for decide in (
-        lambda one: suspend(one, "by-operator"), lambda one: resume(one, NOW), upgrade, recover_billing,
+        lambda one: suspend(one, "by-operator", NOW, PERIODS), lambda one: resume(one, NOW), upgrade, recover_billing,
         lambda one: fail_billing(one, NOW, PERIODS),
     ):  # fmt: skip
         with pytest.raises(AccountGone):
@@ -116,8 +170,9 @@ def test_periods_are_the_missions_unless_the_operator_says_otherwise() -> None:
     """In whole days; what is none is refused, and named."""
     assert opening(ACCOUNT, "K", "trial", NOW, Periods.load({})).trial_ends_at == NOW + timedelta(days=14)
     assert opening(ACCOUNT, "K", "paid", NOW, Periods.load({})).trial_ends_at is None
-    set_so = Periods.load({"LETHE_TRIAL_DAYS": "30", "LETHE_PAST_DUE_DAYS": "0"})
-    assert (set_so.trial_days, set_so.past_due_days) == (30, 0)
+    names = ("TRIAL", "PAST_DUE", "SUSPENDED", "DISSOLVED")
+    set_so = Periods.load({f"LETHE_{name}_DAYS": str(number) for number, name in enumerate(names)})
+    assert (set_so.trial_days, set_so.past_due_days, set_so.suspended_days, set_so.dissolved_days) == (0, 1, 2, 3)
     assert Periods() == Periods.load({"LETHE_TRIAL_DAYS": ""})
     for text in (" ", "-1", "1.5", "a week", "3651", "²", "9" * 5000):
         with pytest.raises(InvalidArgument) as refused:
@@ -135,6 +190,16 @@ def test_an_older_trial_ends_as_the_mission_has_it() -> None:
         )  # fmt: skip
         opened = TYPES.decode(envelope)
         assert isinstance(opened, AccountOpened) and opened.trial_ends_at == ends
+
+
+def test_an_older_suspension_lasts_as_the_mission_has_it() -> None:
+    """Its event did not say until when."""
+    made = {"account": ACCOUNT, "actor": ACCOUNT, "causation": None, "event": ACCOUNT, "schema": 1, "sealed": [], "version": 1}
+    envelope = Envelope(
+        **made, data={"account_id": ACCOUNT, "reason": "trial-ended"}, service="lifecycle", stream=f"account/{ACCOUNT}",
+        time=NOW, type="lifecycle.AccountSuspended",
+    )  # fmt: skip
+    assert TYPES.decode(envelope) == suspended("trial-ended")
 
 
 def test_a_name_is_kept_as_it_was_given_but_for_its_spaces() -> None:

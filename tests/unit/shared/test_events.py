@@ -174,7 +174,10 @@ EXAMPLES: dict[str, object] = {
         ONE_ID,
     ),
     "purpose": "legal", "minutes": 5, "was": "active", "method": "show_ticket", "ticket_ids": [ONE_ID],
-    **dict.fromkeys(("pending_until", "expires_at", "not_before", "trial_ends_at", "suspended_at"), "2026-01-31T12:00:00Z"),
+    **dict.fromkeys(
+        ("pending_until", "expires_at", "not_before", "trial_ends_at", "suspended_at", "dissolved_at", "ended_at"),
+        "2026-01-31T12:00:00Z",
+    ),
     "person_ids": [ONE_ID], "keys": ["00"], "shared_items": 0, "origin": "quoted", "kind": "address", "owner": "person",
     "channel": "e-mail", "direction": "incoming", "sent_at": None, "attachments": [], "outcome": "erased", "counts": {},
     "retained": [], "kept": [], "cut_at": "2026-01-01T00:00:00Z", "claim_hash": "00", "unanswered": [], "traces": {},
