@@ -269,8 +269,8 @@ def test_the_exit_status_tells_the_end(desk: Desk) -> None:
 
 
 def test_what_happens_to_an_account_by_itself_is_shown_ahead(desk: Desk) -> None:
-    """A trial ends after 14 days, unless it is upgraded; billing may fail for 7; what is suspended goes. The command that brings
-    it about shows it, and so does the forecast."""
+    """A trial ends after 14 days, unless it is upgraded; billing may fail for 7; what is suspended goes. The command that
+    brings it about shows it, and so does the forecast."""
     made = json.loads(desk.lethe("account", "create", f"{desk.account} on trial", "--trial", "--json"))["account"]
     account = made["account_id"]
     steps = desk.json("account", "forecast", account)
