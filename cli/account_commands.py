@@ -184,6 +184,7 @@ def forecast(name: Name, json: Json = False) -> None:
         return
     rows = [(moment(step.at), step.to, _WHY[step.reason]) for step in account.ahead]
     show(table(f"Account {account.account_id}, {account.state} now", ("at (UTC)", "becomes", "because"), rows))
+    note("Not ended as long as legal holds are in force, or erasures not completed.")
 
 
 @accounts.command("suspend")
@@ -199,7 +200,8 @@ def suspend(
     """
     with Session(name) as session:
         if not yes:
-            typer.confirm(f"Suspend {name}? Nobody can log in then.", abort=True, err=True)
+            question = f"Suspend {name}? Nobody can log in then; if nobody resumes it in time, it goes."
+            typer.confirm(question, abort=True, err=True)
         session.operate(
             "lifecycle", "suspend_account", SuspendAccount(reason=reason), account=session.account_id, repeatable=True
         )

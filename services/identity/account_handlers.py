@@ -19,13 +19,13 @@ from shared.work import Store, Work
 
 
 def note_suspension(store: Store, envelope: Envelope) -> None:
-    """Tells the owners, once; not of a suspension that is over by now."""
+    """Tells the owners, once; not of a suspension that is over by now, because it was resumed or the account dissolved."""
     suspended = TYPES.decode(envelope)
     assert isinstance(suspended, AccountSuspended)
 
     def decide(work: Work) -> None:
         known = work.fetch_one("SELECT version FROM lethe.account_state WHERE account_id = %s", (envelope.account,))
-        if known is not None and known[0] <= envelope.version:
+        if known is not None and known[0] <= envelope.version and work.now < suspended.dissolved_at:
             tell_of_suspension(work, suspended)
 
     store.react(envelope.account, "note_suspension", envelope.event, decide)

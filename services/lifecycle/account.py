@@ -135,7 +135,7 @@ def recover_billing(account: Account) -> BillingRecovered | None:
 
 def ahead(account: Account, periods: Periods) -> list[Step]:
     """What happens to it by itself, in order (mission L1 to L5, L8). What is due already happens at the next look, a moment
-    from now. `periods` says how long those take that have not begun."""
+    from now, but for an end that legal holds or erasures keep. `periods` says how long those take that have not begun."""
     running = account.period if account.state == "active" else account.closing
     if running is None or account.state == "ended":
         return []

@@ -33,7 +33,7 @@ from services.lifecycle.queries import account_as_it_stands, show_account, show_
 from services.lifecycle.routing import Routing
 from shared.account_states import KeepAccountState, keep_state
 from shared.due_rows import claim_due
-from shared.errors import Conflict, Incomplete, LetheError, NotFound, Refused
+from shared.errors import Conflict, Incomplete, LetheError, NotFound, Refused, TimedOut, Unavailable
 from shared.events import Envelope
 from shared.idempotency import once
 from shared.ids import new_id
@@ -117,24 +117,35 @@ def take_due_steps(
     which it can't be done keeps no other, and is looked at again. A service that could not be told of a suspension learns it
     from the event, and of the others of this look as well: `tell` takes an account and whom not to wait for."""
     changed: dict[str, KeepAccountState] = {}
+    ending: list[str] = []
     for account_id, _ in claim_due(store, "open_period", "account_id", NEXT_LOOK, limit):
         try:
             is_end, state = store.run(account_id, lambda work: _run_out(work, periods))
-            if is_end:
-                _end_unless_kept(store, account_id, keeps)
         except LetheError as error:
             log.warning("an account whose period is over could not go on", account=account_id, error=error)
         else:
             changed |= {} if state is None else {account_id: state}
+            ending += [account_id] if is_end else []
     untold: set[str] = set()
     for account_id, state in changed.items():  # after all are suspended: a service that is away takes its time each
         if untold := untold | set(tell(account_id, untold)(state)):
             log.warning("services could not be told of a suspension", account=account_id, reason=", ".join(sorted(untold)))
+    for account_id in ending:  # last: who is to say what keeps an account may be away, and is not waited for twice
+        try:
+            _end_unless_kept(store, account_id, keeps)
+        except LetheError as error:
+            log.warning("an account whose period is over could not be ended", account=account_id, error=error)
+            if isinstance(error, (TimedOut, Unavailable)):
+                break
 
 
 def _run_out(work: Work, periods: Periods) -> tuple[bool, KeepAccountState | None]:
     """Whether the end is due, which is not for this transaction; else what was done, if services are to be told of it."""
-    account = _locked(work)
+    try:
+        account = _locked(work)
+    except NotFound:
+        _look_at(work, None)  # it has ended since it was claimed
+        return False, None
     step = due(account, work.now, periods)
     if step is not None and step.to == "ended":
         return True, None
@@ -152,10 +163,18 @@ def _run_out(work: Work, periods: Periods) -> tuple[bool, KeepAccountState | Non
 def _end_unless_kept(store: Store, account_id: str, keeps: Keeps) -> None:
     holds, erasures = keeps(account_id)
     try:
-        end_account(store, account_id, SYSTEM_ACTOR, holds, erasures)
+        store.run(account_id, lambda work: _end(work, holds, erasures))
     except Refused:
         log.warning("a dissolved account is kept by legal holds or erasures", account=account_id, count=holds + erasures)
-        store.run(account_id, lambda work: _look_at(work, work.now + KEPT_LOOK))
+        store.run(account_id, _look_later)
+
+
+def _look_later(work: Work) -> None:
+    """Changes the look that is there: where somebody has ended the account meanwhile there is none."""
+    work.later(
+        "UPDATE open_period SET look_at = %s, claimed_until = NULL WHERE account_id = %s",
+        (work.now + KEPT_LOOK, work.account_id),
+    )
 
 
 def _look_at(work: Work, at: datetime | None) -> None:
@@ -179,19 +198,20 @@ def end_account(store: Store, account_id: str, actor: str, holds: int, erasures:
         if any(gone_at is None for (gone_at,) in ended):
             store.run(SYSTEM_ACTOR, lambda work: _tell_again(work, account_id), actor=actor)
         return show_account_end(store, account_id)
-
-    def decide(work: Work) -> None:
-        event = end(_locked(work), holds, erasures)
-        if event is not None:
-            work.append(f"account/{account_id}", _version(work), [event])
-            _look_at(work, None)
-            work.later(
-                "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
-                (account_id, list(ACCOUNT_SERVICES), work.now),
-            )
-
-    store.run(account_id, decide, actor=actor)
+    store.run(account_id, lambda work: _end(work, holds, erasures), actor=actor)
     return show_account_end(store, account_id)
+
+
+def _end(work: Work, holds: int, erasures: int) -> None:
+    event = end(_locked(work), holds, erasures)
+    if event is None:
+        return
+    work.append(f"account/{work.account_id}", _version(work), [event])
+    _look_at(work, None)
+    work.later(
+        "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
+        (work.account_id, list(ACCOUNT_SERVICES), work.now),
+    )
 
 
 def _tell_again(work: Work, account_id: str) -> None:
@@ -217,7 +237,7 @@ def _change_state(
         event = decide_event(account, work.now)
         if event is None:
             state: Literal["active", "suspended"] = "active" if account.state == "active" else "suspended"
-            return KeepAccountState(state=state, version=_version(work))
+            return KeepAccountState(state=state, version=_version_of_state(work))
         return _append_state(work, account, event)
 
     changed = store.run(account_id, decide, actor=actor)
@@ -267,6 +287,12 @@ def _locked(work: Work) -> Account:
     if row is None:
         raise NotFound()
     return account_as_it_stands(work, *row)
+
+
+def _version_of_state(work: Work) -> int:
+    """That of the event that made the state what it is, as the others know it: later events may be about the plan."""
+    row = work.fetch_one("SELECT version FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
+    return _version(work) if row is None else int(row[0])
 
 
 def _version(work: Work) -> int:

@@ -207,6 +207,28 @@ def test_a_claim_of_a_replica_that_died_while_its_clock_was_ahead_is_none(cell: 
     assert "suspended" == desk.look()
 
 
+def test_a_claim_stands_against_a_clock_that_is_a_little_behind(cell: Cell, later: Later) -> None:
+    """That of another replica: what one is looking after is not for two."""
+    desk = Desk(cell, "trial")
+    later(TRIAL + NEXT_LOOK)
+    store = cell.store("lifecycle")
+    assert (desk.account, desk.account) in claim_due(store, "open_period", "account_id", NEXT_LOOK, 1000)
+    later(-NEXT_LOOK + SECOND)
+    assert (desk.account, desk.account) not in claim_due(store, "open_period", "account_id", NEXT_LOOK, 1000)
+
+
+def test_what_can_not_be_done_keeps_nothing_else_however_much_it_is(cell: Cell, later: Later) -> None:
+    """Looks that take longer than claims last, over more than fit into one: each row has its turn."""
+    desks = {desk.account for desk in (Desk(cell, "trial") for _ in range(5))}
+    later(TRIAL)
+    seen: set[str] = set()
+    for _ in range(4):
+        claimed = claim_due(cell.store("lifecycle"), "open_period", "account_id", NEXT_LOOK, 2)
+        seen |= {account for account, _ in claimed}
+        later(5 * NEXT_LOOK)
+    assert desks <= seen
+
+
 def test_billing_that_fails_while_an_account_is_suspended_waits_for_it_to_be_resumed(cell: Cell, later: Later) -> None:
     """Nobody looks after it meanwhile; resumed in time, it is suspended when the time is over."""
     desk = Desk(cell, "paid")

@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 
-from services.lifecycle.handlers import KEPT_LOOK
+from services.lifecycle.handlers import KEPT_LOOK, NEXT_LOOK, Tell, _end_unless_kept, take_due_steps
+from services.lifecycle.periods import Periods
 from shared import account_end, clock
+from shared.account_end import CELL
 from shared.account_states import state_of
-from shared.errors import NotFound, Refused
+from shared.errors import NotFound, Refused, Unavailable
+from shared.ids import new_id
 from shared.outgoing_mail import OutgoingMail
 from shared.settings import ACCOUNT_SERVICES
-from tests.support.cell import Cell
+from shared.work import SYSTEM_ACTOR
+from tests.support.cell import Cell, Delivery
+from tests.support.databases import superuser
 from tests.support.ending import OPERATOR, Ending, check_logs
 from tests.support.portal import ALICE, AnApp
+from tests.support.stores import closing
 from tests.support.together import at_once
 
 Later = Callable[[timedelta], None]
@@ -71,6 +77,16 @@ class Dissolving(Ending):
         found: dict[str, Any] = {table: self.number("identity", table) for table in CONFIGURATION}
         found |= {"ranges": ranges[0][0], "policy": policy[0][0]}
         return {what: value for what, value in found.items() if value}
+
+    def happening(self, kind: str) -> list[Delivery]:
+        """Identity's deliveries of lifecycle's events of a type."""
+        deliveries = self.cell.deliveries(self.account, ("identity", "lifecycle"))
+        return [one for one in deliveries if one.envelope.type == f"lifecycle.{kind}" and one.service == "identity"]
+
+    def forget(self, one: Delivery) -> None:
+        """As if a delivery had never come: its row in the inbox goes."""
+        with closing(superuser(self.cell.settings, "identity")) as connection, connection.cursor() as cursor:
+            cursor.execute("DELETE FROM lethe.inbox WHERE event_id = %s", (one.envelope.event,))
 
     def told(self, subject: str) -> list[OutgoingMail]:
         """The mails of a subject that nobody has read yet."""
@@ -153,6 +169,88 @@ def test_owners_are_not_told_of_a_suspension_that_is_over(dissolving: Dissolving
     assert [] == dissolving.told("Your account is suspended")
 
 
+def test_owners_are_not_told_to_ask_for_what_is_dissolved(dissolving: Dissolving, later: Later) -> None:
+    """The event of the suspension came late, as from the dead letters: its time is over."""
+    (suspended,) = dissolving.happening("AccountSuspended")
+    dissolving.forget(suspended)
+    later(SUSPENDED)
+    assert "dissolved" == dissolving.look()
+    dissolving.mails()
+    dissolving.cell.deliver(suspended)
+    assert [] == dissolving.mails()
+
+
+def test_owners_are_told_though_more_happened_before_the_event_came(dissolving: Dissolving) -> None:
+    """Billing failed, and the operator said it again to make sure: the services know no later state by that."""
+    for method in ("upgrade_account", "resume_account", "suspend_account"):
+        dissolving.call("lifecycle", method, {} if method == "suspend_account" else None, OPERATOR)
+    dissolving.call("lifecycle", "note_billing", {"outcome": "failed"}, OPERATOR)
+    dissolving.call("lifecycle", "suspend_account", {}, OPERATOR)
+    dissolving.mails()
+    dissolving.settle()
+    assert 1 == len(dissolving.told("Your account is suspended"))
+
+
+def test_an_erasure_service_that_is_away_holds_up_no_suspension(cell: Cell, later: Later) -> None:
+    """Nobody can say what keeps the dissolved accounts from their end: the first is asked for, and no other in that look."""
+    dissolved = [Dissolving(cell) for _ in range(2)]
+    later(SUSPENDED)
+    assert ["dissolved"] * 2 == [one.look() for one in dissolved]
+    trial = cell.call(new_id(), "lifecycle", "open_account", {"name": f"Kettles {new_id()}", "plan": "trial"}, OPERATOR)
+    later(DISSOLVED)
+    asked, told = list[str](), list[str]()
+
+    def keeps(account_id: str) -> tuple[int, int]:
+        asked.append(account_id)
+        assert told == [trial.account_id], "it was told before"
+        raise Unavailable()
+
+    def tell(account_id: str, _: object) -> Tell:
+        told.append(account_id)
+        return lambda _: ()
+
+    take_due_steps(cell.store("lifecycle"), Periods(), keeps, tell)
+    assert 1 == len(asked)
+    assert ["dissolved"] * 2 == [str(one.call("lifecycle", "show_account", None, OPERATOR).state) for one in dissolved]
+    later(NEXT_LOOK)
+    assert ["ended"] * 2 == [one.look() for one in dissolved]
+
+
+def test_an_end_that_is_found_due_twice_is_one_end(dissolving: Dissolving, later: Later) -> None:
+    """Two replicas asked what keeps it; the later one finds it ended, or gone, and tells nobody again."""
+    later(SUSPENDED)
+    dissolving.look()
+    later(DISSOLVED)
+    store = dissolving.cell.store("lifecycle")
+    for _ in range(2):
+        _end_unless_kept(store, dissolving.account, lambda _: (0, 0))
+    dissolving.settle()
+    with pytest.raises(NotFound):
+        _end_unless_kept(store, dissolving.account, lambda _: (0, 0))
+    assert [] == [one for one in dissolving.cell.logged(CELL, "lifecycle") if one.stream == f"ended/{dissolving.account}"]
+    assert {} == dissolving.left()
+
+
+def test_what_ended_while_it_was_looked_at_is_looked_at_no_more(dissolving: Dissolving, later: Later) -> None:
+    """Something kept it when it was asked for; then an operator ended it by hand, and it was removed."""
+    later(SUSPENDED)
+    dissolving.look()
+    later(DISSOLVED)
+
+    def keeps(_: str) -> tuple[int, int]:
+        dissolving.call("lifecycle", "end_account", {"account_id": dissolving.account}, OPERATOR)
+        dissolving.settle()
+        return 1, 0
+
+    with pytest.raises(NotFound):
+        _end_unless_kept(dissolving.cell.store("lifecycle"), dissolving.account, keeps)
+    assert {} == dissolving.left()
+    with dissolving.cell.store("lifecycle").work(SYSTEM_ACTOR) as work:  # as if a row had been left
+        work.later("INSERT INTO open_period (account_id, look_at) VALUES (%s, %s)", (dissolving.account, work.now))
+    dissolving.look()
+    assert {} == dissolving.left()
+
+
 def test_a_dissolved_account_is_not_opened_again(dissolving: Dissolving, later: Later) -> None:
     """Nor upgraded, nor billed; before it was, it could be, to the last second. Its owner sees what is ahead."""
     dissolving.call("lifecycle", "upgrade_account", None, OPERATOR)
@@ -220,10 +318,7 @@ def test_configuration_that_is_removed_twice_is_removed_once(dissolving: Dissolv
     """The event comes again: nothing is appended."""
     later(SUSPENDED)
     dissolving.look()
-    (again,) = (
-        one for one in dissolving.cell.deliveries(dissolving.account, ("identity", "lifecycle"))
-        if one.envelope.type == "lifecycle.AccountDissolved" and one.service == "identity"
-    )  # fmt: skip
+    (again,) = dissolving.happening("AccountDissolved")
     before = dissolving.number("identity", "lethe.event")
     dissolving.cell.deliver(again)
     assert before == dissolving.number("identity", "lethe.event")
