@@ -73,7 +73,7 @@ def suspend(account: Account, reason: SuspensionReason, now: datetime, periods: 
     _check_not_ended(account)
     if account.state != "active":
         return None
-    return AccountSuspended(account_id=account.account_id, reason=reason, dissolved_at=periods.suspended_end(now))
+    return AccountSuspended(account_id=account.account_id, reason=reason, dissolved_at=periods.suspended_end(account.plan, now))
 
 
 def due(account: Account, now: datetime, periods: Periods) -> Step | None:
@@ -88,7 +88,7 @@ def run_out(account: Account, now: datetime, periods: Periods) -> AccountSuspend
     if step is None or step.to == "ended":
         return None
     if step.to == "dissolved":
-        return AccountDissolved(account_id=account.account_id, ended_at=periods.dissolved_end(now))
+        return AccountDissolved(account_id=account.account_id, ended_at=periods.dissolved_end(account.plan, now))
     return suspend(account, SUSPENDED_AFTER[account.period.kind], now, periods) if account.period is not None else None
 
 
@@ -142,10 +142,10 @@ def ahead(account: Account, periods: Periods) -> list[Step]:
     at, steps = running.ends_at, list[Step]()
     if account.state == "active":
         steps.append(Step(at=at, to="suspended", reason=SUSPENDED_AFTER[running.kind]))
-        at = periods.suspended_end(at)
+        at = periods.suspended_end(account.plan, at)
     if account.state != "dissolved":
         steps.append(Step(at=at, to="dissolved", reason="not-resumed"))
-        at = periods.dissolved_end(at)
+        at = periods.dissolved_end(account.plan, at)
     return [*steps, Step(at=at, to="ended", reason="dissolved")]
 
 

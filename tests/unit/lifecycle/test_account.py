@@ -115,6 +115,16 @@ def test_a_suspended_account_is_dissolved_and_a_dissolved_one_ended() -> None:
     assert run_out(one, NOW, PERIODS) is None
 
 
+def test_periods_can_be_those_of_a_plan() -> None:
+    """A trial that nobody asks for need not be kept as long as what was paid for."""
+    periods = Periods.load({"LETHE_TRIAL_SUSPENDED_DAYS": "10", "LETHE_TRIAL_DISSOLVED_DAYS": "1"})
+    for plan, days in (("trial", (10, 11)), ("paid", (60, 90))):
+        one = account("active", plan, "trial" if plan == "trial" else "past due")
+        event = suspend(one, "by-operator", NOW, periods)
+        assert event is not None and event.dissolved_at == NOW + days[0] * DAY
+        assert [(step.at - NOW).days for step in ahead(one, periods)] == [0, *days]
+
+
 def test_a_dissolved_account_is_not_opened_again() -> None:
     """Nor is anything else done to it but to end it."""
     one = account("dissolved", "trial", "trial", ends_at=NOW + DAY)
@@ -170,9 +180,10 @@ def test_periods_are_the_missions_unless_the_operator_says_otherwise() -> None:
     """In whole days; what is none is refused, and named."""
     assert opening(ACCOUNT, "K", "trial", NOW, Periods.load({})).trial_ends_at == NOW + timedelta(days=14)
     assert opening(ACCOUNT, "K", "paid", NOW, Periods.load({})).trial_ends_at is None
-    names = ("TRIAL", "PAST_DUE", "SUSPENDED", "DISSOLVED")
+    names = ("TRIAL", "PAST_DUE", "SUSPENDED", "DISSOLVED", "TRIAL_DISSOLVED")
     set_so = Periods.load({f"LETHE_{name}_DAYS": str(number) for number, name in enumerate(names)})
-    assert (set_so.trial_days, set_so.past_due_days, set_so.suspended_days, set_so.dissolved_days) == (0, 1, 2, 3)
+    assert (set_so.trial_days, set_so.past_due_days) == (0, 1)
+    assert (set_so.suspended_days, set_so.dissolved_days) == ({"trial": 2, "paid": 2}, {"trial": 4, "paid": 3})
     assert Periods() == Periods.load({"LETHE_TRIAL_DAYS": ""})
     for text in (" ", "-1", "1.5", "a week", "3651", "²", "9" * 5000):
         with pytest.raises(InvalidArgument) as refused:
