@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -78,6 +78,12 @@ class Dissolving(Ending):
         found |= {"ranges": ranges[0][0], "policy": policy[0][0]}
         return {what: value for what, value in found.items() if value}
 
+    def next_look(self) -> list[datetime]:
+        """When the timer looks at it again."""
+        with self.cell.store("lifecycle").work(SYSTEM_ACTOR) as work:
+            rows = work.fetch("SELECT look_at FROM open_period WHERE account_id = %s", (self.account,))
+        return [look_at for (look_at,) in rows]
+
     def happening(self, kind: str) -> list[Delivery]:
         """Identity's deliveries of lifecycle's events of a type."""
         deliveries = self.cell.deliveries(self.account, ("identity", "lifecycle"))
@@ -112,10 +118,12 @@ def dissolving(cell: Cell, later: Later) -> Dissolving:
 
 def test_an_account_that_nobody_asks_for_is_dissolved_stored_and_ended(dissolving: Dissolving, later: Later) -> None:
     """After 60 days, and 30 more, not a second before; by whatever replica looks. Then nothing of it is stored anywhere."""
+    assert [clock.now() + SUSPENDED] == dissolving.next_look()
     later(SUSPENDED - SECOND)
     assert "suspended" == dissolving.look()
     later(SECOND)
     assert "dissolved" == dissolving.look()
+    assert [clock.now() + DISSOLVED] == dissolving.next_look()
     later(DISSOLVED - SECOND)
     assert "dissolved" == dissolving.look(Cell(dissolving.cell.settings))
     assert ["AccountSuspended", "AccountDissolved"] == dissolving.happened()
@@ -249,6 +257,17 @@ def test_what_ended_while_it_was_looked_at_is_looked_at_no_more(dissolving: Diss
         work.later("INSERT INTO open_period (account_id, look_at) VALUES (%s, %s)", (dissolving.account, work.now))
     dissolving.look()
     assert {} == dissolving.left()
+
+
+def test_paying_for_a_suspended_account_does_not_keep_it(dissolving: Dissolving, later: Later) -> None:
+    """Whoever pays has to ask for it as well: upgraded, and billed in vain or not, it is dissolved in its time."""
+    for method, argument in (
+        ("upgrade_account", None), ("note_billing", {"outcome": "failed"}), ("note_billing", {"outcome": "recovered"})
+    ):  # fmt: skip
+        dissolving.call("lifecycle", method, argument, OPERATOR)
+        assert [clock.now() + SUSPENDED] == dissolving.next_look()
+    later(SUSPENDED)
+    assert "dissolved" == dissolving.look()
 
 
 def test_a_dissolved_account_is_not_opened_again(dissolving: Dissolving, later: Later) -> None:
