@@ -13,10 +13,11 @@ from services.lifecycle.periods import Periods
 from shared import account_end, clock
 from shared.account_end import CELL
 from shared.account_states import state_of
-from shared.errors import NotFound, Refused, Unavailable
+from shared.errors import AccountSuspended, NotFound, Refused, Unavailable
 from shared.ids import new_id
 from shared.outgoing_mail import OutgoingMail
 from shared.settings import ACCOUNT_SERVICES
+from shared.tokens import Actor
 from shared.work import SYSTEM_ACTOR
 from tests.support.cell import Cell, Delivery
 from tests.support.databases import superuser
@@ -77,6 +78,12 @@ class Dissolving(Ending):
         found: dict[str, Any] = {table: self.number("identity", table) for table in CONFIGURATION}
         found |= {"ranges": ranges[0][0], "policy": policy[0][0]}
         return {what: value for what, value in found.items() if value}
+
+    def routes(self) -> int:
+        """How many credentials lead to the account."""
+        with closing(superuser(self.cell.settings, "identity")) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM lethe.credential_route WHERE account_id = %s", (self.account,))
+            return int(cursor.fetchone()[0])
 
     def next_look(self) -> list[datetime]:
         """When the timer looks at it again."""
@@ -142,9 +149,11 @@ def test_a_dissolved_account_has_lost_what_it_had_set_up_and_nothing_else(dissol
     assert {*CONFIGURATION, "ranges", "policy"} == set(dissolving.set_up())
     kept = (("identity", "app_user"), ("contacts", "person"), ("tickets", "message"))
     before = [dissolving.number(*one) for one in kept]
+    assert 3 == dissolving.routes(), "of the API token, and of both tokens of the app"
     later(SUSPENDED)
     assert "dissolved" == dissolving.look()
     assert {} == dissolving.set_up()
+    assert 0 == dissolving.routes()
     assert before == [dissolving.number(*one) for one in kept] and all(before)
     assert {"suspended"} == {state_of(dissolving.cell.store(service), dissolving.account) for service in ACCOUNT_SERVICES}
     check_logs(dissolving, gone=0)
@@ -156,11 +165,13 @@ def test_owners_are_told_until_when_they_can_ask_and_what_is_left(dissolving: Di
     told = dissolving.told("Your account is suspended")
     assert [dissolving.owner_login] == [one.to for one in told]
     assert f"{dissolved:%Y-%m-%d %H:%M} UTC" in told[0].text
+    for one in dissolving.happening("AccountSuspended"):
+        dissolving.cell.deliver(one)
+    assert [] == dissolving.told("Your account is suspended")
     later(SUSPENDED)
     dissolving.look()
-    for one in dissolving.cell.deliveries(dissolving.account, ("identity", "lifecycle")):
-        if one.envelope.type in ("lifecycle.AccountSuspended", "lifecycle.AccountDissolved"):
-            dissolving.cell.deliver(one)
+    for one in dissolving.happening("AccountDissolved"):
+        dissolving.cell.deliver(one)
     told = dissolving.told("Your account is dissolved")
     assert [dissolving.owner_login] == [one.to for one in told]
     assert f"{ended:%Y-%m-%d %H:%M} UTC" in told[0].text
@@ -283,6 +294,9 @@ def test_a_dissolved_account_is_not_opened_again(dissolving: Dissolving, later: 
             dissolving.call("lifecycle", method, argument, OPERATOR)
     shown = dissolving.call("lifecycle", "show_account")
     assert ("dissolved", ["ended"]) == (shown.state, [step.to for step in shown.ahead])
+    admin = Actor(kind="user", id=new_id(), account_id=dissolving.account, role="admin")
+    with pytest.raises(AccountSuspended):
+        dissolving.call("lifecycle", "show_account", None, admin)
 
 
 def test_holds_and_erasures_keep_a_dissolved_account_from_its_end(dissolving: Dissolving, cell: Cell, later: Later) -> None:

@@ -70,9 +70,11 @@ ID = "0e729602-9984-48a1-91f3-4b3263c53070"
         ("UUID", [ID[:-1] + "g"]),
         ("UUID", [ID[:-1] + " "]),
         ("UUID", [ID[:-2] + "é"]),
+        ("UUID", [ID[:-2] + "  "]),
         ("UUID", [ID.replace("-", "") + "----"]),
         ("UUID", [ID, ID[1:] + "-"]),
         ("UUID", [ID[:-2], ID.replace("53070", "5307001")]),  # together as long as two
+        ("UUID", [ID[:-2], "00" + ID]),
         ("UUID", [bytes(16)]),
         ("UUID[]", [[ID, "x"]]),
         ("UUID[]", [ID]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from audit.replay import tables_of
 from audit.row_forms import Given, InsertForm, UpdateForm, form_of, table_form
@@ -56,3 +57,13 @@ def test_an_update_by_the_whole_key_gives_its_changes() -> None:
 def test_what_is_more_than_one_row_has_no_form(sql: str) -> None:
     """Such a statement is run as it is."""
     assert form_of(sql, TABLES) is None
+
+
+def test_rows_that_can_not_be_told_apart_or_have_another_default_have_no_form() -> None:
+    """A table without a key, and one whose default is not of its column's type but for a cast of the server's."""
+    keyless = sa.Table("keyless", sa.MetaData(), sa.Column("name", sa.Text))
+    counted = sa.Column("count", sa.Integer, server_default="0")
+    cast = sa.Table("cast_default", sa.MetaData(), sa.Column("name", sa.Text, primary_key=True), counted)
+    form = table_form(keyless)
+    assert form is not None and form_of("INSERT INTO keyless (name) VALUES (%s)", {"keyless": form}) is None
+    assert table_form(cast) is None
