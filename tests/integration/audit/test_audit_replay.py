@@ -98,6 +98,27 @@ def test_changed_event_stops_the_replay(logged: AuditStage) -> None:
     assert caught.value.details["index"] == 7
 
 
+def test_event_that_was_changed_with_its_leaf_stops_the_replay(logged: AuditStage) -> None:
+    """By whoever owns the database: event and leaf fit, and are not what the signed tiles have."""
+    logged.as_attacker(
+        "UPDATE lethe.event SET envelope = envelope || ' ' WHERE sequence = (SELECT sequence FROM lethe.log WHERE index = 7);"
+        " UPDATE lethe.log l SET leaf = sha256(e.salt || e.envelope) FROM lethe.event e WHERE e.sequence = l.sequence"
+    )
+    with pytest.raises(Tampered, match="signed tiles") as caught:
+        rebuild(logged)
+    assert caught.value.details["index"] == 7
+
+
+def test_events_that_changed_places_stop_the_replay(logged: AuditStage) -> None:
+    """The log's rows begin with another index, or one is missing."""
+    changes = (("UPDATE lethe.log SET index = 1000 WHERE index = 7", 7), ("DELETE FROM lethe.log WHERE index = 0", 0))
+    for change, index in changes:
+        logged.as_attacker(change)
+        with pytest.raises(Tampered, match="lacks") as caught:
+            rebuild(logged)
+        assert caught.value.details["index"] == index
+
+
 def test_erased_persons_log_verifies_and_replays_equal(stage: AuditStage) -> None:
     """Where a person was erased, the log verifies, each prune explained, and a replay brings back nothing of them."""
     persons = stage.add_persons(5)

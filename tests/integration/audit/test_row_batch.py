@@ -36,6 +36,10 @@ ids = st.sampled_from(IDS)
 texts = st.none() | st.text(max_size=4) | st.sampled_from(["\\N", "a\tb\\\n", '{"a":"\\\\"}', "'; %s", "\r"])
 statements = st.one_of(
     st.builds(lambda one, text, sealed: ("INSERT", one, (one, text, sealed)), ids, texts, st.none() | st.binary(max_size=4)),
+    st.builds(
+        lambda one, text: ("INSERT INTO thing (thing_id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING", one, (one, text)),
+        ids, texts,
+    ),
     st.builds(lambda one: ("INSERT INTO owner (thing_id) VALUES (%s) ON CONFLICT DO NOTHING", one, (one,)), ids),
     st.builds(lambda one: ("UPDATE thing SET count = count + 1 WHERE thing_id = %s", one, (one,)), ids),
     st.builds(lambda one: ("UPDATE thing SET count = NULL WHERE thing_id = %s", one, (one,)), ids),
