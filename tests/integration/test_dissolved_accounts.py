@@ -312,6 +312,7 @@ def test_holds_and_erasures_keep_a_dissolved_account_from_its_end(dissolving: Di
     later(DISSOLVED)
     for _ in range(2):
         assert "dissolved" == dissolving.look()
+        assert [clock.now() + KEPT_LOOK] == dissolving.next_look()
         later(KEPT_LOOK - SECOND)
         assert "dissolved" == dissolving.look()
         later(SECOND)

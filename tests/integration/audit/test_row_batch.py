@@ -116,3 +116,9 @@ def test_row_that_is_inserted_twice_is_refused(cursor: Any) -> None:
     with pytest.raises(psycopg2.IntegrityError):
         batch.write()
     cursor.execute("ROLLBACK TO before")
+    batch = RowBatch(cursor, [thing, owner], lambda _: None)
+    batch.add(Statement("INSERT INTO thing (thing_id) VALUES (%s) ON CONFLICT DO NOTHING", (IDS[0],)))
+    batch.add(Statement(INSERT, (IDS[0], None, None)))
+    with pytest.raises(psycopg2.IntegrityError):
+        batch.write()
+    cursor.execute("ROLLBACK TO before")
