@@ -66,6 +66,8 @@ def _runs(stack: Stack, events: int, rounds: int, *, versions: int, part_bytes: 
         stage = AuditStage(stack.status()["admin_url"], home)  # by the server's socket, as the stack itself
         try:
             fill(stage, events, versions=versions, part_bytes=part_bytes)
+            stage.as_attacker("VACUUM (ANALYZE) lethe.event, lethe.log")
+            stage.as_attacker("CHECKPOINT")  # what the server still has to do with what was written is not to be measured
             return [_run_alone(home) for _ in range(rounds)]
         finally:
             stage.close()
