@@ -68,6 +68,12 @@ def refuse_closed(state: AccountState | None, allow_suspended: bool) -> None:
         raise AccountSuspended()
 
 
+def version_of_state(work: Work) -> int | None:
+    """The version of the newest state that is known in this transaction; None where the account has only ever been active."""
+    row = work.fetch_one("SELECT version FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
+    return None if row is None else int(row[0])
+
+
 def _known_state(work: Work) -> AccountState | None:
     row = work.fetch_one("SELECT state FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
     return None if row is None else row[0]

@@ -14,6 +14,7 @@ from services.identity.invitation_handlers import withdraw_all
 from services.identity.ip_range_handlers import clear_ip_ranges
 from services.identity.second_factor_handlers import end_requirement
 from services.lifecycle.events import TYPES, AccountDissolved, AccountSuspended
+from shared.account_states import version_of_state
 from shared.events import Envelope
 from shared.work import Store, Work
 
@@ -24,8 +25,8 @@ def note_suspension(store: Store, envelope: Envelope) -> None:
     assert isinstance(suspended, AccountSuspended)
 
     def decide(work: Work) -> None:
-        known = work.fetch_one("SELECT version FROM lethe.account_state WHERE account_id = %s", (envelope.account,))
-        if known is not None and known[0] <= envelope.version and work.now < suspended.dissolved_at:
+        known = version_of_state(work)
+        if known is not None and known <= envelope.version and work.now < suspended.dissolved_at:
             tell_of_suspension(work, suspended)
 
     store.react(envelope.account, "note_suspension", envelope.event, decide)

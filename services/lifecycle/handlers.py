@@ -31,7 +31,7 @@ from services.lifecycle.events import (
 from services.lifecycle.periods import Periods
 from services.lifecycle.queries import account_as_it_stands, show_account, show_account_end
 from services.lifecycle.routing import Routing
-from shared.account_states import KeepAccountState, keep_state
+from shared.account_states import KeepAccountState, keep_state, version_of_state
 from shared.due_rows import claim_due
 from shared.errors import Conflict, Incomplete, LetheError, NotFound, Refused, TimedOut, Unavailable
 from shared.events import Envelope
@@ -237,7 +237,8 @@ def _change_state(
         event = decide_event(account, work.now)
         if event is None:
             state: Literal["active", "suspended"] = "active" if account.state == "active" else "suspended"
-            return KeepAccountState(state=state, version=_version_of_state(work))
+            # of the event that made the state what it is, as the others know it: later events may be about the plan
+            return KeepAccountState(state=state, version=version_of_state(work) or _version(work))
         return _append_state(work, account, event)
 
     changed = store.run(account_id, decide, actor=actor)
@@ -287,12 +288,6 @@ def _locked(work: Work) -> Account:
     if row is None:
         raise NotFound()
     return account_as_it_stands(work, *row)
-
-
-def _version_of_state(work: Work) -> int:
-    """That of the event that made the state what it is, as the others know it: later events may be about the plan."""
-    row = work.fetch_one("SELECT version FROM lethe.account_state WHERE account_id = %s", (work.account_id,))
-    return _version(work) if row is None else int(row[0])
 
 
 def _version(work: Work) -> int:
