@@ -85,6 +85,7 @@ def make_log(settings: Settings, size: int, words: int) -> LongLog:
             if len(leaves) == _AT_ONCE:
                 write()
         write()
+        cursor.execute("CHECKPOINT")  # before the last commit is on disk, a VACUUM can't mark what it wrote as visible
         cursor.execute("VACUUM (ANALYZE) lethe.event, lethe.log")
         cursor.execute("CHECKPOINT")  # what the server still has to do with what was written is not to be measured
     connection.close()
