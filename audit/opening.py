@@ -1,4 +1,5 @@
-"""Opens and decodes events that were read in the order of the log, each checked against its leaf and its digests.
+"""Opens and decodes events that were read in the order of the log, each checked against its leaf and its digests, and gives
+them as projections take them.
 
 Faster than `shared/events.py`'s general way: envelope and public data are decoded in one pass by a decoder for the event's
 type, and the sealed values are put in afterwards. An older schema version takes the general way. It needs no key itself: it
@@ -7,7 +8,7 @@ is given a function from key ids to keys (`item_keys.py` loads them). It must no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from msgspec.structs import force_setattr
 
 from audit.reading import LogRow
 from shared.errors import Tampered
-from shared.events import ERASED, UNREADABLE, Envelope, Event, EventTypes, decode_envelope
+from shared.events import ERASED, UNREADABLE, Envelope, Event, EventTypes, Recorded, decode_envelope
 from shared.sealing import open_sealed, place_of
 
 KeyOf = Callable[[bytes], bytes | None] | None
@@ -28,15 +29,8 @@ KeyOf = Callable[[bytes], bytes | None] | None
 MOST_CIPHERS = 8_192
 
 
-class Opened(NamedTuple):
-    """An event at its place in the log, with its sealed values opened; what is cut reads as ERASED.
-
-    `event` is an instance of its type; `envelope.data` is the same event, not a dictionary.
-    """
-
-    at: int
-    envelope: Envelope
-    event: Event
+class Digest(bytes):
+    """The SHA-256 of a sealed value that was compared with its event's: it stands where the value would."""
 
 
 class _Kind(NamedTuple):
@@ -57,25 +51,29 @@ class Opener:
         self._ciphers: dict[bytes, AESGCM | None] = {}
         self._kinds: dict[tuple[bytes, int], _Kind] = {}
 
-    def open(self, rows: Sequence[LogRow]) -> Iterator[Opened]:
-        """The events of these rows. Raises `Tampered`, which names the index, where a byte is not what was signed."""
+    def open(self, rows: Iterable[LogRow]) -> Iterator[Recorded]:
+        """The event of each of these rows: `event` has its sealed values, where there is a key (what is cut reads as ERASED),
+        `sealed` a `Digest` for each part that is there, and `envelope.data` may be the event as well.
+
+        Raises `Tampered`, which names the index, where a byte is not what was signed.
+        """
         for row in rows:
-            if sha256(row.salted).digest() != row.leaf:
-                raise Tampered("the event is not the one whose leaf is in the log", index=row.at)
-            kind = self._kinds.get((row.type, row.schema_version)) or self._make_kind(row.type, row.schema_version)
+            at, leaf, _, schema_version, _, _, _, _, type_, salted, raw, _ = row  # at once: by name each takes as long as all
+            if sha256(salted).digest() != leaf:
+                raise Tampered("the event is not the one whose leaf is in the log", index=at)
+            kind = self._kinds.get((type_, schema_version)) or self._make_kind(type_, schema_version)
             if kind is None:
                 yield self._open_older(row)
                 continue
             try:
-                envelope = kind.decode(row.envelope)
+                envelope = kind.decode(raw)
             except UNREADABLE:
-                raise Tampered("an event's data is not of its type", index=row.at) from None
-            if envelope.type != kind.name or envelope.schema != row.schema_version:
-                raise Tampered("the event's row names another type than its envelope", index=row.at)
+                raise Tampered("an event's data is not of its type", index=at) from None
+            if envelope.type != kind.name or envelope.schema != schema_version:
+                raise Tampered("the event's row names another type than its envelope", index=at)
             event = envelope.data
-            if kind.personal:
-                self._put_values(row, kind, envelope, event)
-            yield Opened(row.at, envelope, event)
+            sealed = self._put_values(row, kind, envelope, event) if kind.personal else {}
+            yield Recorded(envelope=envelope, event=event, sealed=sealed)
 
     def _make_kind(self, type_: bytes, schema_version: int) -> _Kind | None:
         """What opens events of a type, made when the first one comes: it takes longer than to open a hundred. None for an older
@@ -89,21 +87,26 @@ class Opener:
         self._kinds[type_, schema_version] = made
         return made
 
-    def _put_values(self, row: LogRow, kind: _Kind, envelope: Envelope, event: Event) -> None:
+    def _put_values(self, row: LogRow, kind: _Kind, envelope: Envelope, event: Event) -> dict[str, bytes | None]:
+        """Compares the sealed parts with their digests, which it gives, and puts what can be opened into the event."""
         fields = envelope.sealed
         if len(fields) < len(kind.personal):
             for name in kind.personal.keys() - {field.field for field in fields}:
                 force_setattr(event, name, None)
         if len(fields) != len(row.sealed):
             raise Tampered("an event has not the number of sealed parts that it had", index=row.at)
+        sealed: dict[str, bytes | None] = {}
         for field, part in zip(fields, row.sealed):  # noqa: B905 - their lengths were compared above
+            name = field.field
             if part is None:
+                sealed[name] = None
                 continue
-            if sha256(part).hexdigest() != field.digest:
+            digest = sealed[name] = Digest(sha256(part).digest())
+            if digest.hex() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             if self._key_of is None:
                 continue
-            head, name = bytes(part[:9]), field.field
+            head = bytes(part[:9])
             cipher = self._ciphers.get(head) or self._cipher(head)
             if cipher is None:
                 continue
@@ -113,6 +116,7 @@ class Opener:
             except InvalidTag:
                 raise Tampered("a sealed part was changed, or stands in another place", index=row.at) from None
             force_setattr(event, name, kind.personal[name](plain))
+        return sealed
 
     def _cipher(self, head: bytes) -> AESGCM | None:
         """The cipher of the key that a sealed part names in its first 9 bytes (a version, and the key's id)."""
@@ -124,18 +128,20 @@ class Opener:
         cipher = self._ciphers[head] = None if key is None else AESGCM(key)
         return cipher
 
-    def _open_older(self, row: LogRow) -> Opened:
+    def _open_older(self, row: LogRow) -> Recorded:
         """An event of an older schema version, upcast. Rare, so it takes the way of `shared/events.py`."""
         envelope = decode_envelope(row.envelope)
         values: dict[str, bytes] = {}
+        sealed: dict[str, bytes | None] = {}
         for field, part in zip(envelope.sealed, row.sealed, strict=True):
             key = None if part is None or self._key_of is None else self._key_of(bytes(part[1:9]))
-            if part is not None and sha256(part).hexdigest() != field.digest:
+            digest = sealed[field.field] = None if part is None else Digest(sha256(part).digest())
+            if digest is not None and digest.hex() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             if part is not None and key is not None:
                 place = place_of(self._service, envelope.stream, envelope.event, envelope.type, field.field)
                 values[field.field] = open_sealed(key, bytes(part), place)
-        return Opened(row.at, envelope, self._types.decode(envelope, values))
+        return Recorded(envelope=envelope, event=self._types.decode(envelope, values), sealed=sealed)
 
 
 def _typed_decoder(kind: type[Event], personal: Iterable[str]) -> Callable[[bytes], Any]:

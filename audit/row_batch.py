@@ -20,15 +20,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from audit.copied_rows import Unfit, copied
+from audit.opening import Digest
 from audit.row_forms import Form, InsertForm, TableForm, UpdateForm, form_of, table_form, values_at
 from shared.work import Statement
 
 MOST_ROWS = 8_192
 """Rows and changes that wait at most; with digests for sealed values, some megabytes."""
-
-
-class Digest(bytes):
-    """The SHA-256 of a sealed value, known already: it goes to the server as it is."""
 
 
 _Way = tuple["_Rows", Callable[[Any, tuple[Any, ...]], bool], Form]
@@ -59,7 +56,7 @@ class RowBatch:
 
     def add(self, statement: Statement) -> None:
         """Takes one statement of a projection. Raises `Unfit`, or what the server refuses of what waited before."""
-        sql, values = statement
+        sql, values = statement.sql, statement.values
         way = self._ways.get(sql)
         if way is None:
             way = self._make_way(sql)
@@ -158,6 +155,8 @@ class _Rows:
             for column, value in form.constants:
                 row[column] = value
             for column, place in form.given:
+                row[column] = values[place]
+            for column, place in form.sealed:
                 row[column] = _digested(values[place])
             return True
         if key in self._if_missing:
@@ -172,6 +171,9 @@ class _Rows:
             sets[column] = value
             adds.pop(column, None)
         for column, place in form.given:
+            sets[column] = values[place]
+            adds.pop(column, None)
+        for column, place in form.sealed:
             sets[column] = _digested(values[place])
             adds.pop(column, None)
         return True

@@ -70,6 +70,8 @@ class UpdateForm(NamedTuple):
     """Picks the key out of what is sent."""
     given: tuple[tuple[int, int], ...]
     """Each column with the place of its value among what is sent."""
+    sealed: tuple[tuple[int, int], ...]
+    """The same of columns in which byte strings are sent."""
     constants: tuple[tuple[int, Any], ...]
     adds: tuple[tuple[int, int], ...]
 
@@ -170,8 +172,10 @@ def _update_form(match: re.Match[str], tables: Mapping[str, TableForm]) -> Updat
     if not _fit([table.types[column] for column, _ in constants], [value for _, value in constants]):
         return None
     places = tuple(key[column] for column in table.key)
-    given = tuple((column, value.place) for column, value in sets if isinstance(value, Given))
-    return UpdateForm(table, places, values_at(places), given, constants, tuple(adds))
+    sent = [(column, value.place) for column, value in sets if isinstance(value, Given)]
+    given = tuple((column, place) for column, place in sent if table.types[column] != BYTES)
+    sealed = tuple((column, place) for column, place in sent if table.types[column] == BYTES)
+    return UpdateForm(table, places, values_at(places), given, sealed, constants, tuple(adds))
 
 
 def _values(texts: Sequence[str]) -> list[Any] | None:

@@ -18,15 +18,15 @@ import sqlalchemy as sa
 
 from audit.findings import Findings
 from audit.log_time import size_at
-from audit.opening import Opened, Opener
+from audit.opening import Opener
 from audit.reading import LogRow, auditor_connection, read_events
-from audit.replay import recorded, tables_of
+from audit.replay import tables_of
 from audit.row_batch import digested
 from audit.tile_check import read_published
 from services.tickets.events import TYPES
 from services.tickets.projections import project
 from shared.errors import InvalidArgument, LetheError, NotFound, Tampered
-from shared.events import TypeName
+from shared.events import Recorded, TypeName
 from shared.ids import StoredId
 from shared.personal import NotPersonal
 from shared.settings import Settings
@@ -124,7 +124,7 @@ def ticket_state(
         return TicketState(
             account_id=account, ticket_id=ticket_id, as_of=as_of, size=size,
             events=[_event(row, one) for row, one in zip(played, opened, strict=True) if row.stream == stream.encode()],
-            rows=_rows(cursor, played, opened),
+            rows=_rows(cursor, opened),
         )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _check_leaves(rows: list[LogRow], tiles: TileReader) -> None:
             raise Tampered("the log's row has another leaf than the signed tiles", index=row.at)
 
 
-def _event(row: LogRow, one: Opened) -> TicketEvent:
+def _event(row: LogRow, one: Recorded) -> TicketEvent:
     envelope = one.envelope
     return TicketEvent(
         index=row.at, version=row.version, event_id=envelope.event, type=envelope.type, time=envelope.time,
@@ -174,9 +174,9 @@ def _left_of(parts: Sequence[memoryview | None]) -> Sealed:
     return "erased" if gone == len(parts) else "partly erased"
 
 
-def _rows(cursor: Any, played: list[LogRow], opened: list[Opened]) -> list[TicketRow]:
+def _rows(cursor: Any, opened: list[Recorded]) -> list[TicketRow]:
     """Plays the events into temporary tables, which go with the transaction: those that they name."""
-    statements = [statement for row, one in zip(played, opened, strict=True) for statement in project(recorded(row, one))]
+    statements = [statement for one in opened for statement in project(one)]
     named = {word for statement in statements for word in re.findall(r"\w+", statement.sql)}
     all_tables = {str(table.name): table for table in tables_of(SERVICE)}
     tables = {name: all_tables[name] for name in _TABLES if name in named}

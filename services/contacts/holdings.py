@@ -65,7 +65,7 @@ class ContactsHoldings:
             )
         work.later(f"DELETE FROM name_token WHERE {_THEIRS}", values)
         for statement in removal(work.account_id, list(persons)):
-            work.later(*statement)
+            work.later(statement.sql, statement.values)
         return int(left)
 
     def traces(

@@ -98,7 +98,7 @@ class IdentityHoldings:
             (work.account_id, *values),
         )
         for statement in removal(work.account_id, cut):
-            work.later(*statement)
+            work.later(statement.sql, statement.values)
         return len(users) + int(invitations) + links + mails + credentials
 
     def traces(

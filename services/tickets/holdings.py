@@ -9,7 +9,7 @@ from services.tickets.projections import removal
 from shared.blobs import BlobStore
 from shared.erasing import Retained
 from shared.resolving import MailToCheck
-from shared.work import SealedValue, Store, Work
+from shared.work import SealedValue, Statement, Store, Work
 
 BATCH = 500
 INDEX_TABLES = ("message_tokens", "mail_token", "thread_token")
@@ -108,10 +108,9 @@ class TicketsHoldings:
             (work.account_id, messages),
         )
         self._blobs.remove(work.account_id, [blob for (blob,) in blobs])
-        for statement in index_removal(work.account_id, messages):
-            work.later(*statement)
-        for statement in removal(work.account_id, list(persons), only=messages):
-            work.later(*statement)
+        index, rows = index_removal(work.account_id, messages), removal(work.account_id, list(persons), only=messages)
+        for statement in (*index, *rows):
+            work.later(statement.sql, statement.values)
         return len(messages) + len(tickets)
 
     def traces(
@@ -132,18 +131,18 @@ class TicketsHoldings:
         return traces
 
 
-def index_removal(account: str, messages: Sequence[str]) -> list[tuple[str, tuple[object, ...]]]:
+def index_removal(account: str, messages: Sequence[str]) -> list[Statement]:
     """Removes the index rows of messages; the search tokens by their primary key, from the list kept for this."""
     which = (account, list(messages))
     return [
-        (
+        Statement(
             "DELETE FROM search_token s USING (SELECT message_id, unnest(tokens) AS token FROM message_tokens"
             " WHERE account_id = %s AND message_id = ANY (%s::uuid[])) AS old"
             " WHERE s.account_id = %s AND s.token = old.token AND s.message_id = old.message_id",
             (*which, account),
         ),
         *(
-            (f"DELETE FROM {table} WHERE account_id = %s AND message_id = ANY (%s::uuid[])", which)
+            Statement(f"DELETE FROM {table} WHERE account_id = %s AND message_id = ANY (%s::uuid[])", which)
             for table in INDEX_TABLES
         ),
     ]

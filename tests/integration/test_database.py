@@ -101,7 +101,7 @@ def test_a_refused_statement_leaves_the_connection_as_good_as_it_was(tickets: Da
         with pytest.raises(LetheError, match="refused a statement"), tickets.transaction(new_id()) as transaction:
             transaction.send(batch)
         with tickets.transaction(new_id()) as transaction:
-            assert transaction.fetch(*good) == [(2,)]
+            assert transaction.fetch(good.sql, good.values) == [(2,)]
             assert transaction.fetch(bad.sql, (1,)) == [(1,)]
 
 

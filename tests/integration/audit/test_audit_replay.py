@@ -10,7 +10,7 @@ import pytest
 from audit.checkpoints import read_checkpoints, take_checkpoints, write_checkpoints
 from audit.comparison import ColumnDifference
 from audit.item_keys import load_item_keys
-from audit.opening import Opened, Opener
+from audit.opening import Opener
 from audit.reading import LogRow, auditor_connection, read_log
 from audit.replay import ReplayResult, replay
 from audit.verify import verify
@@ -21,7 +21,7 @@ from shared import clock
 from shared.cut_journal import Cut, append, journal_key
 from shared.erasing import erase_subject
 from shared.errors import Tampered, Unavailable
-from shared.events import Envelope, EventTypes
+from shared.events import Envelope, EventTypes, Recorded
 from shared.ids import new_id
 from shared.personal import ERASED
 from tests.integration.audit.audit_stage import AuditStage
@@ -41,9 +41,9 @@ def erase(stage: AuditStage, person: str) -> None:
     erase_subject(stage.stores["contacts"], ContactsHoldings(), envelope)
 
 
-def opened(stage: AuditStage, service: str, types: EventTypes) -> list[Opened]:
+def opened(stage: AuditStage, service: str, types: EventTypes) -> list[Recorded]:
     """The whole log of a service, opened."""
-    opener, found = Opener(types, load_item_keys(stage.settings, service).get), list[Opened]()
+    opener, found = Opener(types, load_item_keys(stage.settings, service).get), list[Recorded]()
 
     def take(rows: list[LogRow]) -> None:
         found.extend(opener.open(rows))
