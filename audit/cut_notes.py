@@ -73,7 +73,7 @@ class CutNotes:
             self._waiting[waits_as] = names, at
         if envelope.type.endswith(".SubjectCut"):
             self.persons.setdefault((envelope.account, str(envelope.data.get("person_id"))), at)
-        elif keys:
+        elif keys or envelope.type.endswith(".CutRepeated"):  # of an item that came after the copy there may be none
             ids = tuple(value for value in envelope.data.values() if isinstance(value, str))
             self.items.append(ItemCut(envelope.account, ids))
 

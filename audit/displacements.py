@@ -8,6 +8,7 @@ kept apart, as ranges (16 bytes each): those that went with an account are taken
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,15 @@ class Place(msgspec.Struct, frozen=True):
     event_id: str | None = None
     on_its_way: bool = False
     """Not signed yet, and not due to be: of interest only where it turns out to be one that was signed elsewhere."""
+
+
+class Settled(NamedTuple):
+    """Leaves without an event that signed events account for."""
+
+    gone: int
+    """With accounts that are gone."""
+    lost: int
+    """When the database was put back."""
 
 
 class DisplacementsState(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +96,8 @@ class Displacements:
         """Notes so many places of which nothing is known but that no event stands there."""
         self.beyond += count
 
-    def settle(self, gone: GoneNotes) -> int:
-        """Takes out what went with accounts that are gone; gives how many leaves that are. The others are places now."""
+    def settle(self, gone: GoneNotes) -> Settled:
+        """Takes out what went with accounts that are gone, or is lost; how many leaves that are. The others are places now."""
         runs = self.missing_runs()
         left = gone.unexplained(runs)
         for first, last in left:
@@ -97,7 +107,8 @@ class Displacements:
                     break
                 self.add(Place(index, self._signed[index], None))
         self._missing = GrowingRuns.of(left)
-        return size_of(runs) - size_of(left)
+        lost = gone.lost_among(runs)
+        return Settled(size_of(runs) - size_of(left) - lost, lost)
 
     def explain(self, findings: Findings) -> None:
         """Adds the findings that the places amount to."""

@@ -71,6 +71,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Sealed parts that are gone, each explained by an event in the log unless a finding says otherwise."""
     gone: int = 0
     """Leaves that nobody can open any more, each accounted for by an account that is gone."""
+    lost: int = 0
+    """The same of events that were lost when the database was put back from a copy, as the log itself says."""
     pending: int
     """Committed events that no checkpoint covers yet; normal for a moment."""
     findings: list[Finding]

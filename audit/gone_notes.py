@@ -1,6 +1,7 @@
-"""What a log's own events say of accounts that are gone: which leaves nobody can open any more. Pure.
+"""What a log's own events say of accounts that are gone, and of a database that was put back: which leaves nobody can open any
+more. Pure.
 
-A leaf without an event is accounted for by a signed `LeavesGone` that stands after it and names its index; every other one is
+A leaf without an event is accounted for where a signed `LeavesGone` or `RowsLost` after it names its index; all others were
 dropped. An account goes once: what names leaves of it after its receipt, and what names leaves of another as well, is a
 contradiction. As with cuts (`cut_notes.py`), what is not known to be signed waits under its commitment. Kept are 16 bytes a
 range.
@@ -30,14 +31,20 @@ class GoneNotesState(msgspec.Struct, frozen=True, kw_only=True):
     receipts: list[str]
     too_late: list[tuple[int, str]]
     waiting: list[tuple[bytes, str, list[Run]]]
+    lost: bytes = b""
 
 
-TOLD_BY = frozenset({"AccountEnded", "LeavesGone", "AccountGone"})
+TOLD_BY = frozenset({"AccountEnded", "LeavesGone", "AccountGone", "RowsLost"})
 """The types of which something is noted, whichever service they are of."""
 
 
+_LOST = ""
+"""In place of an account, where places are lost of whichever accounts."""
+
+
 class GoneNotes:
-    """The accounts that are gone from one log. `ended`: those of which the service that ends them says so in it."""
+    """The accounts that are gone from one log, and what is lost. `ended`: those of which the service that ends them says so
+    in it."""
 
     def __init__(self, begin: GoneNotesState | None = None) -> None:
         self._ranges = {account: array("q", ranges) for account, ranges in (begin.ranges.items() if begin else ())}
@@ -45,6 +52,8 @@ class GoneNotes:
         self._receipts = set(begin.receipts if begin else ())
         self._too_late = list(begin.too_late) if begin else []
         self._waiting = {commitment: (account, runs) for commitment, account, runs in (begin.waiting if begin else ())}
+        self._lost = array("q", begin.lost if begin else b"")
+
     @property
     def accounts(self) -> Collection[str]:
         """Those that a signed event names."""
@@ -55,11 +64,15 @@ class GoneNotes:
         return GoneNotesState(
             ranges={account: ranges.tobytes() for account, ranges in self._ranges.items()}, ended=self.ended,
             receipts=sorted(self._receipts), too_late=self._too_late,
-            waiting=[(commitment, *waits) for commitment, waits in self._waiting.items()],
+            waiting=[(commitment, *waits) for commitment, waits in self._waiting.items()], lost=self._lost.tobytes(),
         )  # fmt: skip
 
     def note(self, envelope: Envelope, at: int, waits_as: bytes | None = None) -> None:
         """Takes in what an event at an index says. `waits_as`: its commitment, where it is not known to be signed yet."""
+        if envelope.type == f"{envelope.service}.RowsLost":
+            if envelope.account == CELL and envelope.stream.startswith("recovery/"):
+                self._take(_LOST, envelope, at, waits_as)
+            return
         account = str(envelope.data.get("account_id"))
         if envelope.type == "lifecycle.AccountEnded" and waits_as is None:
             self.ended.append(account)
@@ -72,6 +85,9 @@ class GoneNotes:
         if account in self._receipts:
             self._too_late.append((at, account))
             return
+        self._take(account, envelope, at, waits_as)
+
+    def _take(self, account: str, envelope: Envelope, at: int, waits_as: bytes | None) -> None:
         ranges = envelope.data.get("ranges")
         runs = [run for one in (ranges if isinstance(ranges, list) else ()) if (run := _run(one, at)) is not None]
         if waits_as is None:
@@ -87,11 +103,15 @@ class GoneNotes:
 
     def all_named(self) -> Runs:
         """All ranges that signed events name."""
-        return Runs(run for account in self._ranges for run in self.named(account))
+        return Runs(self._all())
 
     def unexplained(self, runs: Iterable[Run]) -> list[Run]:
         """The parts of these runs, which are in order and apart, that no signed event names."""
-        return _without(runs, sorted(run for account in self._ranges for run in self.named(account)))
+        return _without(runs, sorted(self._all()))
+
+    def lost_among(self, runs: Sequence[Run]) -> int:
+        """How many of these indices are lost, as signed events say."""
+        return size_of(runs) - size_of(_without(runs, sorted(_pairs(self._lost))))
 
     def contradictions(self) -> Iterator[tuple[int, str]]:
         """Index and account: of each event that names leaves after the account's receipt, and of leaves that went with two."""
@@ -105,8 +125,7 @@ class GoneNotes:
 
     def named(self, account: str) -> list[Run]:
         """The ranges that signed events name of an account."""
-        ranges = self._ranges[account]
-        return list(zip(ranges[::2], ranges[1::2], strict=True))
+        return _pairs(self._ranges[account])
 
     def waiting_for(self, runs: Sequence[Run]) -> set[bytes]:
         """The commitments under which a part of these runs waits for its explanation."""
@@ -117,9 +136,14 @@ class GoneNotes:
         }
 
     def _add(self, account: str, runs: Iterable[Run]) -> None:
-        ranges = self._ranges.setdefault(account, array("q"))
+        ranges = self._lost if account == _LOST else self._ranges.setdefault(account, array("q"))
         for run in runs:
             ranges.extend(run)
+
+    def _all(self) -> Iterator[Run]:
+        for account in self._ranges:
+            yield from self.named(account)
+        yield from _pairs(self._lost)
 
 
 class GrowingRuns:
@@ -163,6 +187,10 @@ class Runs:
     def __contains__(self, index: int) -> bool:
         at = bisect_right(self._firsts, index) - 1
         return at >= 0 and index <= self._reach[at]
+
+
+def _pairs(ranges: array[int]) -> list[Run]:
+    return list(zip(ranges[::2], ranges[1::2], strict=True))
 
 
 def size_of(runs: Iterable[Run]) -> int:

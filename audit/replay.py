@@ -285,10 +285,10 @@ class _Replay:
 
 
 def gone_accounts(connection: Any, service: str) -> GoneNotes:
-    """The accounts of which the log says that they are gone, with the leaves that went with them. Raises `Tampered` where such
-    an event is not the one of its leaf."""
+    """What the log says is gone with accounts, or lost. Raises `Tampered` where such an event is not the one of its leaf."""
     gone = GoneNotes()
-    for row in read_events(connection, "e.account_id = %s AND e.stream LIKE 'gone/%%'", (CELL,)):
+    told = "e.account_id = %s AND (e.stream LIKE 'gone/%%' OR e.stream LIKE 'recovery/%%')"
+    for row in read_events(connection, told, (CELL,)):
         if row.at >= 0:
             if sha256(row.salted).digest() != row.leaf:
                 raise Tampered("the event is not the one whose leaf is in the log", service=service, index=row.at)

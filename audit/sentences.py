@@ -80,6 +80,13 @@ _SHARED: Final[Mapping[str, Sentence]] = {
         f"Nothing of account {short(e.account_id)} is stored here any more: {count(e.events, 'event')} and"
         f" {count(e.rows, 'row')} removed"
     ),
+    "RowsLost": lambda e: (
+        f"The database was put back from a copy: {count(sum(last - first + 1 for first, last in e.ranges), 'event')} of this"
+        " log are lost; their commitments stay"
+    ),
+    "CutRepeated": lambda e: (
+        f"Item {short(e.item_id)}, which the database had forgotten to be cut, was cut again: {count(len(e.keys), 'key')}"
+    ),
     "PersonsHeld": lambda e: f"Nothing of {several('person', e.person_ids)} is cut here any more: hold {short(e.hold_id)}",
     "KeptItemCut": lambda e: (
         f"Item {short(e.item_id)}, which hold {short(e.hold_id)} had kept, was cut: {count(len(e.keys), 'key')}"

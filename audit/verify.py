@@ -128,7 +128,7 @@ class _Verification:
         missing = [*self._displaced.missing_runs(), *((at, at) for at in self._missing_unsigned)]
         if awaited := self._checks.awaited(missing):
             self._checks.accept(self._signed_since(awaited))
-        gone = self._displaced.settle(self._checks.gone)
+        gone, lost = self._displaced.settle(self._checks.gone)
         for at, _ in self._checks.gone.unexplained((at, at) for at in self._missing_unsigned):
             self._findings.add("dropped", "the event of this row is gone", index=at)
         self._displaced.explain(self._findings)
@@ -144,7 +144,7 @@ class _Verification:
         return Verdict(
             service=self._service, origin=self._published.origin, size=size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, since=self._since, resumed_at=self._begun,
-            checked=self._walk.checked, pruned=self._checks.pruned, gone=gone, pending=self._pending,
+            checked=self._walk.checked, pruned=self._checks.pruned, gone=gone, lost=lost, pending=self._pending,
             findings=self._findings.in_order(), told=self._checks.told(),
             left_out=self._findings.left_out,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from audit.checkpoints import KeptCheckpoints
-from audit.displacements import Displacements
+from audit.displacements import Displacements, Settled
 from audit.event_checks import EventChecks, ExportedEvent
 from audit.exported import EVENTS, VERIFIERS, ExportedLog, ExportManifest, decode_line, read_manifest
 from audit.findings import Findings, Verdict
@@ -89,7 +89,7 @@ class _Offline:
         self._walk = LogWalk(self._tree, self._checks, self._displaced, self._findings, self._at_boundary)
         self._digest = hashlib.sha256()
         self._lines = 0
-        self._gone = 0
+        self._settled = Settled(0, 0)
 
     def run(self) -> Verdict:
         if self._is_signed:
@@ -97,7 +97,7 @@ class _Offline:
         return Verdict(
             service=self._service, origin=self._published.origin, size=self._published.size, root=self._published.root.hex(),
             kept_size=self._kept.size if self._kept else None, checked=self._walk.checked, pruned=self._checks.pruned,
-            gone=self._gone, pending=0, findings=self._findings.in_order(),
+            gone=self._settled.gone, lost=self._settled.lost, pending=0, findings=self._findings.in_order(),
             told=self._checks.told(), left_out=self._findings.left_out,
         )  # fmt: skip
 
@@ -110,7 +110,7 @@ class _Offline:
             self._findings.add("dropped", f"{self._service}/{EVENTS} is not in the export")
         good = self._walk.finish()
         self._checks.accept(place.signed for place in self._displaced.places if place.signed)
-        self._gone = self._displaced.settle(self._checks.gone)
+        self._settled = self._displaced.settle(self._checks.gone)
         self._displaced.explain(self._findings)
         self._checks.report(self._displaced.missing_runs())
         if self._journal is not None:

@@ -42,10 +42,10 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
 def _what_holds(verdicts: Sequence[Verdict]) -> str:
     if any(verdict.since for verdict in verdicts):
         return "What came after the kept checkpoints is as it was signed, and extends them. What was before was not looked at."
-    gone = sum(verdict.gone for verdict in verdicts)
-    if gone:
-        return f"Whole: every event is as it was signed, and each of {gone:,} that are gone went with its account."
-    return "Whole: every event is as it was signed."
+    gone, lost = sum(verdict.gone for verdict in verdicts), sum(verdict.lost for verdict in verdicts)
+    went = f", and each of {gone:,} that are gone went with its account" if gone else ""
+    put_back = f" {lost:,} were lost when a database was put back from a copy, as the logs themselves say." if lost else ""
+    return f"Whole: every event{' that is there' if lost else ''} is as it was signed{went}.{put_back}"
 
 
 def show_limits(verdicts: Sequence[Verdict], with_kept: bool, offline: bool, with_keys: bool) -> None:

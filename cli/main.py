@@ -38,6 +38,7 @@ _MODULES: Final = {
     "cli.rpc_commands": ("rpc",),
     "cli.clock_commands": ("clock",),
     "cli.keys_commands": ("keys",),
+    "cli.recover_commands": ("recover",),
     "cli.dead_letter_commands": ("dead-letters",),
     "cli.mail_commands": ("mail",),
     "cli.reads_commands": ("reads",),

@@ -23,6 +23,7 @@ from cli.keys_commands import KeysStatus, RotationView
 from cli.mail_commands import MailList, MailWithText
 from cli.person_export import PersonExport
 from cli.reads_commands import ReadList
+from cli.recover_commands import Recovery
 from cli.rpc_commands import MethodList
 from cli.staff_commands import LookedUpList
 from services.audit.commands import AlertPage, AlertView, ComparedCheckpoint, SeenCheckpoint
@@ -57,6 +58,7 @@ _OWN: dict[str, Any] = {
     "person export": PersonExport,
     "ticket list": TicketPage,
     "ticket show": TicketWithMessages,
+    "recover": Recovery,
     "search": SearchHits,
     "reads": ReadList,
     "dead-letters list": DeadLetterList,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import psycopg2
@@ -29,10 +30,11 @@ class Connection(psycopg2.extensions.connection):
 
 
 class ConnectionPool:
-    """Up to `size` connections, made when they are needed. Safe in threads, also in eventlet's."""
+    """Up to `size` connections, made when needed; `check` may refuse a new one. Safe in threads, also in eventlet's."""
 
-    def __init__(self, url: str, size: int, options: str) -> None:
+    def __init__(self, url: str, size: int, options: str, check: Callable[[Connection], None] | None = None) -> None:
         self._url = url
+        self._check = check
         self._options = options
         self._idle: deque[Connection] = deque()
         self._free = threading.Semaphore(size)
@@ -76,6 +78,12 @@ class ConnectionPool:
         connection.autocommit = True
         psycopg2.extensions.register_type(_UUID_AS_TEXT, connection)
         psycopg2.extensions.register_type(_UUIDS_AS_TEXT, connection)
+        if self._check is not None:
+            try:
+                self._check(connection)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
 

@@ -11,7 +11,7 @@ It knows no event and no key, and its errors never hold values.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from typing import Any, NamedTuple
@@ -64,9 +64,9 @@ class ConnectionLost(Unavailable):
 
 
 class Database:
-    """One service's database, as one role."""
+    """One service's database, as one role. `check` may refuse a new connection."""
 
-    def __init__(self, url: str, pool_size: int) -> None:
+    def __init__(self, url: str, pool_size: int, check: Callable[[Connection], None] | None = None) -> None:
         options = (
             f"-c search_path=lethe -c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
             f" -c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c idle_in_transaction_session_timeout=60000"
@@ -75,7 +75,7 @@ class Database:
             # a plan made while a table was small is kept when it has grown: it has to go by an index from the beginning
             " -c enable_seqscan=off"
         )
-        self._pool = ConnectionPool(url, pool_size, options)
+        self._pool = ConnectionPool(url, pool_size, options, check)
 
     @contextmanager
     def transaction(self, account_id: str) -> Iterator[Transaction]:

@@ -101,7 +101,7 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
     """The reaction to `erasure.SubjectErased`. Raises to be delivered again; every step can be repeated."""
     account, request = envelope.account, str(envelope.data["request_id"])
     persons: list[str] = sorted(envelope.data["person_ids"])
-    if store.run(account, lambda work: _receipt_exists(work, request)):
+    if store.run(account, lambda work: receipt_exists(work, request)):
         return
     counts, retained, kept, cut_at = _tell_and_cut(store, holdings, envelope, request, persons)
     failpoint(f"{store.service}.erasing-cut")
@@ -129,7 +129,7 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
         stream = erasure_stream(request)
         # the version first: a receipt that another replica gives after this look is a conflict then, not a second one
         version = work.versions_of([stream])[stream]
-        if not _receipt_exists(work, request):
+        if not receipt_exists(work, request):
             work.append(stream, version, [receipt])
 
     store.run(account, give_receipt, causation=envelope.event)
@@ -157,7 +157,8 @@ def erasure_stream(request_id: str) -> str:
     return f"erasure/{request_id}"
 
 
-def _receipt_exists(work: Work, request: str) -> bool:
+def receipt_exists(work: Work, request: str) -> bool:
+    """Whether the service has given its receipt of a request."""
     return bool(
         work.fetch(
             "SELECT 1 FROM lethe.event WHERE account_id = %s AND stream = %s AND type LIKE '%%.ErasureReceipted'",
@@ -190,7 +191,11 @@ def _cut(
             "SELECT item_id, key_id, stream, shared FROM keys.cut_person(%s, %s, %s, %s)",
             (work.account_id, person, request, work.now),
         )
-        names = sorted(bytes(name).hex() for _, name, _, shared in rows if not shared)
+        # not those of `rows`: what was cut before in a database that was put back is to be told as well (`recovery.py`)
+        cut = work.fetch(
+            "SELECT key_id FROM keys.cut_item WHERE account_id = %s AND person_id = %s", (work.account_id, person)
+        )
+        names = sorted(bytes(name).hex() for (name,) in cut)
         shared_items = sum(1 for row in rows if row[3])
         if shared_items:
             counts["identifiers kept for others"] = counts.get("identifiers kept for others", 0) + shared_items

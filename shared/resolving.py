@@ -107,6 +107,15 @@ class CheckSuppressed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     identifiers: Annotated[list[IdentifierToCheck], msgspec.Meta(max_length=100_000)]
 
 
+class Suppress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mails of the persons of a request, told by a participant before its cut. `identifiers` of theirs only where the request
+    itself may be lost."""
+
+    request_id: Id
+    mails: Annotated[list[MailToCheck], msgspec.Meta(max_length=1_000)]
+    identifiers: Annotated[list[Annotated[str, InTransit(category="e-mail")]], msgspec.Meta(max_length=5_000)] = []
+
+
 class SuppressedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """In the order asked: whether the mail is suppressed; the last day on which the identifier's person was erased."""
 

@@ -445,11 +445,12 @@ CREATE POLICY own_account ON keys.person         TO {service} USING (account_id 
 CREATE POLICY own_account ON keys.hold           TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.due_item       TO {service} USING (account_id = lethe.current_account());
 CREATE POLICY own_account ON keys.cut_item       TO {service}, {eraser} USING (account_id = lethe.current_account());
--- the epoch's rotation goes over all accounts, as the owner, who sees nothing else
+-- the epoch's rotation, and a recovery, go over all accounts, as the owner, who sees nothing else
 CREATE POLICY rotation ON keys.account_key TO {owner} USING (true);
 CREATE POLICY rotation ON keys.item_key    TO {owner} USING (true);
 CREATE POLICY rotation ON keys.cut_item    TO {owner} USING (true);
 CREATE POLICY rotation ON keys.person      FOR SELECT TO {owner} USING (true);
+CREATE POLICY recovery ON keys.item_person FOR SELECT TO {owner} USING (true);
 
 GRANT USAGE ON SCHEMA lethe TO {service}, {relay}, {eraser}, {auditor};
 GRANT USAGE ON SCHEMA keys  TO {service}, {eraser};

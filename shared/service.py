@@ -8,7 +8,7 @@ declares its own RPC methods and reactions. Nothing here decides anything: it ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -201,6 +201,15 @@ class Service(CellService):
     def on_account_ended(self, envelope: Envelope) -> None:
         """Removes all that is stored of the account here, and gives the receipt."""
         end_account(self.store, envelope, self.tidy_account)
+
+    def tell_end_again(self, account_id: str) -> None:
+        """Says of an account that ended what only this service says, where its database has forgotten it. Repeatable."""
+
+    def end_logins(self, account_id: str) -> None:
+        """Ends what may have been ended before, where the database has forgotten which. Repeatable."""
+
+    def tell_before_cut_again(self, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+        """Tells elsewhere what a request had told that is lost, before its persons are cut here again. Repeatable."""
 
     def tidy_account(self, account_id: str) -> None:
         """Removes what the service has of an account that is gone outside of its accounts' tables. Repeatable."""

@@ -19,10 +19,9 @@ import eventlet
 
 eventlet.monkey_patch()
 
-import importlib  # noqa: E402
-import inspect  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any, Final  # noqa: E402
 
@@ -32,8 +31,11 @@ import nameko  # noqa: E402
 from nameko.containers import ServiceContainer  # noqa: E402
 
 from shared import core_dumps, heavy_work, logs  # noqa: E402
+from shared.errors import Unavailable  # noqa: E402
 from shared.message_consumer import DRAIN_LIMIT_SECONDS, HEARTBEAT_SECONDS  # noqa: E402
-from shared.settings import Settings  # noqa: E402
+from shared.put_back import RECOVERING, PutBack, needs_recovery  # noqa: E402
+from shared.service_classes import service_class  # noqa: E402
+from shared.settings import SERVICES, Settings  # noqa: E402
 from shared.transport import SERIALIZER, register_serializer  # noqa: E402
 
 MAX_WORKERS: Final = 10
@@ -41,24 +43,10 @@ MAX_WORKERS: Final = 10
 STOP_LIMIT_SECONDS: Final = DRAIN_LIMIT_SECONDS + 5.0
 """After this long a stop is forced: what is not acknowledged goes back to the broker."""
 
+DATABASE_PATIENCE_SECONDS: Final = 300.0
+"""For so long a service that starts waits for its database; then it ends, to be started again."""
+
 log = logs.get_logger("lethe.service")
-
-
-def service_class(service: str) -> type:
-    """The only class in `services.<service>.service` whose `name` is the service's. Raises `LookupError`
-    otherwise.
-    """
-    module = importlib.import_module(f"services.{service}.service")
-    found = [
-        kind
-        for _, kind in inspect.getmembers(module, inspect.isclass)
-        if getattr(kind, "name", None) == service and kind.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        raise LookupError(
-            f"services.{service}.service has {len(found)} classes with name = {service!r}, not one"
-        )
-    return found[0]
 
 
 def run(kind: type, settings: Settings, service: str, replica: str) -> None:
@@ -133,11 +121,33 @@ def serve(service: str, replica: str, find_class: Callable[[], type]) -> int:
     logs.configure(service, replica)
     eventlet.debug.hub_exceptions(False)  # the hub would print tracebacks
     try:
-        run(find_class(), Settings.load(), service, replica)
+        settings = Settings.load()
+        if service in SERVICES and not os.environ.get(RECOVERING):
+            _refuse_if_put_back(settings, service)
+        run(find_class(), settings, service, replica)
+    except PutBack as error:
+        log.critical(error.message)
+        return 1
     except Exception as error:
         log.critical("service died", error=error)
         return 1
     return 0
+
+
+def _refuse_if_put_back(settings: Settings, service: str) -> None:
+    """Raises `PutBack` where the database is behind the signed log. One that is away is waited for."""
+    deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
+    while True:
+        try:
+            if needs_recovery(settings, service):
+                raise PutBack()
+            return
+        except PutBack:
+            raise
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":

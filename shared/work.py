@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec import UNSET
@@ -25,6 +26,7 @@ from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.keys import AccountKey, KeyTree, account_item
 from shared.personal import ERASED, Erased, Personal
+from shared.put_back import refuse_if_put_back
 from shared.root_keys import RootKeys
 from shared.sealing import SealingKey, new_key, open_sealed, place_of, sealed_key_id
 from shared.settings import Settings
@@ -68,7 +70,9 @@ class Store:
         self.project = project
         self.settings = settings
         self.keys = KeyTree(types.service, RootKeys(settings.path("root-keys"), types.service))
-        self.database = Database(settings.database_url(types.service, role), pool_size)
+        self.database = Database(
+            settings.database_url(types.service, role), pool_size, partial(refuse_if_put_back, settings, types.service)
+        )
         self._wake_path = settings.path("run", f"relay-{types.service}.sock")
 
     def run(

@@ -6,29 +6,19 @@ It imports nameko and eventlet, which is why the stack never imports it.
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import sys
 import time
 
 from shared import bus
 from shared.errors import Unavailable
+from shared.service_classes import service_class
 
 PATIENCE_SECONDS = 60.0
 
 
-def reactions_of(service: str) -> list[str]:
-    """The event types that a service reacts to; `LookupError` if its module has no service class."""
-    module = importlib.import_module(f"services.{service}.service")
-    for _, kind in inspect.getmembers(module, inspect.isclass):
-        if getattr(kind, "name", None) == service and kind.__module__ == module.__name__:
-            return bus.reactions_of(kind)
-    raise LookupError(f"services.{service}.service has no class with name = {service!r}")
-
-
 def main(services: list[str]) -> None:
     """Waits for the broker, which may start at the same time, and declares."""
-    reactions = {service: reactions_of(service) for service in services}
+    reactions = {service: bus.reactions_of(service_class(service)) for service in services}
     amqp_url = sys.stdin.readline().strip()
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from shared.events import Event, EventTypes, HexDigest, ServiceName
 from shared.ids import StoredId
+from shared.recovery_events import RowsLost
 
 Cause = Literal["forked", "truncated", "unsigned", "changed", "stalled"]
 """forked: two trees that the log's key signed contradict each other. truncated: the published checkpoint is older than one
@@ -43,4 +44,4 @@ class AlertCleared(Event, frozen=True, kw_only=True):
     cleared_by: ClearedBy
 
 
-TYPES = EventTypes("audit", {"AlertRaised": AlertRaised, "AlertCleared": AlertCleared})
+TYPES = EventTypes("audit", {"AlertRaised": AlertRaised, "AlertCleared": AlertCleared, "RowsLost": RowsLost})

@@ -11,6 +11,7 @@ from shared.ids import StoredId
 from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
+from shared.recovery_events import CutRepeated, RowsLost
 from shared.resolving import IdentifierKind, Owner
 from shared.staff_lookups import StaffLookedUp
 
@@ -115,6 +116,8 @@ TYPES = EventTypes(
         "ReadsRecorded": ReadsRecorded,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
+        "RowsLost": RowsLost,
+        "CutRepeated": CutRepeated,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "KeptItemCut": KeptItemCut,

@@ -24,7 +24,7 @@ from services.contacts.holdings import HOLDINGS
 from services.contacts.person import Key, KnownIdentifier, Suppressed, parties
 from services.contacts.projections import project
 from shared.erasing import Holdings
-from shared.errors import NotFound
+from shared.errors import NotFound, PersonErased
 from shared.read_records import Shown
 from shared.resolving import (
     CheckSuppressed,
@@ -32,6 +32,7 @@ from shared.resolving import (
     MailToCheck,
     RenderedSpellings,
     RenderSpellings,
+    Suppress,
     SuppressedAnswer,
     TakeIn,
     TakenIn,
@@ -62,6 +63,18 @@ class ContactsService(RecordingService):
     @property
     def holdings(self) -> Holdings:
         return HOLDINGS
+
+    def tell_before_cut_again(self, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+        """The persons' identifiers go on the suppression list, which a request for their erasure had put them on."""
+        known: set[str] = set()
+        for person in persons:
+            try:
+                known.update(handlers.find_subjects(self.store, account_id, FindSubjects(who=person)).addresses)
+            except (NotFound, PersonErased):
+                continue  # whom this copy never knew, or knows as cut
+        if known:
+            command = Suppress(request_id=request_id, mails=[], identifiers=sorted(known))
+            self.runtime.client.call("erasure", "suppress", command, account=account_id, repeatable=True)
 
     @rpc_method(argument=TakeIn, result=TakenIn, roles=SERVICES_ONLY, scope="write")
     def take_in(self, call: Call) -> TakenIn:

@@ -12,7 +12,6 @@ from shared.erasing import CategoryName, Count, Retained
 from shared.events import ServiceName
 from shared.ids import Id
 from shared.personal import InTransit, NotPersonal
-from shared.resolving import MailToCheck
 
 Who = Annotated[str, msgspec.Meta(min_length=1, max_length=998), InTransit(category="e-mail")]
 Address = Annotated[str, msgspec.Meta(min_length=3, max_length=998), InTransit(category="e-mail")]
@@ -195,13 +194,6 @@ class AccountKept(msgspec.Struct, frozen=True, kw_only=True):
 
     holds: Count
     erasures: Count
-
-
-class Suppress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Mails of the persons of a request, told by a participant before its cut."""
-
-    request_id: Id
-    mails: Annotated[list[MailToCheck], msgspec.Meta(max_length=1_000)]
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from shared.events import ERASED, Envelope, Erased, Event, EventTypes, HexDigest
 from shared.ids import StoredId
 from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import InTransit, Personal
+from shared.recovery_events import CutRepeated, RowsLost
 
 State = Literal["held", "erasing", "incomplete", "completed"]
 """*held*: a legal hold keeps the person, so nobody has been told anything yet. It goes on by itself when the hold ends."""
@@ -137,6 +138,8 @@ TYPES = EventTypes(
         "HoldEnded": HoldEnded,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
+        "RowsLost": RowsLost,
+        "CutRepeated": CutRepeated,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "KeptItemCut": KeptItemCut,

@@ -32,7 +32,6 @@ from services.erasure.commands import (
     RequestErasure,
     RequestOwnErasure,
     ShowErasure,
-    Suppress,
 )
 from services.erasure.events import TYPES, AskedBy
 from services.erasure.handlers import ProbeResult
@@ -46,7 +45,7 @@ from shared.events import Envelope
 from shared.ids import Id, new_id
 from shared.item_cuts import finish_cut
 from shared.logs import get_logger
-from shared.resolving import CheckSuppressed, SuppressedAnswer
+from shared.resolving import CheckSuppressed, Suppress, SuppressedAnswer
 from shared.rpc import Call, rpc_method
 from shared.service import (
     CUSTOMERS,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from services.erasure.commands import Suppress
 from services.erasure.queries import addresses_of_request
 from shared.blind_index import BlindIndex
+from shared.errors import NotFound
 from shared.references import normalise_address, normalise_phone
-from shared.resolving import CheckSuppressed, MailToCheck, SuppressedAnswer
+from shared.resolving import CheckSuppressed, MailToCheck, Suppress, SuppressedAnswer
 from shared.work import Store, Work
 
 
@@ -45,12 +45,17 @@ def mail_entries(mails: Sequence[MailToCheck], senders: Sequence[str]) -> list[t
 
 
 def suppress(store: Store, account_id: str, command: Suppress) -> None:
-    """Takes mails of a request's persons onto the list. Repeatable; told by a participant before it cuts."""
+    """Takes mails of a request's persons onto the list. Repeatable; told by a participant before it cuts. After a database was
+    put back the request may be lost: then mails go by their Message-ID alone, and identifiers are told as well."""
 
     def decide(work: Work) -> None:
-        entries = identifier_entries(addresses_of_request(work, command.request_id))
-        senders = [text for kind, text in entries if kind == "address"]
-        add_entries(work, mail_entries(command.mails, senders), work.now.date())
+        try:
+            known = identifier_entries(addresses_of_request(work, command.request_id))
+        except NotFound:
+            known = []
+        told = identifier_entries(command.identifiers)
+        senders = [text for kind, text in (*known, *told) if kind == "address"]
+        add_entries(work, [*told, *mail_entries(command.mails, senders)], work.now.date())
 
     store.run(account_id, decide)
 

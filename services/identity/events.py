@@ -14,6 +14,7 @@ from shared.ids import StoredId
 from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
+from shared.recovery_events import CutRepeated, RowsLost
 from shared.staff_lookups import StaffLookedUp
 
 Role = Literal["owner", "admin", "agent"]
@@ -330,6 +331,8 @@ TYPES = EventTypes(
         **PORTAL_TYPES,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
+        "RowsLost": RowsLost,
+        "CutRepeated": CutRepeated,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "KeptItemCut": KeptItemCut,

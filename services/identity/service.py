@@ -89,6 +89,7 @@ from shared.service import (
 )
 from shared.settings import LOCAL_CELL
 from shared.tokens import USER_ISSUER, TokenIssuer
+from shared.work import Work
 
 OWNERS = frozenset({"owner"})
 
@@ -116,6 +117,15 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     name = "identity"
     runtime = Runtime(TYPES, project, IdentityResources)
     mail_sending = MailSending(note_mail_given_up)
+
+    def end_logins(self, account_id: str) -> None:
+        """Sessions, logins under way and mailed links: which of them were over is not known any more, so all are."""
+
+        def decide(work: Work) -> None:
+            for table in ("session", "challenge", "link", "portal_session", "sign_in_link"):
+                work.later(f"DELETE FROM {table} WHERE account_id = %s", (account_id,))
+
+        self.store.run(account_id, decide)
 
     def tidy_account(self, account_id: str) -> None:
         """Nothing leads to the account any more."""

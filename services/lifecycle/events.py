@@ -13,6 +13,7 @@ from shared.events import ERASED, Envelope, Erased, Event, EventTypes
 from shared.ids import StoredId
 from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import Personal
+from shared.recovery_events import CutRepeated, RowsLost
 
 Plan = Literal["trial", "paid"]
 SuspensionReason = Literal["trial-ended", "billing-failed", "by-operator"]
@@ -115,6 +116,8 @@ TYPES = EventTypes(
         "AccountEnded": AccountEnded,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
+        "RowsLost": RowsLost,
+        "CutRepeated": CutRepeated,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "KeptItemCut": KeptItemCut,

@@ -208,15 +208,30 @@ def _end(work: Work, holds: int, erasures: int) -> None:
         return
     work.append(f"account/{work.account_id}", _version(work), [event])
     _look_at(work, None)
-    work.later(
-        "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
-        (work.account_id, list(ACCOUNT_SERVICES), work.now),
-    )
+    _note_ended(work, work.account_id)
 
 
 def _tell_again(work: Work, account_id: str) -> None:
     stream = f"ended/{account_id}"
     work.append(stream, work.versions_of([stream])[stream], [AccountEnded(account_id=account_id)])
+
+
+def tell_end_again(store: Store, account_id: str) -> None:
+    """Says that an account has ended, where the database has forgotten it. Repeatable."""
+
+    def decide(work: Work) -> None:
+        if not work.fetch("SELECT 1 FROM ended_account WHERE account_id = %s", (account_id,)):
+            _tell_again(work, account_id)
+            _note_ended(work, account_id)
+
+    store.run(SYSTEM_ACTOR, decide)
+
+
+def _note_ended(work: Work, account_id: str) -> None:
+    work.later(
+        "INSERT INTO ended_account (account_id, service, ended_at) SELECT %s, unnest(%s::text[]), %s",
+        (account_id, list(ACCOUNT_SERVICES), work.now),
+    )
 
 
 def take_receipt(store: Store, envelope: Envelope) -> None:

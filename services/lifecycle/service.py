@@ -71,6 +71,9 @@ class LifecycleService(Service):
     name = "lifecycle"
     runtime = Runtime(TYPES, project, LifecycleResources)
 
+    def tell_end_again(self, account_id: str) -> None:
+        handlers.tell_end_again(self.store, account_id)
+
     @property
     def holdings(self) -> Holdings:
         return HOLDINGS

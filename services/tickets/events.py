@@ -14,6 +14,7 @@ from shared.ids import StoredId
 from shared.legal_holds import KeptItemCut, PersonsHeld, PersonsReleased
 from shared.personal import InTransit, Personal
 from shared.read_records import ReadsRecorded, reads_1_to_2
+from shared.recovery_events import CutRepeated, RowsLost
 from shared.staff_lookups import StaffLookedUp
 
 Channel = Literal["e-mail"]
@@ -114,6 +115,8 @@ TYPES = EventTypes(
         "ReadsRecorded": ReadsRecorded,
         "LeavesGone": LeavesGone,
         "AccountGone": AccountGone,
+        "RowsLost": RowsLost,
+        "CutRepeated": CutRepeated,
         "PersonsHeld": PersonsHeld,
         "PersonsReleased": PersonsReleased,
         "KeptItemCut": KeptItemCut,

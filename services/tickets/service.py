@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
-
-import msgspec
 
 from services.tickets import handlers, own_tickets, queries
 from services.tickets.commands import (
@@ -38,20 +35,12 @@ from services.tickets.projections import project
 from services.tickets.shown import shown_in_page, shown_in_ticket, shown_of_person
 from shared.blobs import BlobStore
 from shared.erasing import Holdings
-from shared.ids import Id
 from shared.read_records import Shown
-from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, TakeIn, TakenIn
+from shared.resolving import MailToCheck, RenderedSpellings, RenderSpellings, Suppress, TakeIn, TakenIn
 from shared.rpc import Call, rpc_method
 from shared.service import CUSTOMERS, READERS, USERS, RecordingService, Resources, Runtime, account_of, actor_of
 
 IMPORT_SECONDS = 60.0
-
-
-class Suppress(msgspec.Struct, frozen=True, kw_only=True):
-    """What tickets tells erasure before a cut. Erasure validates it as its own command of this name."""
-
-    request_id: Id
-    mails: Annotated[list[MailToCheck], msgspec.Meta(max_length=1_000)]
 
 
 class TicketsResources:

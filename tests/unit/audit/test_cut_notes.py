@@ -61,3 +61,11 @@ def test_persons_and_items_are_told_apart() -> None:
     notes.note(envelope(type_="identity.SubjectCut", person_id=OTHER, keys=[]), 7)
     notes.note(envelope(user_id=OTHER, keys=[KEY]), 8)
     assert {(ONE, OTHER)} == set(notes.persons) and [(OTHER,)] == [item.ids for item in notes.items]
+
+
+def test_a_cut_that_was_repeated_is_known_without_a_key() -> None:
+    """Of an item that came after the copy there is no key, and the journal has it all the same; no other event tells so."""
+    notes = CutNotes()
+    notes.note(envelope(type_="identity.CutRepeated", item_id=OTHER, keys=[]), 7)
+    notes.note(envelope(type_="identity.UserRemoved", user_id=ONE, keys=[]), 8)
+    assert [(OTHER,)] == [item.ids for item in notes.items]

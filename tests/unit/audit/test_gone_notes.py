@@ -102,10 +102,41 @@ def test_an_account_of_any_size_leaves_no_finding_and_hides_none() -> None:
     places = Displacements(last + 10, places.state())
     for _ in range(3):
         places.add(Place(None, None, b"new", on_its_way=True))
-    assert last + 1 - 3 == places.settle(noted([[0, 6], [8, MOST_PLACES], [MOST_PLACES + 2, last - 1]], at=last + 5))
+    assert last + 1 - 3 == places.settle(noted([[0, 6], [8, MOST_PLACES], [MOST_PLACES + 2, last - 1]], at=last + 5)).gone
     assert [(7, 7), (MOST_PLACES + 1, MOST_PLACES + 1), (last, last)] == places.missing_runs()
     findings = Findings()
     places.explain(findings)
     assert [7] == [one.index for one in findings.kept if one.kind == "dropped"]
     assert any("2 more places" in one.text for one in findings.kept)
     assert 3 == size_of(places.missing_runs())
+
+
+def rows_lost(ranges: Any, account: str = CELL, stream: str = "recovery/1", type_: str = "tickets.RowsLost") -> Envelope:
+    return msgspec.structs.replace(leaves_gone(ranges, account), data={"ranges": ranges}, stream=stream, type=type_)
+
+
+def test_what_was_lost_is_accounted_for_by_an_event_of_the_cell_alone() -> None:
+    """Lost places are counted apart from those that went with an account; nobody else, and no other stream, can name any."""
+    notes = GoneNotes()
+    for other in (
+        rows_lost([[0, 9]], account=ACCOUNT), rows_lost([[0, 9]], stream="ticket/1"),
+        rows_lost([[0, 9]], type_="erasure.RowsLost"), rows_lost([[30, 40]]),  # of another service; what comes after it
+    ):  # fmt: skip
+        notes.note(other, at=20)
+    assert [(0, 9)] == notes.unexplained([(0, 9)])
+    notes.note(leaves_gone([[2, 3]]), at=20)
+    notes.note(rows_lost([[5, 7]]), at=21)
+    notes = GoneNotes(notes.state())
+    assert [(0, 1), (4, 4), (8, 9)] == notes.unexplained([(0, 9)])
+    assert 3 == notes.lost_among([(0, 9)]) and 1 == notes.lost_among([(7, 8)])
+    assert [ACCOUNT] == list(notes.accounts), "no account is gone by it"
+    assert 6 in notes.all_named() and [] == list(notes.contradictions())
+
+
+def test_what_was_lost_waits_for_its_signature_too() -> None:
+    """An event that is not known to be signed accounts for nothing, until it is."""
+    notes = GoneNotes()
+    notes.note(rows_lost([[5, 7]]), at=20, waits_as=b"c")
+    assert [(5, 7)] == notes.unexplained([(5, 7)]) and {b"c"} == notes.waiting_for([(5, 7)])
+    notes.accept([b"c"])
+    assert [] == notes.unexplained([(5, 7)])

@@ -206,10 +206,10 @@ def test_html_is_read_in_the_order_of_its_source() -> None:
     "hostile", ["<div>", "<ul><li>", "<b id=1><p>", "<table>x<b></b>", "<", "<a ", "&", "<script>"]
 )
 def test_hostile_html_is_read_in_time(hostile: str) -> None:
-    """Hundreds of thousands of nested or broken tags take seconds at most."""
-    began = time.monotonic()
+    """Hundreds of thousands of nested or broken tags take seconds of the processor at most, whatever else it has to do."""
+    began = time.process_time()
     mail("From: a@x.org\nContent-Type: text/html", hostile * (400_000 // len(hostile)) + "end")
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_lists_and_their_robots_are_told_from_people() -> None:
@@ -249,9 +249,9 @@ def test_a_malformed_mail_is_taken_in_as_far_as_it_can_be_read(name: str) -> Non
             read_mail(raw)
         assert caught.value.reason in Unreadable.REASONS
         return
-    began = time.monotonic()
+    began = time.process_time()
     read = read_mail(raw)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert [box.address for box in read.senders] == ([sender] if sender else [])
     assert set(read.defects) <= DEFECTS
     assert read.text.strip()
