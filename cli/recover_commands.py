@@ -9,12 +9,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 import typer
 
 from audit.findings import Verdict
+from audit.log_agreement import compared, reading_order
 from audit.verify import verify
 from cli.audit_verdict import show_verdicts
 from cli.exit_status import TAMPERED
@@ -25,9 +27,9 @@ from cli.stack_commands import said_plainly, the_stack
 from deploy.stack import Stack
 from deploy.stack.processes import CHECKOUT, base_environment
 from deploy.stack.stack import SERVERS
-from shared.errors import Conflict, InternalError, LetheError, Refused, Tampered, Unavailable
-from shared.put_back import RECOVERING, finish, needs_recovery
-from shared.recovery import CUTS, PLACES, Recovered
+from shared.errors import Conflict, InternalError, LetheError, Refused, Tampered, TimedOut, Unavailable
+from shared.put_back import RECOVERING, finish, is_empty, needs_recovery
+from shared.recovery import CUTS, HOLDS, PLACES, Recovered, ReleasedHold
 from shared.settings import SERVICES, Settings
 
 STEP_SECONDS: Final = 3_600.0
@@ -49,11 +51,7 @@ def register(app: typer.Typer) -> None:
     app.command("recover", context_settings=HELP)(recover)
 
 
-def recover(
-    yes: Yes = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Also where no database is older than its log.")] = False,
-    json: Json = False,
-) -> None:
+def recover(yes: Yes = False, json: Json = False) -> None:
     """Cut again what was cut since the copy from which databases were put back, verify the logs, and let services start again.
 
     Stop the system and put the databases back first (all of them, from copies of about the same time); root keys, tiles and cut
@@ -66,28 +64,36 @@ def recover(
         running = [one["name"] for one in stack.status()["processes"] if one["name"] not in SERVERS]
         if running:
             raise Refused(f"The system runs ({', '.join(running)}). Stop it first: lethe down")
-        Stack(stack.home, {}, note).up(wait=False)
-    settings = load_settings()
-    behind = [service for service in SERVICES if needs_recovery(settings, service)]
-    if not behind and not anyway:
-        note("No database is older than its log: there is nothing to recover.")
-        _show(Recovery(services=[], verdicts=[]), json)
-        return
-    if not yes:
-        which = f"Older than their logs: {', '.join(behind)}" if behind else "No database is older than its log"
-        typer.confirm(f"{which}. What was lost stays lost. Go on?", abort=True, err=True)
     try:
-        services = _in_order(stack, settings)
-        verdicts = [_verified(settings, service) for service in SERVICES]
-        if all(verdict.good for verdict in verdicts):
-            for service in SERVICES:
-                finish(settings, service)
+        with said_plainly():
+            Stack(stack.home, {}, note).up(wait=False)
+        recovery = _recovered(stack, load_settings(), yes)
     finally:
         with said_plainly():
             stack.down()
-    _show(Recovery(services=services, verdicts=verdicts), json)
-    if not all(verdict.good for verdict in verdicts):
+    if recovery is None:
+        note("No database is older than its log: there is nothing to recover.")
+        recovery = Recovery(services=[], verdicts=[])
+    _show(recovery, json)
+    if not all(verdict.good for verdict in recovery.verdicts):
         raise typer.Exit(TAMPERED)
+
+
+def _recovered(stack: Stack, settings: Settings, yes: bool) -> Recovery | None:
+    behind = [service for service in SERVICES if needs_recovery(settings, service)]
+    if not behind:
+        return None
+    if empty := [service for service in SERVICES if is_empty(settings, service)]:
+        note(f"There is nothing at all in the log of {', '.join(empty)}. If you did not put its copy back yet, stop here.")
+    if not yes:
+        which = f"Older than their logs: {', '.join(behind)}"
+        typer.confirm(f"{which}. What was lost stays lost. Go on?", abort=True, err=True)
+    services = _in_order(stack, settings)
+    verdicts = compared([_verified(settings, service) for service in reading_order(SERVICES)])
+    if all(verdict.good for verdict in verdicts):
+        for service in SERVICES:
+            finish(settings, service)
+    return Recovery(services=services, verdicts=sorted(verdicts, key=lambda verdict: SERVICES.index(verdict.service)))
 
 
 def _in_order(stack: Stack, settings: Settings) -> list[Recovered]:
@@ -108,14 +114,18 @@ def _in_order(stack: Stack, settings: Settings) -> list[Recovered]:
             with said_plainly():
                 stack.start("erasure-0", {RECOVERING: "1"})
                 stack.await_ready()
+    _step(settings, "erasure", HOLDS, [hold for one in found for hold in one.released])
     return found
 
 
-def _step(settings: Settings, service: str, step: str) -> Recovered:
-    done = subprocess.run(
-        [sys.executable, "-m", "shared.recovery_runner", service, step], cwd=CHECKOUT, env=base_environment(settings.home),
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=STEP_SECONDS, check=False,
-    )  # fmt: skip
+def _step(settings: Settings, service: str, step: str, holds: Sequence[ReleasedHold] = ()) -> Recovered:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "shared.recovery_runner", service, step], cwd=CHECKOUT, env=base_environment(settings.home),
+            input=msgspec.json.encode(list(holds)), capture_output=True, timeout=STEP_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise TimedOut(f"{service}: a step took longer than {STEP_SECONDS / 60:.0f} minutes; call it again") from None
     last = done.stdout.splitlines()[-1:] or [b""]
     if done.returncode == 0:
         return msgspec.json.decode(last[0], type=Recovered)
@@ -151,6 +161,11 @@ def _show(recovery: Recovery, json: bool) -> None:
     columns = ("service", "events lost", "keys of a later epoch", "persons cut again", "items", "accounts")
     show(table("Put back", columns, rows))
     show_verdicts(recovery.verdicts)
+    if unsuppressed := sum(one.unsuppressed for one in recovery.services):
+        note(
+            f"Of {unsuppressed} person(s) who were cut again the identifiers do not open any more: what they had sent is taken"
+            " in if somebody imports it again. Import no archives from before."
+        )
     if all(verdict.good for verdict in recovery.verdicts):
         note("Services may start again: lethe up")
     else:

@@ -7,6 +7,7 @@ service ends its connections. Reads files and one number; knows nothing of accou
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +15,22 @@ from typing import Any
 
 import psycopg2
 
+from shared.durable_files import replace
 from shared.errors import Tampered, Unavailable
 from shared.log_signer import LogSigner
-from shared.root_keys import sync_folder
 from shared.settings import Settings
 
 RECOVERING = "LETHE_RECOVERING"
 """In the environment of what works on such a database: a recovery, and the services that it needs before it has ended."""
+_TAIL_BYTES = 65_536
+_LAST_CUTS = 50
+_IS_GONE = "SELECT EXISTS (SELECT 1 FROM lethe.account_state WHERE account_id = %s AND state = 'gone')"
+_KNOWN = {
+    "person": "SELECT 1 FROM keys.person WHERE account_id = %(account)s AND person_id = %(subject)s AND cut_at IS NOT NULL",
+    "item": "SELECT 1 FROM keys.cut_item WHERE account_id = %(account)s AND item_id = %(subject)s UNION ALL SELECT 1"
+    " FROM lethe.event WHERE account_id = %(account)s AND stream = 'recut/' || %(subject)s",
+    "account": "SELECT 1 WHERE false",  # it is gone, or it is not known
+}
 _SIZE = "SELECT COALESCE(max(index), -1) + 1 FROM lethe.log"
 
 
@@ -53,16 +63,38 @@ def needs_recovery(settings: Settings, service: str) -> bool:
             cursor = connection.cursor()
             cursor.execute(_SIZE)
             (size,) = cursor.fetchone() or (0,)
-            return bool(size < signed)
+            return bool(size < signed) or not _knows_last_cuts(cursor, settings, service)
     except psycopg2.OperationalError as error:
         raise Unavailable("the database can't be reached", service=service) from error
 
 
-def begin(settings: Settings, service: str) -> None:
-    """Keeps the service from answering until `finish`."""
+def is_empty(settings: Settings, service: str) -> bool:
+    """Whether a service's database has nothing in its log, although something was signed: was its copy forgotten?"""
+    with closing(psycopg2.connect(settings.database_url(service, "service"), connect_timeout=5)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(_SIZE)
+        (size,) = cursor.fetchone() or (0,)
+        return not size and _signed_size(settings, service) > 0
+
+
+def begin(settings: Settings, service: str, size: int | None = None) -> int:
+    """Keeps the service from answering until `finish`. `size` is how many places the database has: that of the first call that
+    says it is kept, and returned."""
     marker = _marker(settings, service)
-    marker.touch()
-    sync_folder(marker.parent)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    known = size_of_copy(settings, service) if marker.exists() else -1
+    if known < 0:
+        known = -1 if size is None else size
+        replace(marker, json.dumps({"size": known}).encode())
+    return known
+
+
+def size_of_copy(settings: Settings, service: str) -> int:
+    """How many places the database had when its recovery began; -1 where that is not known."""
+    try:
+        return int(json.loads(_marker(settings, service).read_bytes())["size"])
+    except FileNotFoundError:
+        return -1
 
 
 def finish(settings: Settings, service: str) -> None:
@@ -73,6 +105,28 @@ def finish(settings: Settings, service: str) -> None:
 def signer_of(settings: Settings, service: str) -> LogSigner:
     """What signs the service's log."""
     return LogSigner(settings.path("root-keys", service), settings.path("tiles", service), f"{settings.cell}/{service}")
+
+
+def _knows_last_cuts(cursor: Any, settings: Settings, service: str) -> bool:
+    """Whether the database knows the last entries of the cut journal: one that was committed and journalled, and was not in the
+    signed log yet when the database was lost, shows nowhere else. The journal's signatures are the recovery's business."""
+    try:
+        with (settings.path("tiles", service) / "cut-journal.jsonl").open("rb") as journal:
+            journal.seek(max(0, journal.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = journal.read().split(b"\n")[1 if journal.tell() > _TAIL_BYTES else 0 : -1]
+    except FileNotFoundError:
+        return True
+    cuts = [json.loads(line)["cut"] for line in lines]
+    for cut in [one for one in cuts if one["kind"] in _KNOWN][-_LAST_CUTS:]:
+        cursor.execute("SELECT set_config('lethe.account', %s, true)", (cut["account"],))
+        cursor.execute(_IS_GONE, (cut["account"],))
+        (is_gone,) = cursor.fetchone()
+        if is_gone:
+            continue
+        cursor.execute(_KNOWN[cut["kind"]], {"account": cut["account"], "subject": cut["subject"]})
+        if cursor.fetchone() is None:
+            return False
+    return True
 
 
 def _marker(settings: Settings, service: str) -> Path:

@@ -8,8 +8,8 @@ declares its own RPC methods and reactions. Nothing here decides anything: it ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -36,7 +36,7 @@ from shared.rpc_client import RpcClient
 from shared.settings import Settings
 from shared.staff_lookups import STAFF, ListStaffLookups, StaffLookupPage, list_lookups, record_lookup
 from shared.tokens import OF_AN_ACCOUNT, TokenIssuer, TokenSource, service_actor
-from shared.work import SYSTEM_ACTOR, Project, Store
+from shared.work import SYSTEM_ACTOR, Project, Store, Work
 
 USERS = frozenset({"owner", "admin", "agent"})
 CUSTOMERS = frozenset({"customer"})
@@ -208,8 +208,16 @@ class Service(CellService):
     def end_logins(self, account_id: str) -> None:
         """Ends what may have been ended before, where the database has forgotten which. Repeatable."""
 
-    def tell_before_cut_again(self, account_id: str, request_id: str, persons: Sequence[str]) -> None:
-        """Tells elsewhere what a request had told that is lost, before its persons are cut here again. Repeatable."""
+    def end_item_again(self, work: Work, item_id: str) -> None:
+        """Ends what an item was the profile of, where the database has forgotten that it had ended. Then its key is cut."""
+
+    def end_hold_again(self, account_id: str, hold_id: str) -> None:
+        """Ends a legal hold, where the database has forgotten that it had ended. Repeatable."""
+
+    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> int:
+        """Tells elsewhere what a request had told that is lost, before its persons are cut here again; they were cut at these
+        times. Repeatable. Of how many persons it could not be told."""
+        return 0
 
     def tidy_account(self, account_id: str) -> None:
         """Removes what the service has of an account that is gone outside of its accounts' tables. Repeatable."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
 
 from services.contacts import handlers, queries
 from services.contacts.commands import (
@@ -54,6 +56,9 @@ from shared.service import (
 ADMINS = frozenset({"owner", "admin"}) | OPERATORS
 
 
+IDENTIFIERS_AT_ONCE: Final = 1_000
+
+
 class ContactsService(RecordingService):
     """Persons, organisations, and the identifiers by which they are known."""
 
@@ -64,17 +69,21 @@ class ContactsService(RecordingService):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    def tell_before_cut_again(self, account_id: str, request_id: str, persons: Sequence[str]) -> None:
+    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> int:
         """The persons' identifiers go on the suppression list, which a request for their erasure had put them on."""
-        known: set[str] = set()
-        for person in persons:
+        untold = 0
+        for person, at in cut_at.items():
             try:
-                known.update(handlers.find_subjects(self.store, account_id, FindSubjects(who=person)).addresses)
+                known = handlers.find_subjects(self.store, account_id, FindSubjects(who=person)).addresses
             except (NotFound, PersonErased):
-                continue  # whom this copy never knew, or knows as cut
-        if known:
-            command = Suppress(request_id=request_id, mails=[], identifiers=sorted(known))
-            self.runtime.client.call("erasure", "suppress", command, account=account_id, repeatable=True)
+                known = []  # whom this copy never knew, or knows as cut
+            untold += not known
+            for first in range(0, len(known), IDENTIFIERS_AT_ONCE):
+                command = Suppress(
+                    request_id=request_id, mails=[], identifiers=known[first : first + IDENTIFIERS_AT_ONCE], day=at.date()
+                )
+                self.runtime.client.call("erasure", "suppress", command, account=account_id, repeatable=True)
+        return untold
 
     @rpc_method(argument=TakeIn, result=TakenIn, roles=SERVICES_ONLY, scope="write")
     def take_in(self, call: Call) -> TakenIn:

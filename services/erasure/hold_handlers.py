@@ -93,6 +93,15 @@ def release_hold(store: Store, account_id: str, actor: str, command: OfHold, kno
     return show_hold(store, account_id, command)
 
 
+def end_hold_again(store: Store, account_id: str, hold_id: str) -> None:
+    """Ends a hold that had ended, and which the database has forgotten to: somebody it had kept was cut since. Repeatable. One
+    that this copy never knew is none."""
+    try:
+        store.run(account_id, lambda work: _end(work, hold_id, "released", {}))
+    except NotFound:
+        pass
+
+
 def end_expired_holds(store: Store, know: Know, limit: int = 20) -> int:
     """Ends holds whose time is over, each by one replica; how many there were. One that can't be ended keeps no other."""
     ended = 0

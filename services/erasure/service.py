@@ -96,6 +96,9 @@ class ErasureService(Service):
     name = "erasure"
     runtime = Runtime(TYPES, project)
 
+    def end_hold_again(self, account_id: str, hold_id: str) -> None:
+        hold_handlers.end_hold_again(self.store, account_id, hold_id)
+
     @property
     def holdings(self) -> Holdings:
         return HOLDINGS

@@ -149,6 +149,13 @@ def withdraw_all(work: Work) -> None:
             _withdraw(work, invitation)
 
 
+def withdraw_again(work: Work, invitation_id: str) -> None:
+    """Ends an invitation that had ended, and which the database has forgotten to. What is no open invitation is left."""
+    invitation = _fold(work, invitation_id)
+    if invitation is not None and invitation.state == "open":
+        _withdraw(work, invitation)
+
+
 def _withdraw(work: Work, invitation: Invitation) -> None:
     keys = _end(work, invitation)
     withdrawn = InvitationWithdrawn(invitation_id=invitation.invitation_id, keys=keys)

@@ -76,6 +76,14 @@ def remove_saved_search(store: Store, account_id: str, person_id: str, command: 
     return Done()
 
 
+def remove_again(work: Work, search_id: str) -> None:
+    """Forgets a search that had been forgotten, and of which the database does not know it. What is no search is left."""
+    if work.fetch("SELECT 1 FROM saved_search WHERE account_id = %s AND search_id = %s", (work.account_id, search_id)):
+        stream = _stream_of(search_id)
+        removed = SavedSearchRemoved(search_id=search_id, keys=cut_item(work, search_id))
+        work.append(stream, work.versions_of([stream])[stream], [removed])
+
+
 def _check_theirs(work: Work, person_id: str, search_id: str) -> None:
     if not work.fetch(
         "SELECT 1 FROM saved_search WHERE account_id = %s AND search_id = %s AND person_id = %s FOR UPDATE",

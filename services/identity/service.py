@@ -10,11 +10,14 @@ import msgspec
 from services.identity import (
     api_token_handlers,
     handlers,
+    invitation_handlers,
     login_handlers,
     password_handlers,
     queries,
+    saved_search_handlers,
     second_factor_handlers,
     session_handlers,
+    user_handlers,
 )
 from services.identity.access_commands import (
     ApiTokenList,
@@ -118,11 +121,17 @@ class IdentityService(UserMethods, StaffMethods, PortalMethods):
     runtime = Runtime(TYPES, project, IdentityResources)
     mail_sending = MailSending(note_mail_given_up)
 
+    def end_item_again(self, work: Work, item_id: str) -> None:
+        invitation_handlers.withdraw_again(work, item_id)
+        user_handlers.delete_again(work, item_id)
+        saved_search_handlers.remove_again(work, item_id)
+
     def end_logins(self, account_id: str) -> None:
-        """Sessions, logins under way and mailed links: which of them were over is not known any more, so all are."""
+        """Sessions, logins under way, mailed links and tokens of apps: which of them were over is not known any more, so all
+        are."""
 
         def decide(work: Work) -> None:
-            for table in ("session", "challenge", "link", "portal_session", "sign_in_link"):
+            for table in ("session", "challenge", "link", "portal_session", "sign_in_link", "app_code", "app_token"):
                 work.later(f"DELETE FROM {table} WHERE account_id = %s", (account_id,))
 
         self.store.run(account_id, decide)

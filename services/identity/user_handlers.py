@@ -164,17 +164,28 @@ def delete_user(store: Store, account_id: str, caller: Caller, command: DeleteUs
         lock_access(work, user_id)
         user = _as_it_stands(work, fold(one.event for one in work.load(stream_of(user_id))))
         user = check_deletes(role_held(work, caller.actor_id), user, len(owners(work)))
-        if user.is_deleted:
-            return
-        end_all_access(work, user_id)
-        work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
-        remove_login_routes(work, [user_id])
-        remove_links(work, user_id)
-        deleted = UserDeleted(user_id=user_id, keys=cut_item(work, user_id))
-        work.append(stream_of(user_id), user.version, [deleted, cut_off(work, user_id)])
+        if not user.is_deleted:
+            _delete(work, user_id, user.version)
 
     store.run(account_id, decide, actor=caller.actor_id)
     return Done()
+
+
+def delete_again(work: Work, user_id: str) -> None:
+    """Deletes a user who had been deleted, and of whom the database has forgotten it. Who is no user is left."""
+    lock_access(work, user_id)
+    user = _as_it_stands(work, fold(one.event for one in work.load(stream_of(user_id))))
+    if user is not None and not user.is_deleted:
+        _delete(work, user_id, user.version)
+
+
+def _delete(work: Work, user_id: str, version: int) -> None:
+    end_all_access(work, user_id)
+    work.later("DELETE FROM login_token WHERE account_id = %s AND user_id = %s", (work.account_id, user_id))
+    remove_login_routes(work, [user_id])
+    remove_links(work, user_id)
+    deleted = UserDeleted(user_id=user_id, keys=cut_item(work, user_id))
+    work.append(stream_of(user_id), version, [deleted, cut_off(work, user_id)])
 
 
 def _as_it_stands(work: Work, user: User | None) -> User | None:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from datetime import timedelta
 
+import msgspec
 import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from audit.findings import Verdict
+from audit.findings import Finding, Verdict
+from audit.log_agreement import compared, reading_order
+from audit.replay import replay
 from audit.verify import verify
 from deploy.stack import databases
-from shared import put_back, recovery
+from shared import clock, put_back
 from shared.errors import Unavailable
 from shared.recovery import Recovered
-from shared.recovery_runner import repeat
-from shared.settings import SERVICES, Settings
+from shared.recovery_keys import reload_keys
+from shared.recovery_log import give_back_places
+from shared.recovery_runner import end_holds, repeat
+from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
 from tests.support.cell import Cell
 from tests.support.databases import superuser
+from tests.support.ending import Ending
+
+HOLDING = {
+    "basis": "legal-claims", "reference": "file 12", "expires_at": (clock.now() + timedelta(days=30)).isoformat(),
+}  # fmt: skip
 
 
 class PuttingBack:
@@ -27,28 +39,28 @@ class PuttingBack:
         self.settings = settings
         self._admin = psycopg2.connect(admin_url)
         self._admin.autocommit = True
-        self._copies: dict[str, str] = {}
+        self._copies: list[dict[str, str]] = []
 
     def copy(self) -> None:
         """Copies them as they are now."""
+        copies = {service: f"copy_{secrets.token_hex(4)}_{service}" for service in SERVICES}
+        self._copies.append(copies)
         with self._admin.cursor() as cursor:
-            for service in SERVICES:
-                self._copies[service] = f"copy_{secrets.token_hex(4)}_{service}"
-                cursor.execute(f'CREATE DATABASE "{self._copies[service]}" TEMPLATE "{self._name(service)}"')
+            for service, copy in copies.items():
+                cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{self._name(service)}"')
 
-    def put_back(self) -> None:
-        """Puts the copies in their place."""
+    def put_back(self, which: int = -1) -> None:
+        """Puts copies in their place: the last ones that were made, or others by number."""
         with self._admin.cursor() as cursor:
-            for service in SERVICES:
+            for service, copy in self._copies[which].items():
                 name, roles = self._name(service), self._user(service).removesuffix("_owner")
                 cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-                databases.create_database(cursor, name, roles, self._copies[service])
-                cursor.execute(f'DROP DATABASE "{self._copies[service]}"')
+                databases.create_database(cursor, name, roles, copy)
 
     def close(self) -> None:
         """Removes what is left."""
         with self._admin.cursor() as cursor:
-            for copy in self._copies.values():
+            for copy in [copy for copies in self._copies for copy in copies.values()]:
                 cursor.execute(f'DROP DATABASE IF EXISTS "{copy}" WITH (FORCE)')
         self._admin.close()
 
@@ -62,21 +74,20 @@ class PuttingBack:
         keys = {}
         for service in SERVICES:
             put_back.begin(self.settings, service)
-            recovery.give_back_places(self.settings, service)
-            keys[service] = recovery.reload_keys(self.settings, service)
+            give_back_places(self.settings, service)
+            keys[service] = reload_keys(self.settings, service)
         found = {}
         for service in sorted(SERVICES, key=lambda one: one != "erasure"):
-            persons, items, accounts = self._repeat(cell, service)
-            found[service] = Recovered(
-                service=service, keys_reloaded=keys[service], persons=persons, items=items, accounts=accounts
-            )
+            done = self._until_published(cell, lambda: repeat(cell.service(service)))  # noqa: B023
+            found[service] = msgspec.structs.replace(done, keys_reloaded=keys[service])
+        holds = [hold for one in found.values() for hold in one.released]
+        self._until_published(cell, lambda: end_holds(cell.service("erasure"), holds))
         return found
 
-    def _repeat(self, cell: Cell, service: str) -> tuple[int, int, int]:
-        _, cause = recovery.tell_lost(cell.store(service))
+    def _until_published(self, cell: Cell, step: Callable[[], Recovered]) -> Recovered:
         for _ in range(30):
             try:
-                return repeat(cell.service(service), cause)
+                return step()
             except Unavailable:  # it waits for the relays
                 for one in SERVICES:
                     cell.sign(one)
@@ -86,7 +97,8 @@ class PuttingBack:
         """The verdicts on all logs, given checkpoints that were kept."""
         for service in SERVICES:
             cell.sign(service)
-        verdicts = [verify(self.settings, service, kept.get(service), patience_seconds=1) for service in SERVICES]
+        order = reading_order(SERVICES)
+        verdicts = compared([verify(self.settings, service, kept.get(service), patience_seconds=1) for service in order])
         if all(verdict.good for verdict in verdicts):
             for service in SERVICES:
                 put_back.finish(self.settings, service)
@@ -112,3 +124,58 @@ class PuttingBack:
 
     def _user(self, service: str) -> str:
         return str(parse_dsn(self.settings.database_url(service, "owner"))["user"])
+
+
+class Desk:
+    """An account, and another one, on a cell that is closed and opened again around each copy."""
+
+    def __init__(self, databases: PuttingBack) -> None:
+        self.databases = databases
+        self.cell = Cell(databases.settings)
+        self.one, self.other = Ending(self.cell), Ending(self.cell)
+
+    def copy(self) -> None:
+        self.one.settle()
+        self.cell.close()
+        self.databases.copy()
+        self.open()
+
+    def put_back(self, which: int = -1) -> None:
+        self.one.settle()
+        self.lose(which)
+
+    def lose(self, which: int = -1) -> None:
+        """As `put_back`, with what is under way left so."""
+        self.kept = self.databases.kept()
+        self.cell.close()
+        self.databases.put_back(which)
+        self.open()
+
+    def open(self) -> None:
+        self.cell = Cell(self.databases.settings)
+        for one in (self.one, self.other):
+            one.cell = self.cell
+
+    def erase(self, who: str) -> str:
+        request: str = self.one.call("erasure", "request_erasure", {"who": who, "reason": "asked"}).request_id
+        self.one.settle()
+        assert "completed" == self.one.call("erasure", "show_erasure", {"request_id": request}).state
+        return request
+
+    def keys_of(self, person: str) -> int:
+        """Item keys and rows of keys of a person, in all services."""
+        statement = "SELECT count(*) FROM keys.item_person WHERE person_id = %s"
+        return sum(int(str(self.databases.rows(service, statement, person)[0][0])) for service in ACCOUNT_SERVICES)
+
+    def findings(self) -> list[Finding]:
+        """In all logs, against each other and what was kept."""
+        return [one for verdict in self.databases.verified(self.cell, self.kept) for one in verdict.findings]
+
+    def check_whole(self) -> int:
+        """The logs extend what was kept, nothing is found in them, and they replay to the read models. How many are lost."""
+        verdicts = self.databases.verified(self.cell, self.kept)
+        assert [] == [(verdict.service, one) for verdict in verdicts for one in verdict.findings]
+        for service in ACCOUNT_SERVICES:
+            result = replay(self.databases.settings, service, patience_seconds=0.5)
+            assert result.equal, (service, [(one.table, one.differences) for one in result.tables if one.differing])
+        return sum(verdict.lost for verdict in verdicts)

@@ -7,103 +7,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from audit.replay import replay
-from shared import account_end, clock, put_back, recovery
+from shared import put_back, recovery, recovery_log
 from shared.errors import Conflict, NotFound, Tampered
 from shared.ids import new_id
 from shared.put_back import PutBack, needs_recovery
+from shared.recovery_log import give_back_places
 from shared.relay_database import RelayDatabase
 from shared.rotation import DUMPS, rotate
-from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
-from tests.support.cell import Cell
-from tests.support.databases import Template, fresh_home, superuser
-from tests.support.ending import OPERATOR, Ending
+from shared.settings import ACCOUNT_SERVICES, SERVICES
+from tests.support.databases import superuser
+from tests.support.ending import OPERATOR
 from tests.support.portal import ALICE, BOB, mail
-from tests.support.putting_back import PuttingBack
+from tests.support.putting_back import HOLDING, Desk
 from tests.support.stores import closing
-
-HOLDING = {
-    "basis": "legal-claims", "reference": "file 12", "expires_at": (clock.now() + timedelta(days=30)).isoformat(),
-}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch, hashes: None) -> None:
-    """No relay runs here beside: what is not published when it is looked at is not while it is waited for."""
-    monkeypatch.setattr(account_end, "PUBLISHED_SECONDS", 0.02)
-
-
-@pytest.fixture
-def home(superuser_url: str, template: Template, tmp_path: Path) -> Iterator[Settings]:
-    with fresh_home(tmp_path / "home", superuser_url, template=template) as settings:
-        yield settings
-
-
-@pytest.fixture
-def databases(home: Settings, superuser_url: str) -> Iterator[PuttingBack]:
-    made = PuttingBack(home, superuser_url)
-    yield made
-    made.close()
-
-
-class Desk:
-    """An account, and another one, on a cell that is closed and opened again around each copy."""
-
-    def __init__(self, databases: PuttingBack) -> None:
-        self.databases = databases
-        self.cell = Cell(databases.settings)
-        self.one, self.other = Ending(self.cell), Ending(self.cell)
-
-    def copy(self) -> None:
-        self.one.settle()
-        self.cell.close()
-        self.databases.copy()
-        self.open()
-
-    def put_back(self) -> None:
-        self.one.settle()
-        self.kept = self.databases.kept()
-        self.cell.close()
-        self.databases.put_back()
-        self.open()
-
-    def open(self) -> None:
-        self.cell = Cell(self.databases.settings)
-        for one in (self.one, self.other):
-            one.cell = self.cell
-
-    def erase(self, who: str) -> str:
-        request: str = self.one.call("erasure", "request_erasure", {"who": who, "reason": "asked"}).request_id
-        self.one.settle()
-        assert "completed" == self.one.call("erasure", "show_erasure", {"request_id": request}).state
-        return request
-
-    def keys_of(self, person: str) -> int:
-        """Item keys and rows of keys of a person, in all services."""
-        statement = "SELECT count(*) FROM keys.item_person WHERE person_id = %s"
-        return sum(int(str(self.databases.rows(service, statement, person)[0][0])) for service in ACCOUNT_SERVICES)
-
-    def check_whole(self) -> int:
-        """The logs extend what was kept, nothing is found in them, and they replay to the read models. How many are lost."""
-        verdicts = self.databases.verified(self.cell, self.kept)
-        assert [] == [(verdict.service, one) for verdict in verdicts for one in verdict.findings]
-        for service in ACCOUNT_SERVICES:
-            result = replay(self.databases.settings, service, patience_seconds=0.5)
-            assert result.equal, (service, [(one.table, one.differences) for one in result.tables if one.differing])
-        return sum(verdict.lost for verdict in verdicts)
-
-
-@pytest.fixture
-def desk(databases: PuttingBack) -> Iterator[Desk]:
-    made = Desk(databases)
-    yield made
-    made.cell.close()
 
 
 def test_what_was_erased_since_the_copy_is_erased_again(desk: Desk) -> None:
@@ -176,7 +95,8 @@ def test_after_a_crash_anywhere_the_recovery_goes_on(desk: Desk, monkeypatch: py
             died.add(name)
             raise Died
 
-    monkeypatch.setattr(recovery, "failpoint", die)
+    for module in (recovery, recovery_log):
+        monkeypatch.setattr(module, "failpoint", die)
     for _ in range(40):
         try:
             desk.databases.recover(desk.cell)
@@ -302,15 +222,15 @@ def test_rows_that_somebody_changed_are_no_copy(desk: Desk, monkeypatch: pytest.
             cursor.execute("CREATE TABLE before AS SELECT * FROM lethe.log")
             cursor.execute(change)
             with pytest.raises(Tampered):
-                recovery.give_back_places(settings, "tickets")
+                give_back_places(settings, "tickets")
             cursor.execute("TRUNCATE lethe.log")
             cursor.execute("INSERT INTO lethe.log SELECT * FROM before")
             cursor.execute("DROP TABLE before")
-    monkeypatch.setattr(recovery, "LEASE_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(recovery_log, "LEASE_PATIENCE_SECONDS", 0.1)
     relay = RelayDatabase(settings.database_url("tickets", "relay"), "another")
     assert relay.take_lease(1_000) is not None
     with pytest.raises(Conflict):
-        recovery.give_back_places(settings, "tickets")
+        give_back_places(settings, "tickets")
     relay.close()
 
 
