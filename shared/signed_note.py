@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shared.errors import InvalidArgument, Tampered
+from shared.root_keys import write_secret
 
 ED25519 = b"\x01"
 MOST_NOTE_BYTES = 1_000_000
@@ -122,21 +122,14 @@ def read_signing_key(path: Path) -> SigningKey:
 def create_signing_key(path: Path, name: str) -> SigningKey:
     """Makes a key and its file (mode 0600, synced). A file that exists is read and never replaced.
 
-    The whole file appears at once: two processes that create it end up with the same key, and a crash leaves
-    no half of one.
+    The whole file appears at once: whoever else creates it at the same time ends up with the same key, and a
+    crash leaves no half of one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(SigningKey.generate(name).text())
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
+    if not path.exists():
+        try:
+            write_secret(path, SigningKey.generate(name).text().encode())
+        except FileExistsError:
+            pass
     key = read_signing_key(path)
     if key.name != name:
         raise InvalidArgument(field="signing_key", rule="the key in the file must bear the name of this log")
