@@ -114,8 +114,8 @@ class Suppress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_id: Id
     mails: Annotated[list[MailToCheck], msgspec.Meta(max_length=1_000)]
     identifiers: Annotated[list[Annotated[str, InTransit(category="e-mail")]], msgspec.Meta(max_length=5_000)] = []
-    day: date | None = None
-    """Of the cut, where that was before today."""
+    cut_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Where that was before today."""
 
 
 class SuppressedAnswer(msgspec.Struct, frozen=True, kw_only=True):

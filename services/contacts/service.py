@@ -80,7 +80,7 @@ class ContactsService(RecordingService):
             untold += not known
             for first in range(0, len(known), IDENTIFIERS_AT_ONCE):
                 command = Suppress(
-                    request_id=request_id, mails=[], identifiers=known[first : first + IDENTIFIERS_AT_ONCE], day=at.date()
+                    request_id=request_id, mails=[], identifiers=known[first : first + IDENTIFIERS_AT_ONCE], cut_at=at
                 )
                 self.runtime.client.call("erasure", "suppress", command, account=account_id, repeatable=True)
         return untold

@@ -55,7 +55,7 @@ def suppress(store: Store, account_id: str, command: Suppress) -> None:
             known = []
         told = identifier_entries(command.identifiers)
         senders = [text for kind, text in (*known, *told) if kind == "address"]
-        add_entries(work, [*told, *mail_entries(command.mails, senders)], command.day or work.now.date())
+        add_entries(work, [*told, *mail_entries(command.mails, senders)], (command.cut_at or work.now).date())
 
     store.run(account_id, decide)
 

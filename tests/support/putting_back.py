@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 
 import msgspec
 import psycopg2
@@ -132,7 +133,12 @@ class Desk:
     def __init__(self, databases: PuttingBack) -> None:
         self.databases = databases
         self.cell = Cell(databases.settings)
-        self.one, self.other = Ending(self.cell), Ending(self.cell)
+        self.one = Ending(self.cell)
+
+    @cached_property
+    def other(self) -> Ending:
+        """Made when it is first asked for: before the copy, where the copy is to have it."""
+        return Ending(self.cell)
 
     def copy(self) -> None:
         self.one.settle()
@@ -153,8 +159,9 @@ class Desk:
 
     def open(self) -> None:
         self.cell = Cell(self.databases.settings)
-        for one in (self.one, self.other):
-            one.cell = self.cell
+        self.one.cell = self.cell
+        if "other" in vars(self):
+            self.other.cell = self.cell
 
     def erase(self, who: str) -> str:
         request: str = self.one.call("erasure", "request_erasure", {"who": who, "reason": "asked"}).request_id

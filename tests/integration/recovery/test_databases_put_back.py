@@ -28,8 +28,8 @@ from tests.support.stores import closing
 def test_what_was_erased_since_the_copy_is_erased_again(desk: Desk) -> None:
     """A person, and a whole account. Nothing of them opens, nothing comes in again, and all others are as they were."""
     assert desk.one.sign_in(BOB)
-    desk.copy()
     alice, other = desk.one.alice, desk.other.account
+    desk.copy()
     desk.erase(ALICE)
     desk.other.end()
     desk.other.settle()
@@ -80,6 +80,7 @@ def test_the_system_goes_on_after_a_recovery(desk: Desk) -> None:
 
 def test_after_a_crash_anywhere_the_recovery_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies at each failpoint once, in each service, and is begun again; what was done counts once."""
+    assert desk.other.left()
     desk.copy()
     desk.erase(ALICE)
     desk.other.end()
@@ -134,6 +135,7 @@ def test_events_that_the_copy_has_and_that_were_indexed_later_are_not_lost(desk:
 def test_where_the_epoch_has_ended_keys_come_from_the_newest_dump(desk: Desk) -> None:
     """The copy's own keys are wrapped under a root that is destroyed: what lives opens again, what was cut before the dump does
     not, and neither does what was cut after it."""
+    assert desk.other.left()
     desk.copy()
     desk.erase(ALICE)
     desk.one.settle()

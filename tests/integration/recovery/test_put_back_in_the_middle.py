@@ -63,8 +63,8 @@ def test_a_request_that_only_some_services_had_carried_out_is_carried_out_by_all
 
 def test_an_end_that_only_some_services_had_carried_out_is_carried_out_by_all(desk: Desk) -> None:
     """Lifecycle says again that the account has ended, so that the logs agree."""
-    desk.copy()
     other = desk.other
+    desk.copy()
     other.end()
     for delivery in other.ended():
         if delivery.service in ("contacts", "tickets"):
