@@ -11,6 +11,7 @@ Nobody else writes here: a lock of the session lets one replay in, and it is gon
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 
 from shared.errors import Conflict
 
+LOCK_PATIENCE_SECONDS = 1.0
 _PROGRESS = "replay_progress"
 # Every look-up of a projection is by a key or an index; the planner knows nothing of tables that have just been filled.
 _PLAN = (
@@ -50,12 +52,21 @@ class Scratch:
         self._tables = {str(table.name): table for table in tables}
         self._program = program_digest(service)
         self._indexed: set[str] = set()
-        self.cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", (f"lethe {name}",))
-        (is_ours,) = self.cursor.fetchone()
-        if not is_ours:
-            raise Conflict("another replay of this log is going on", service=service)
+        self._lock(service)
         self.cursor.execute(f'{_PLAN}; SET search_path = "{name}"')
         connection.commit()
+
+    def _lock(self, service: str) -> None:
+        """Takes the lock. A replay that was killed a moment ago has it until the server sees that its connection is gone."""
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            self.cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", (f"lethe {self.name}",))
+            (is_ours,) = self.cursor.fetchone()
+            if is_ours:
+                return
+            if time.monotonic() > deadline:
+                raise Conflict("another replay of this log is going on", service=service)
+            time.sleep(0.05)
 
     def progress(self) -> Progress:
         """What an earlier replay by this very program left; nothing where there was none."""
