@@ -51,12 +51,14 @@ class PuttingBack:
                 cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{self._name(service)}"')
 
     def put_back(self, which: int = -1) -> None:
-        """Puts copies in their place: the last ones that were made, or others by number."""
+        """Puts copies in their place: the last ones that were made, or others by number. Each set once: they are moved."""
         with self._admin.cursor() as cursor:
             for service, copy in self._copies[which].items():
-                name, roles = self._name(service), self._user(service).removesuffix("_owner")
+                name, owner = self._name(service), self._user(service)
                 cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-                databases.create_database(cursor, name, roles, copy)
+                cursor.execute(f'ALTER DATABASE "{copy}" RENAME TO "{name}"')
+                cursor.execute(f'ALTER DATABASE "{name}" OWNER TO "{owner}"')
+                databases.create_database(cursor, name, owner.removesuffix("_owner"))
 
     def close(self) -> None:
         """Removes what is left."""
