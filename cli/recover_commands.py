@@ -27,16 +27,13 @@ from cli.stack_commands import said_plainly, the_stack
 from deploy.stack import Stack
 from deploy.stack.processes import CHECKOUT, base_environment
 from deploy.stack.stack import SERVERS
-from shared.errors import Conflict, InternalError, LetheError, Refused, Tampered, TimedOut, Unavailable
+from shared.errors import Refused, TimedOut, Unavailable, from_wire
 from shared.put_back import RECOVERING, finish, is_empty, needs_recovery
 from shared.recovery import CUTS, HOLDS, PLACES, Recovered, ReleasedHold
 from shared.settings import SERVICES, Settings
 
 STEP_SECONDS: Final = 3_600.0
 SIGNED_SECONDS: Final = 60.0
-_ERRORS: Final[dict[str, type[LetheError]]] = {
-    kind.code: kind for kind in (Conflict, Refused, Tampered, Unavailable, InternalError)
-}
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,8 +130,7 @@ def _step(settings: Settings, service: str, step: str, holds: Sequence[ReleasedH
         said: dict[str, Any] = msgspec.json.decode(last[0], type=dict[str, Any])
     except msgspec.DecodeError:
         raise Unavailable(f"{service}: {done.stderr.decode('utf-8', 'replace').strip()[-1_000:]}") from None
-    kind = _ERRORS.get(str(said["code"]), Refused)
-    raise kind(f"{service}: {said['message']}", **said["details"])
+    raise from_wire(said)
 
 
 def _verified(settings: Settings, service: str) -> Verdict:

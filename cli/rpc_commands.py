@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import inspect
 from typing import Annotated, Any
 
 import msgspec
@@ -94,24 +92,15 @@ def rpc(
     show_json(answer)
 
 
-def service_class(service: str) -> type | None:
-    """The class of a service; None where there is no such service."""
-    if service not in SERVICES:
-        return None
-    module = importlib.import_module(f"services.{service}.service")
-    classes = (
-        one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__
-    )
-    return next((one for one in classes if getattr(one, "name", None) == service), None)
-
-
 def declared_methods(service: str) -> list[tuple[str, Any]]:
     """(name, declaration) of each method of a service; [] where there is no such service."""
+    if service not in SERVICES:
+        return []
     # nameko is loaded only by the one command that needs the services' classes
     from shared.rpc import describe
+    from shared.service_classes import service_class
 
-    found = service_class(service)
-    return [] if found is None else [(one.name, one) for one in describe(found)]
+    return [(one.name, one) for one in describe(service_class(service))]
 
 
 def _list(only: str | None, json: bool) -> None:

@@ -81,7 +81,7 @@ def end_account(store: Store, envelope: Envelope, tidy: Tidy) -> None:
     """The reaction to `lifecycle.AccountEnded`. Raises to be delivered again; every step can be repeated."""
     account = str(envelope.data["account_id"])
     stream = f"gone/{account}"
-    if _types(store, stream)[-1:] == [f"{store.service}.AccountGone"]:
+    if has_given_receipt(store, account):
         return
     _mark(store, account)
     failpoint(f"{store.service}.ending-marked")
@@ -110,8 +110,10 @@ def end_account(store: Store, envelope: Envelope, tidy: Tidy) -> None:
     store.run(CELL, give_receipt, causation=envelope.event)
 
 
-def _types(store: Store, stream: str) -> list[str]:
-    return store.run(CELL, lambda work: _types_of(work, stream))
+def has_given_receipt(store: Store, account: str) -> bool:
+    """Whether nothing of an account is stored here any more, as the service has said."""
+    types = store.run(CELL, lambda work: _types_of(work, f"gone/{account}"))
+    return types[-1:] == [f"{store.service}.AccountGone"]
 
 
 def _types_of(work: Work, stream: str) -> list[str]:

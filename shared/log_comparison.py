@@ -67,13 +67,19 @@ def compare_with_tiles(database: RelayDatabase, tiles: Path, size: int, renew: C
     return database.log_size()
 
 
-def name_ranges(indices: Iterable[int]) -> list[str]:
-    """Indices as people write them, `7` or `10-19`; the first 20 ranges, then `...`."""
-    ranges: list[list[int]] = []
+def ranges_of(indices: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending indices as ranges: the first and the last of each."""
+    ranges: list[tuple[int, int]] = []
     for index in indices:
         if ranges and ranges[-1][1] == index - 1:
-            ranges[-1][1] = index
+            ranges[-1] = ranges[-1][0], index
         else:
-            ranges.append([index, index])
+            ranges.append((index, index))
+    return ranges
+
+
+def name_ranges(indices: Iterable[int]) -> list[str]:
+    """Indices as people write them, `7` or `10-19`; the first 20 ranges, then `...`."""
+    ranges = ranges_of(indices)
     named = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:MOST_RANGES_NAMED]]
     return named + (["..."] if len(ranges) > MOST_RANGES_NAMED else [])

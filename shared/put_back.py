@@ -45,10 +45,7 @@ def refuse_if_put_back(settings: Settings, service: str, connection: Any) -> Non
     if os.environ.get(RECOVERING):
         return
     signed = _signed_size(settings, service)  # first: a place that is given meanwhile makes the database no older
-    cursor = connection.cursor()
-    cursor.execute(_SIZE)
-    (size,) = cursor.fetchone() or (0,)
-    if size < signed or _marker(settings, service).exists():
+    if _size_in(connection) < signed or _marker(settings, service).exists():
         raise PutBack()
 
 
@@ -60,10 +57,7 @@ def needs_recovery(settings: Settings, service: str) -> bool:
     signed = _signed_size(settings, service)
     try:
         with closing(psycopg2.connect(settings.database_url(service, "service"), connect_timeout=5)) as connection:
-            cursor = connection.cursor()
-            cursor.execute(_SIZE)
-            (size,) = cursor.fetchone() or (0,)
-            return bool(size < signed) or not _knows_last_cuts(cursor, settings, service)
+            return _size_in(connection) < signed or not _knows_last_cuts(connection.cursor(), settings, service)
     except psycopg2.OperationalError as error:
         raise Unavailable("the database can't be reached", service=service) from error
 
@@ -71,22 +65,17 @@ def needs_recovery(settings: Settings, service: str) -> bool:
 def is_empty(settings: Settings, service: str) -> bool:
     """Whether a service's database has nothing in its log, although something was signed: was its copy forgotten?"""
     with closing(psycopg2.connect(settings.database_url(service, "service"), connect_timeout=5)) as connection:
-        cursor = connection.cursor()
-        cursor.execute(_SIZE)
-        (size,) = cursor.fetchone() or (0,)
-        return not size and _signed_size(settings, service) > 0
+        return not _size_in(connection) and _signed_size(settings, service) > 0
 
 
-def begin(settings: Settings, service: str, size: int | None = None) -> int:
-    """Keeps the service from answering until `finish`. `size` is how many places the database has: that of the first call that
-    says it is kept, and returned."""
+def begin(settings: Settings, service: str, size: int) -> int:
+    """Keeps the service from answering until `finish`. `size` is how many places the database has: what the first call says is
+    kept, and returned."""
     marker = _marker(settings, service)
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    known = size_of_copy(settings, service) if marker.exists() else -1
-    if known < 0:
-        known = -1 if size is None else size
-        replace(marker, json.dumps({"size": known}).encode())
-    return known
+    if not marker.exists():
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        replace(marker, json.dumps({"size": size}).encode())
+    return size_of_copy(settings, service)
 
 
 def size_of_copy(settings: Settings, service: str) -> int:
@@ -105,6 +94,13 @@ def finish(settings: Settings, service: str) -> None:
 def signer_of(settings: Settings, service: str) -> LogSigner:
     """What signs the service's log."""
     return LogSigner(settings.path("root-keys", service), settings.path("tiles", service), f"{settings.cell}/{service}")
+
+
+def _size_in(connection: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_SIZE)
+        (size,) = cursor.fetchone()
+        return int(size)
 
 
 def _knows_last_cuts(cursor: Any, settings: Settings, service: str) -> bool:

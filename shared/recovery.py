@@ -23,7 +23,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 import psycopg2
 
-from shared.account_end import CELL, Count, end_account
+from shared.account_end import CELL, Count, end_account, has_given_receipt
 from shared.cut_journal import Cut
 from shared.erasing import Holdings, Retained, erase_subject, prune, receipt_exists
 from shared.errors import Tampered
@@ -34,7 +34,7 @@ from shared.item_cuts import cut_item
 from shared.legal_holds import PersonsReleased
 from shared.personal import NotPersonal
 from shared.recovery_events import CutRepeated
-from shared.recovery_journals import all_journals, journal_of
+from shared.recovery_journals import journals_of
 from shared.settings import Settings
 from shared.work import Store, Work
 
@@ -105,7 +105,8 @@ def repeat_cuts(store: Store, side: Side, cause: str | None) -> Recovered:
     Persons and accounts of all journals: what was under way when the databases were lost was carried out by some services, and
     the others would not hear of it any more. Items first: what explains their prunes is told before anything is pruned.
     """
-    own, journals = journal_of(store.settings, store.service), all_journals(store.settings)
+    of_services = journals_of(store.settings)
+    own, journals = of_services[store.service], [cut for journal in of_services.values() for cut in journal]
     ended = {cut.account: cut for cut in reversed(journals) if cut.kind == "account"}
     accounts = sum(_repeat_end(store, side, cut, cause) for cut in ended.values())
     released: list[ReleasedHold] = []
@@ -143,15 +144,7 @@ def _accounts(settings: Settings, service: str) -> list[str]:
 
 
 def _repeat_end(store: Store, side: Side, cut: Cut, cause: str | None) -> bool:
-    def is_gone(work: Work) -> bool:
-        return bool(
-            work.fetch(
-                "SELECT 1 FROM lethe.event WHERE account_id = %s AND stream = %s AND type = %s",
-                (CELL, f"gone/{cut.account}", f"{store.service}.AccountGone"),
-            )
-        )
-
-    if store.run(CELL, is_gone):
+    if has_given_receipt(store, cut.account):
         return False
     store.run(cut.account, lambda work: _release(work, None))
     side.tell_end_again(cut.account)

@@ -20,7 +20,7 @@ def journal_of(settings: Settings, service: str) -> list[Cut]:
     return read(path, Ed25519PublicKey.from_public_bytes(octets))
 
 
-def all_journals(settings: Settings) -> list[Cut]:
+def journals_of(settings: Settings) -> dict[str, list[Cut]]:
     """Of all services: a request, or an account's end, that was under way when the databases were lost was carried out by
     some of them, and nobody would tell the others any more."""
-    return [cut for service in ACCOUNT_SERVICES for cut in journal_of(settings, service)]
+    return {service: journal_of(settings, service) for service in ACCOUNT_SERVICES}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from shared.errors import Conflict, Tampered
 from shared.events import commitment
 from shared.failpoints import failpoint
 from shared.ids import new_id
-from shared.log_comparison import RowsMissing, compare_with_tiles
+from shared.log_comparison import RowsMissing, compare_with_tiles, ranges_of
 from shared.recovery_events import RowsLost
 from shared.relay_database import LEASE_SECONDS, RelayDatabase
 from shared.settings import Settings
@@ -126,7 +125,7 @@ def _insert_rows(
 ) -> None:
     cursor.execute(_UNLOGGED)
     known = {commitment(bytes(salt), bytes(envelope)): sequence for sequence, salt, envelope in cursor.fetchall()}
-    lost = _runs(index for index, leaf in enumerate(reader.entries(there), start=there) if leaf not in known)
+    lost = ranges_of(index for index, leaf in enumerate(reader.entries(there), start=there) if leaf not in known)
     # before the commit: a range that was not lost after all is lost by the next try
     replace(_given_up_path(settings, service), json.dumps([*_given_up(settings, service), *lost]).encode())
     rows = ((index, known.get(leaf, -index - 1), leaf, term) for index, leaf in enumerate(reader.entries(there), start=there))
@@ -143,16 +142,6 @@ def _given_up(settings: Settings, service: str) -> list[Range]:
     except FileNotFoundError:
         return []
     return sorted({(int(first), int(last)) for first, last in found})
-
-
-def _runs(indices: Iterable[int]) -> list[Range]:
-    runs: list[Range] = []
-    for index in indices:
-        if runs and runs[-1][1] == index - 1:
-            runs[-1] = runs[-1][0], index
-        else:
-            runs.append((index, index))
-    return runs
 
 
 def _ranges_in(raw: bytes) -> list[Range]:

@@ -22,7 +22,7 @@ import psycopg2
 from shared import put_back
 from shared.broker_url import connection_parameters
 from shared.bus import queue_name, reactions_of
-from shared.errors import LetheError, Unavailable
+from shared.errors import LetheError, Unavailable, to_wire
 from shared.recovery import HOLDS, PLACES, Recovered, ReleasedHold, repeat_cuts
 from shared.recovery_keys import reload_keys
 from shared.recovery_log import give_back_places, tell_lost
@@ -38,7 +38,6 @@ def run(service: str, step: str, settings: Settings, holds: Sequence[ReleasedHol
     """Runs a step. `holds` are those that erasure is to end in the last one."""
     kind = service_class(service)
     if step == PLACES:
-        put_back.begin(settings, service)
         give_back_places(settings, service)
         keys = reload_keys(settings, service)
         empty_queues(settings.amqp_url, [queue_name(service, type_) for type_ in reactions_of(kind)])
@@ -100,8 +99,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _say(error: LetheError) -> int:
-    answer = msgspec.json.encode({"code": error.code, "message": error.message, "details": error.details})
-    sys.stdout.write(answer.decode() + "\n")
+    sys.stdout.write(msgspec.json.encode(to_wire(error)).decode() + "\n")
     return 1
 
 

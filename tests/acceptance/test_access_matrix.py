@@ -13,10 +13,10 @@ import pytest
 from shared.errors import LetheError
 from shared.ids import new_id
 from shared.rpc import describe
+from shared.service_classes import service_class
 from shared.settings import SERVICES
 from tests.support.access_side import SOURCE, code_of
 from tests.support.access_table import ALLOWED
-from tests.support.cell import service_class
 from tests.support.desk import Callers, Desk
 from tests.support.every_call import CALLS, How, Side, make_side
 from tests.support.fresh import EFFECTS, MADE

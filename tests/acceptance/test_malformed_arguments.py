@@ -26,10 +26,10 @@ from shared.errors import InternalError, InvalidArgument, LetheError, TimedOut, 
 from shared.ids import new_id
 from shared.rpc import RpcMethod, describe
 from shared.rpc_wire import RPC_EXCHANGE
+from shared.service_classes import service_class
 from shared.settings import SERVICES
 from shared.transport import CONTENT_ENCODING, CONTENT_TYPE, Transport
 from tests.support.byte_scan import scan
-from tests.support.cell import service_class
 from tests.support.desk import Callers, Desk, await_it
 from tests.support.every_call import CALLS
 from tests.support.malformed import GARBAGE, MARK, broken, fitting

@@ -17,9 +17,9 @@ import pytest
 from deploy.stack import Stack
 from shared.bus import EVENTS_EXCHANGE, dead_queue_name, reactions_of
 from shared.errors import AccountSuspended
+from shared.service_classes import service_class
 from shared.settings import SERVICES
 from tests.support import stores
-from tests.support.cell import service_class
 from tests.support.databases import superuser
 from tests.support.desk import Desk, View, await_it
 from tests.support.erased_person import ErasedPerson

@@ -17,8 +17,8 @@ from psycopg2 import sql
 from shared.errors import LetheError, to_wire
 from shared.ids import new_id
 from shared.rpc import describe
+from shared.service_classes import service_class
 from shared.settings import ACCOUNT_SERVICES, SERVICES, Settings
-from tests.support.cell import service_class
 from tests.support.databases import superuser
 from tests.support.desk import Callers, Desk
 from tests.support.every_call import ADDING, CALLS, How, Side, make_side, nobody

@@ -31,9 +31,10 @@ from shared.failpoints import FailpointReached
 from shared.ids import new_id
 from shared.outgoing_mail import claim, read_claimed
 from shared.rpc import describe
+from shared.service_classes import service_class
 from shared.settings import SERVICES, Settings
 from shared.tokens import Actor, TokenIssuer, create_token_key
-from tests.support.cell import Cell, service_class
+from tests.support.cell import Cell
 from tests.support.databases import fresh_home, server, superuser
 from tests.support.together import at_once
 

@@ -6,7 +6,6 @@ the RPC method and the reaction inwards; the relay's first four steps as well (`
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -28,6 +27,7 @@ from shared.rpc import Call, RpcMethod
 from shared.rpc_wire import WireCall, error_in, request_body
 from shared.sequencer import Sequencer
 from shared.service import Resources
+from shared.service_classes import service_class
 from shared.settings import Settings
 from shared.tokens import Actor, service_actor
 from shared.work import Store
@@ -217,11 +217,3 @@ class _DirectClient:
 
 def _over_the_wire(value: Any, kind: Any) -> Any:
     return msgspec.msgpack.decode(msgspec.msgpack.encode({} if value is None else value), type=kind)
-
-
-def service_class(name: str) -> Any:
-    """The class of a service."""
-    module = importlib.import_module(f"services.{name}.service")
-    kinds = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
-    (found,) = [kind for kind in kinds if getattr(kind, "name", None) == name]
-    return found

@@ -76,7 +76,6 @@ class PuttingBack:
     def _recover(self, cell: Cell) -> dict[str, Recovered]:
         keys = {}
         for service in SERVICES:
-            put_back.begin(self.settings, service)
             give_back_places(self.settings, service)
             keys[service] = reload_keys(self.settings, service)
         found = {}
