@@ -23,7 +23,7 @@ inserted: an event that was never signed. swapped: two events changed places. tr
 older checkpoint was put in the place of a newer one. reordered: events stand at other places than they were signed at.
 forked: what is signed now does not extend what was signed before, or is not signed by the log's key. unexplained prune: the
 bytes of a sealed part are gone, and no event says that its key was cut. cut under hold: one does, while a legal hold was on the
-person. journal: the cut journal and the log do not tell the same."""
+person. journal: the cut journal and the log do not tell the same, or a suppression list is not what it was."""
 
 MOST_FINDINGS = 1_000
 

@@ -18,6 +18,8 @@ from audit.findings import Findings
 from audit.public_log import PublicLog
 from shared.cut_journal import Cut, read
 from shared.errors import Tampered
+from shared.settings import Settings
+from shared.suppression_files import SuppressionFiles
 from shared.tiles import NO_FILE
 
 _LOOK_AGAIN_SECONDS = 0.1
@@ -39,6 +41,26 @@ def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     except Tampered as error:
         findings.add("journal", f"{error.message} (line {error.details.get('line')})")
     return None
+
+
+def check_suppression_lists(
+    settings: Settings, log: PublicLog, journal: list[Cut], gone: Collection[str], findings: Findings
+) -> None:
+    """Adds a finding for each suppression list that is not as it was signed, and for each that is not there although somebody
+    was erased in its account: after a recovery their mail could be imported again. `journal` is erasure's own."""
+    files = SuppressionFiles(settings)
+    listed = files.accounts()
+    for account in listed:
+        try:
+            files.entries(account)
+        except Tampered as error:
+            line = f" (line {error.details['line']})" if "line" in error.details else ""
+            findings.add("journal", f"account {account}: {error.message}{line}")
+    missing = {cut.account for cut in journal if cut.kind == "person"} - set(listed) - set(gone)
+    if missing:  # an account that ends meanwhile is in the journal before its list goes
+        missing -= {cut.account for cut in read_journal(log, Findings()) or () if cut.kind == "account"}
+    for account in sorted(missing):
+        findings.add("journal", f"account {account}: somebody was erased in it, and its suppression list is missing")
 
 
 def await_cuts(

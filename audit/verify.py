@@ -1,9 +1,9 @@
 """Verifies one service's event log (mission A2, A3): every event against the signed tree, nothing trusted but a checkpoint.
 
 The auditor's role reads ciphertext and has no keys. Order of the work: the published checkpoint; the rows of the log in one
-snapshot, each with its event and beside the entry in the tiles; what is not signed yet; prunes and the cut journal. Memory
-grows by about 200 bytes a stream, 16 a cut key, 32 a pruned part, and holds 50,000 misplaced events at most. It changes
-nothing.
+snapshot, each with its event and beside the entry in the tiles; what is not signed yet; prunes, the cut journal, and the
+suppression lists beside it. Memory grows by about 200 bytes a stream, 16 a cut key, 32 a pruned part, and holds 50,000
+misplaced events at most. It changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from audit.displacements import Displacements, Place
 from audit.event_checks import EventChecks
 from audit.findings import Finding, Findings, Verdict
-from audit.journal_check import GRACE, await_cuts, compare_cuts, read_journal
+from audit.journal_check import GRACE, await_cuts, check_suppression_lists, compare_cuts, read_journal
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
 from audit.reading import LogRow, auditor_connection, id_text, read_log, read_rows, read_unlogged
@@ -27,6 +27,7 @@ from shared import clock, merkle
 from shared.checkpoint import Checkpoint
 from shared.errors import LetheError, Unavailable
 from shared.settings import Settings
+from shared.suppression_files import ERASURE
 from shared.tiles import TileReader, files_in
 
 Progress = Callable[[str, int, int], object]
@@ -138,6 +139,8 @@ class _Verification:
                 self._log, self._journal, self._checks.cuts, self._checks.gone.accounts, self._patience_seconds
             )
             compare_cuts(journal, self._checks.cuts, self._checks.gone.accounts, self._findings, partial=bool(self._since))
+            if self._service == ERASURE:
+                check_suppression_lists(self._settings, self._log, journal, self._checks.gone.accounts, self._findings)
         if not good and not self._findings.kept:
             self._findings.add("forked", "the tiles are not those of the published checkpoint")
         self._name_findings()

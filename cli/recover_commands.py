@@ -152,15 +152,21 @@ def _show(recovery: Recovery, json: bool) -> None:
         return
     lost = {verdict.service: verdict.lost for verdict in recovery.verdicts}
     rows = [
-        (one.service, lost[one.service], one.keys_reloaded, one.persons, one.items, one.accounts) for one in recovery.services
-    ]
-    columns = ("service", "events lost", "keys of a later epoch", "persons cut again", "items", "accounts")
+        (
+            one.service, lost[one.service], one.keys_reloaded, one.persons, one.items, one.accounts, one.suppressed
+        )
+        for one in recovery.services
+    ]  # fmt: skip
+    columns = (
+        "service", "events lost", "keys of a later epoch", "persons cut again", "items", "accounts", "suppression entries"
+    )  # fmt: skip
     show(table("Put back", columns, rows))
     show_verdicts(recovery.verdicts)
     if unsuppressed := sum(one.unsuppressed for one in recovery.services):
         note(
-            f"Of {unsuppressed} person(s) who were cut again the identifiers do not open any more: what they had sent is taken"
-            " in if somebody imports it again. Import no archives from before."
+            f"Of {unsuppressed} person(s) who were cut again the identifiers do not open any more, and the suppression list of"
+            " their account is missing: what they had sent is taken in if somebody imports it again. Import no archives from"
+            " before."
         )
     if all(verdict.good for verdict in recovery.verdicts):
         note("Services may start again: lethe up")

@@ -36,6 +36,7 @@ from shared.personal import NotPersonal
 from shared.recovery_events import CutRepeated
 from shared.recovery_journals import journals_of
 from shared.settings import Settings
+from shared.suppression_files import SuppressionFiles
 from shared.work import Store, Work
 
 PLACES = "places"
@@ -69,8 +70,11 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     items: Count = 0
     accounts: Count = 0
     """Cut again, by the journals."""
+    suppressed: Count = 0
+    """Entries of the suppression list that were outside of the database."""
     unsuppressed: Count = 0
-    """Of the persons, those whose identifiers did not open any more: what they sent can be imported again."""
+    """Of the persons, those whose identifiers did not open any more and are not on the list either: what they sent can be
+    imported again."""
     released: list[ReleasedHold] = []
 
 
@@ -83,6 +87,9 @@ class Side(Protocol):
 
     def tidy_account(self, account_id: str) -> None:
         """As at an account's end."""
+
+    def take_back(self) -> int:
+        """Takes back what it keeps outside of its database. Repeatable. How many entries that are."""
 
     def tell_end_again(self, account_id: str) -> None:
         """Says of an account that ended what only this service says. Repeatable."""
@@ -109,6 +116,8 @@ def repeat_cuts(store: Store, side: Side, cause: str | None) -> Recovered:
     own, journals = of_services[store.service], [cut for journal in of_services.values() for cut in journal]
     ended = {cut.account: cut for cut in reversed(journals) if cut.kind == "account"}
     accounts = sum(_repeat_end(store, side, cut, cause) for cut in ended.values())
+    listed = set(SuppressionFiles(store.settings).accounts())
+    suppressed = side.take_back()
     released: list[ReleasedHold] = []
     items = {(cut.account, cut.subject): cut for cut in own if cut.kind == "item" and cut.account not in ended}
     cut_again = [cut.account for cut in items.values() if _repeat_item(store, side, cut, cause, released)]
@@ -123,12 +132,12 @@ def repeat_cuts(store: Store, side: Side, cause: str | None) -> Recovered:
     for (account, request), cut_at in of_request.items():
         own_here = {person for person in cut_at if (account, person) in forced}
         done, untold = _repeat_persons(store, side, account, request, cut_at, own_here, cause, released)
-        persons, unsuppressed = persons + done, unsuppressed + untold
+        persons, unsuppressed = persons + done, unsuppressed + (0 if account in listed else untold)
     for account in _accounts(store.settings, store.service):
         side.end_logins(account)
     return Recovered(
-        service=store.service, persons=persons, items=len(cut_again), accounts=accounts, unsuppressed=unsuppressed,
-        released=released,
+        service=store.service, persons=persons, items=len(cut_again), accounts=accounts, suppressed=suppressed,
+        unsuppressed=unsuppressed, released=released,
     )  # fmt: skip
 
 

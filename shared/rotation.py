@@ -27,6 +27,7 @@ from shared.keys import KeyTree
 from shared.personal import NotPersonal
 from shared.root_keys import RootKeys, sync_folder
 from shared.settings import Settings
+from shared.suppression_files import ERASURE, SuppressionFiles
 from shared.work import SYSTEM_ACTOR
 
 TRIES = 5
@@ -91,6 +92,8 @@ def rotate(settings: Settings, service: str, note: Callable[[str], None] = lambd
                 continue  # an account was opened meanwhile, under the old root
             _write_and_open_dumps(settings, tree, dump)
             failpoint("rotation.dumped")
+            if service == ERASURE:
+                SuppressionFiles(settings).rewrap()
             destroyed = _destroy_older(connection, roots, epoch)
             if destroyed is not None:
                 break

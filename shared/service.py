@@ -202,6 +202,10 @@ class Service(CellService):
         """Removes all that is stored of the account here, and gives the receipt."""
         end_account(self.store, envelope, self.tidy_account)
 
+    def take_back(self) -> int:
+        """Takes back what it keeps outside of its database, which has forgotten it. Repeatable. How many entries that are."""
+        return 0
+
     def tell_end_again(self, account_id: str) -> None:
         """Says of an account that ended what only this service says, where its database has forgotten it. Repeatable."""
 

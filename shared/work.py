@@ -299,7 +299,16 @@ class Work:
     def secret(self, purpose: str) -> bytes:
         """A key of the account itself for one purpose, made at its first use (blind index, suppression)."""
         item = account_item(self.account_id, purpose)
-        return self.item_key_for_writing(item, stream=f"account/{self.account_id}", persons=())
+        return self.item_key_for_writing(item, stream=_stream_of_account(self.account_id), persons=())
+
+    def keep_secret(self, purpose: str, key: bytes) -> None:
+        """Keeps a key that `secret` gave before the database forgot it. Raises `Tampered` where it has another one."""
+        item = account_item(self.account_id, purpose)
+        if known := self.item_keys([item]):
+            if known[item] != key:
+                raise Tampered("the account has another key for this purpose", purpose=purpose)
+            return
+        self._mint(item, _stream_of_account(self.account_id), (), key)
 
     def blind_index(self) -> BlindIndex:
         """Makes the tokens of this account in this service."""
@@ -377,11 +386,11 @@ class Work:
             else:
                 self._mint(item, stream, persons)
 
-    def _mint(self, item: str, stream: str, persons: tuple[str, ...]) -> None:
+    def _mint(self, item: str, stream: str, persons: tuple[str, ...], given: bytes | None = None) -> None:
         if not stream:
             raise NotFound()
         account_key = self._newest_account_key()
-        key = SealingKey(new_key())
+        key = SealingKey(given or new_key())
         wrapped = self.store.keys.wrap_item_key(self.account_id, account_key.key, item, key.key)
         self._minted[item] = key
         self._persons.update(persons)
@@ -465,6 +474,10 @@ class Work:
             for field, part in zip(envelope.sealed, parts, strict=True)
         }
         return Recorded(envelope=envelope, event=self.store.types.decode(envelope), sealed=sealed)
+
+
+def _stream_of_account(account_id: str) -> str:
+    return f"account/{account_id}"
 
 
 def _persons_of(event: Event, personal: Personal) -> tuple[str, ...]:

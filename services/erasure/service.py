@@ -59,6 +59,7 @@ from shared.service import (
     account_of,
     actor_of,
 )
+from shared.suppression_files import SuppressionFiles
 
 log = get_logger("lethe.erasure")
 
@@ -98,6 +99,13 @@ class ErasureService(Service):
 
     def end_hold_again(self, account_id: str, hold_id: str) -> None:
         hold_handlers.end_hold_again(self.store, account_id, hold_id)
+
+    def take_back(self) -> int:
+        return suppression.take_back(self.store)
+
+    def tidy_account(self, account_id: str) -> None:
+        """The suppression list outside of the database goes as well."""
+        SuppressionFiles(self.store.settings).remove(account_id)
 
     @property
     def holdings(self) -> Holdings:

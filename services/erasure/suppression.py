@@ -1,7 +1,8 @@
 """The suppression list: what came before an erasure can't come back (mission E10).
 
-Entries are HMACs under one key per account, which lives here only, is never rotated and ends with the account; with the day
-and nothing else, so that an entry tells neither whose it is nor which request made it.
+Entries are HMACs under one key per account, which erasure alone has, which is never rotated and ends with the account; with the
+day and nothing else, so that an entry tells neither whose it is nor which request made it. What is added is written outside of
+the database first (`shared/suppression_files.py`): a copy of it that is put back does not know who was erased since.
 """
 
 from __future__ import annotations
@@ -10,22 +11,68 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 from services.erasure.queries import addresses_of_request
+from shared.account_states import check_not_gone
 from shared.blind_index import BlindIndex
-from shared.errors import NotFound
+from shared.errors import AccountGone, NotFound, Tampered
+from shared.keys import account_item
 from shared.references import normalise_address, normalise_phone
 from shared.resolving import CheckSuppressed, MailToCheck, Suppress, SuppressedAnswer
+from shared.suppression_files import Suppressed, SuppressionFiles
 from shared.work import Store, Work
+
+PURPOSE = "suppression"
+"""Of the account's key that entries are made with."""
 
 
 def add_entries(work: Work, entries: Iterable[tuple[str, str]], day: date) -> None:
-    """Adds (kind, text) entries; a later day replaces an earlier one."""
-    index = BlindIndex(work.secret("suppression"))
+    """Adds (kind, text) entries; a later day replaces an earlier one.
+
+    Outside they are before the commit. Where it fails they are one erasure early there, which only a recovery could notice: who
+    asked for the erasure, or a participant, asks again. Also where there are none: that a list is there says that it is whole.
+    """
+    secret = work.secret(PURPOSE)
+    index = BlindIndex(secret)
     tokens = sorted({index.token(kind, text) for kind, text in entries})
+    check_not_gone(work)
+    SuppressionFiles(work.store.settings).add(secret, Suppressed(account=work.account_id, tokens=tokens, day=day))
+    _insert(work, tokens, day)
+
+
+def take_back(store: Store) -> int:
+    """Puts the lists that are outside into a database that was put back. Repeatable; returns how many entries there are. Raises
+    `Tampered` where a list is not as it was signed, or its key is lost."""
+    files, count = SuppressionFiles(store.settings), 0
+
+    def decide(work: Work) -> int:
+        check_not_gone(work)
+        entries = files.entries(work.account_id)
+        try:
+            work.keep_secret(PURPOSE, files.secret(work.account_id))
+        except NotFound:  # its epoch has ended: then the database must have it
+            if not work.item_keys([account_item(work.account_id, PURPOSE)]):
+                raise Tampered("the key of a suppression list is lost", account=work.account_id) from None
+        known = {token for one in entries for token in one.tokens}
+        rows = work.fetch("SELECT token FROM suppression WHERE account_id = %s", (work.account_id,))
+        if not known >= {token for (token,) in rows}:
+            raise Tampered("a suppression list lacks entries that its database has", account=work.account_id)
+        for one in entries:
+            _insert(work, one.tokens, one.day)
+        return len(known)
+
+    for account in files.accounts():
+        try:
+            count += store.run(account, decide)
+        except AccountGone:
+            files.remove(account)
+    return count
+
+
+def _insert(work: Work, tokens: Sequence[int], day: date) -> None:
     if tokens:
         work.later(
             "INSERT INTO suppression (account_id, token, day) SELECT %s, unnest(%s::bigint[]), %s"
             " ON CONFLICT (account_id, token) DO UPDATE SET day = greatest(suppression.day, EXCLUDED.day)",
-            (work.account_id, tokens, day),
+            (work.account_id, list(tokens), day),
         )
 
 
