@@ -6,6 +6,7 @@ so the part that was read before is bound to the tree that is judged at the end.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from shared.durable_files import read_if_there, replace
 from shared.errors import InvalidArgument
 from shared.events import UNREADABLE
 from shared.personal import NotPersonal
+from shared.put_back import LOST_PLACES
+from shared.settings import SERVICES, Settings
 
 FORM = "lethe audit verification 1"
 STEPS = 25
@@ -47,8 +50,16 @@ class VerificationState(msgspec.Struct, kw_only=True):
     kept: dict[str, str] | None
     """The kept checkpoints by service; None where there were none."""
     since: bool
+    recoveries: Annotated[str, NotPersonal("a digest")] = ""
+    """What `recoveries_of` gave when it began: events that it looked at may be lost since."""
     verdicts: list[Verdict] = []
     log: LogState | None = None
+
+
+def recoveries_of(settings: Settings) -> str:
+    """A digest that changes with each recovery of a database in which a place of a log was lost (`shared/recovery_log.py`)."""
+    files = [settings.path("tiles", service) / LOST_PLACES for service in SERVICES]
+    return sha256(b"".join(sha256(read_if_there(path) or b"").digest() for path in files)).hexdigest()
 
 
 def read_state(path: Path, kept: dict[str, str] | None, since: bool) -> VerificationState:

@@ -17,7 +17,7 @@ from audit.checkpoints import KeptCheckpoints, read_checkpoints, take_checkpoint
 from audit.export import export
 from audit.findings import Verdict
 from audit.log_agreement import compared, reading_order
-from audit.verification_state import LogState, VerificationState, read_state, write_state
+from audit.verification_state import LogState, VerificationState, read_state, recoveries_of, write_state
 from audit.verify import verify
 from audit.verify_offline import verify_offline
 from cli import replay_commands
@@ -147,9 +147,14 @@ def _verify_here(
     settings: Settings, names: Sequence[str], kept: KeptCheckpoints | None, since: bool, resume: Path | None
 ) -> list[Verdict]:
     """The verdicts on the logs of a stack. With a file to resume from, an interruption leaves it and the end removes it."""
-    state = VerificationState(kept=kept.notes if kept else None, since=since)
+    state = VerificationState(kept=kept.notes if kept else None, since=since, recoveries=recoveries_of(settings))
     if resume is not None:
-        state = read_state(resume, state.kept, since)
+        earlier = read_state(resume, state.kept, since)
+        if earlier.verdicts or earlier.log:
+            if earlier.recoveries == state.recoveries:
+                state = earlier
+            else:
+                note("Databases were recovered since this verification was interrupted: it begins anew.")
 
     def save(log: LogState | None) -> None:
         state.log = log

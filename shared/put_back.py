@@ -22,6 +22,8 @@ from shared.settings import Settings
 
 RECOVERING = "LETHE_RECOVERING"
 """In the environment of what works on such a database: a recovery, and the services that it needs before it has ended."""
+LOST_PLACES = "lost.json"
+"""Beside a log's tiles: all places that were ever lost (`recovery_log.py`)."""
 _TAIL_BYTES = 65_536
 _LAST_CUTS = 50
 _IS_GONE = "SELECT EXISTS (SELECT 1 FROM lethe.account_state WHERE account_id = %s AND state = 'gone')"

@@ -133,7 +133,7 @@ def _insert_rows(
 
 
 def _given_up_path(settings: Settings, service: str) -> Any:
-    return settings.path("tiles", service) / "lost.json"
+    return settings.path("tiles", service) / put_back.LOST_PLACES
 
 
 def _given_up(settings: Settings, service: str) -> list[Range]:

@@ -69,8 +69,11 @@ def find_account(store: Store, periods: Periods, routing: Routing, query: FindAc
 
 
 def list_accounts(store: Store, periods: Periods, query: ListAccounts) -> AccountPage:
-    """A page of the cell's accounts, oldest first."""
+    """A page of the cell's accounts, oldest first. Raises `NotFound` where the account after which it begins has ended: an
+    empty page would look like the last one."""
     with store.work(SYSTEM_ACTOR) as work:
+        if query.after and not work.fetch("SELECT 1 FROM account_name WHERE account_id = %s", (query.after,)):
+            raise NotFound("There is no account after which this page could begin.")
         rows = work.fetch(
             "SELECT account_id FROM account_name WHERE %s::uuid IS NULL OR (opened_at, account_id) >"
             " (SELECT opened_at, account_id FROM account_name WHERE account_id = %s) ORDER BY opened_at, account_id LIMIT %s",

@@ -20,6 +20,7 @@ from cli import audit_commands
 from cli.exit_status import DONE, INTERRUPTED, TAMPERED, WRONG_USAGE
 from shared.checkpoint import parse_checkpoint
 from shared.errors import InvalidArgument
+from shared.put_back import LOST_PLACES
 from tests.integration.audit.audit_stage import AuditStage
 from tests.integration.audit.manipulations import MANIPULATIONS
 from tests.integration.audit.test_audit_commands import run
@@ -154,21 +155,7 @@ def test_ctrl_c_leaves_a_file_to_go_on_from(
     """`audit verify --resume FILE` that gets SIGINT ends with 130 and leaves the file; once more, it goes on and removes it."""
     monkeypatch.setenv("LETHE_HOME", str(long.home))
     file = tmp_path / "state"
-    plain, asked = audit_commands.shown_progress, []
-
-    @contextmanager
-    def signalling(service: str) -> Iterator[Callable[[str, int, int], None]]:
-        with plain(service) as report:
-
-            def report_and_signal(step: str, done: int, of: int) -> None:
-                report(step, done, of)
-                if done == 5_120 and not asked:
-                    asked.append(done)
-                    os.kill(os.getpid(), signal.SIGINT)
-
-            yield report_and_signal
-
-    monkeypatch.setattr(audit_commands, "shown_progress", signalling)
+    signal_at(5_120, monkeypatch)
     command = ("verify", "--service", "contacts", "--resume", str(file))
     assert run(*command)[0] == INTERRUPTED
     assert file.stat().st_mode & 0o777 == 0o600 and file.exists()
@@ -178,6 +165,45 @@ def test_ctrl_c_leaves_a_file_to_go_on_from(
     assert status == DONE and "Whole" in output
     assert rows_read[0] <= SIZE - 5_120 + 0.05 * SIZE
     assert not file.exists()
+
+
+def test_after_a_recovery_a_verification_begins_anew(
+    long: AuditStage, rows_read: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that it had looked at may be lost since, in any of the logs."""
+    monkeypatch.setenv("LETHE_HOME", str(long.home))
+    file, lost = tmp_path / "state", long.tiles("tickets") / LOST_PLACES
+    command = ("verify", "--service", "contacts", "--resume", str(file))
+    signal_at(5_120, monkeypatch)
+    assert run(*command)[0] == INTERRUPTED
+    rows_read[0] = 0
+    lost.parent.mkdir(exist_ok=True)
+    lost.write_text("[[3, 5]]")
+    try:
+        status, output = run(*command)
+    finally:
+        lost.unlink()
+    assert status == DONE and "Whole" in output
+    assert rows_read[0] >= SIZE
+
+
+def signal_at(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends this process SIGINT once, when so many events of a log are verified."""
+    plain, asked = audit_commands.shown_progress, []
+
+    @contextmanager
+    def signalling(service: str) -> Iterator[Callable[[str, int, int], None]]:
+        with plain(service) as report:
+
+            def report_and_signal(step: str, done: int, of: int) -> None:
+                report(step, done, of)
+                if done == place and not asked:
+                    asked.append(done)
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            yield report_and_signal
+
+    monkeypatch.setattr(audit_commands, "shown_progress", signalling)
 
 
 def test_state_of_another_kind_is_refused(tmp_path: Path) -> None:

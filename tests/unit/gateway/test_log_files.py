@@ -32,6 +32,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     note = sign_note(Checkpoint(KEY.name, writer.size, writer.root()).text(), KEY)
     (tiles / "checkpoint").write_bytes(note)
     (tiles / "cut-journal.jsonl").write_text("{}\n")
+    (tiles / "suppression").mkdir()
+    (tiles / "suppression" / "one.jsonl").write_text("secret\n")
     (made / "stack.json").write_text("secret")
     (made / "verifiers").mkdir()
     (made / "verifiers" / "log-tickets.vkey").write_text(f"{KEY.verifier}\n")
@@ -91,7 +93,8 @@ def test_what_a_reader_has_is_not_sent_again(home: Path) -> None:
         "tickets/tile/0/000/", "tickets/tile/0/0", "tickets/tile/00/000", "tickets/tile/0/x000/000", "tickets/tile/64/000",
         "tickets/tile/0/000.p/0", "tickets/tile/0/002.p/256", "tickets/tile/0/002.p/0188", "tickets/tile/8/0/000",
         "tickets/tile/entries/000.p/5", "tickets/tile/data/000", "tickets/tile", "tickets/", "tickets", "", "nobody/checkpoint",
-        "tickets/cut-journal.jsonl", "tickets/../../stack.json", "tickets/..%2f..%2fstack.json", "tickets/tile/0/%2e%2e/000",
+        "tickets/cut-journal.jsonl", "tickets/suppression/one.jsonl", "tickets/../../stack.json",
+        "tickets/..%2f..%2fstack.json", "tickets/tile/0/%2e%2e/000",
         "tickets/tile/%30/000", "tickets/check%70oint", "gateway/checkpoint", "contacts/checkpoint", "tickets/tile/0/003",
         "tickets/tile/0/٠٠٠", "tickets/tile/0/000%0a", "tickets//checkpoint", "tickets/checkpoint/", "tickets/tile/0/000?x=1",
     ],
