@@ -19,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.stack import Stack
 from shared.settings import SERVICES, Settings
+from tests.support.cheap_hashes import CheapStack
 from tests.support.databases import Template, by_tcp, fresh_home, server, template_of
 from tests.support.gateway import LOG_TOKEN
 from tests.support.private_broker import private_broker
@@ -113,8 +114,9 @@ def fresh_databases(superuser_url: str, template: Template, tmp_path: Path) -> I
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A whole stack: every service, relay and gateway is up. For tests that break nothing, and meet no limit of the edge."""
-    with _without_limits(), running_stack() as made:
+    """A whole stack: every service, relay and gateway is up. For tests that break nothing, and meet no limit of the edge; its
+    hashes of passwords are cheap ones."""
+    with _without_limits(), running_stack(kind=CheapStack) as made:
         yield made
 
 

@@ -32,7 +32,9 @@ def temporary_home() -> Iterator[Path]:
 
 
 @contextmanager
-def running_stack(replicas: dict[str, int] | None = None, up: bool = True) -> Iterator[Stack]:
+def running_stack(
+    replicas: dict[str, int] | None = None, up: bool = True, kind: type[Stack] = Stack
+) -> Iterator[Stack]:
     """A stack of its own for the length of the block. With LETHE_DATABASE_URL set its databases have names of their own.
 
     What a test says on failing is found in the logs, whose folder is kept when LETHE_KEEP_LOGS names one.
@@ -41,7 +43,7 @@ def running_stack(replicas: dict[str, int] | None = None, up: bool = True) -> It
         patch = later.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("LETHE_DATABASE_PREFIX", f"test_{secrets.token_hex(4)}")
         home = later.enter_context(temporary_home())
-        stack = Stack(home, replicas)
+        stack = kind(home, replicas)
         later.callback(_destroy, stack)
         if up:
             stack.up()
