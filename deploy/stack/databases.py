@@ -12,6 +12,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
+from deploy.stack.scram import verifier
 from shared.settings import ROLES
 
 
@@ -54,7 +55,7 @@ def _create_roles(cursor: Any, database: str, passwords: dict[str, str]) -> None
             cursor.execute(sql.SQL("CREATE ROLE {}").format(name))
         cursor.execute(
             sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {}").format(
-                name, sql.Literal(password)
+                name, sql.Literal(verifier(password))
             )
         )
 

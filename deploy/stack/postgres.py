@@ -21,6 +21,7 @@ import psycopg2
 
 from deploy.stack.errors import StackError
 from deploy.stack.processes import SERVER, Program, base_environment
+from deploy.stack.scram import verifier
 
 SUPERUSER = "lethe_admin"
 LONGEST_SOCKET_PATH = 100
@@ -138,10 +139,11 @@ class Postgres:
         new.mkdir(mode=0o700)
         password = self.folder / "password"
         password.touch(mode=0o600)
-        password.write_text(os.urandom(24).hex() + "\n")
+        secret = os.urandom(24).hex()
+        password.write_text(secret + "\n")
         for_initdb = self.folder / "password-for-initdb"
         for_initdb.touch(mode=0o600)
-        for_initdb.write_text(password.read_text())
+        for_initdb.write_text(verifier(secret) + "\n")
         self._own(new, for_initdb)
         try:
             self._initdb(new, for_initdb)

@@ -24,6 +24,7 @@ import pika
 import psycopg2
 from psycopg2.extensions import make_dsn
 
+from deploy.stack.scram import verifier
 from shared import merkle
 from shared.checkpoint import Checkpoint, open_checkpoint
 from shared.publisher import EXCHANGE
@@ -88,7 +89,7 @@ class RelayStage:
         server.autocommit = True
         cursor = server.cursor()
         for role in self.roles().values():
-            cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'relay'")
+            cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD %s", (verifier("relay"),))
         cursor.execute(f"CREATE DATABASE {self.database} OWNER {self.roles()['owner']}")
         server.close()
         self.apply_schema()

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from services.tickets.events import TicketOpened
 from shared import database
@@ -19,6 +20,7 @@ from shared.settings import Settings
 from shared.work import Store, Work
 from tests.support.cell import Cell
 from tests.support.databases import superuser
+from tests.support.stores import closing
 
 
 @pytest.fixture
@@ -160,6 +162,21 @@ def test_a_new_account_is_read_as_fast_as_one_that_the_statistics_know(tickets: 
         cursor.execute("DROP TABLE lethe.numbered")
     assert rows == [(1_500,)]
     assert taken < 5.0
+
+
+def test_who_has_the_password_gets_in_and_nobody_else(settings: Settings) -> None:
+    """The server has a verifier of it only. That does not let anybody in, and neither does another password."""
+    url = settings.database_url("tickets", "service")
+    password = str(parse_dsn(url)["password"])
+    psycopg2.connect(url).close()
+    role = parse_dsn(url)["user"]
+    with closing(superuser(settings, "tickets")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (role,))
+        (kept,) = cursor.fetchone()
+    assert kept.startswith("SCRAM-SHA-256$1:") and password not in kept
+    for wrong in (kept, password[:-1], "0" * 48):
+        with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
+            psycopg2.connect(url, password=wrong)
 
 
 def test_a_unit_of_work_is_done_although_its_connection_was_lost(store: Store, settings: Settings) -> None:

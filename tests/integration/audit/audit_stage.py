@@ -17,6 +17,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
+from deploy.stack.scram import verifier
 from services.contacts import events as contacts
 from services.tickets import events as tickets
 from shared import clock, migrations, root_keys
@@ -82,7 +83,7 @@ class AuditStage:
         with server.cursor() as cursor:
             for role in ROLES:
                 cursor.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD %s").format(sql.Identifier(f"{name}_{role}")), (_PASSWORD,)
+                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD %s").format(sql.Identifier(f"{name}_{role}")), (verifier(_PASSWORD),)
                 )
             cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(f"{name}_owner")))
             cursor.execute(
