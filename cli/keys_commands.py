@@ -11,9 +11,12 @@ import typer
 from cli.options import HELP, Json, Yes
 from cli.output import moment, note, show, show_json, table
 from cli.session import load_settings
+from shared import clock
 from shared.certificate import EPOCH_LENGTH
+from shared.cut_journal import open_in_copies
 from shared.errors import NotFound, Unavailable
 from shared.events import ServiceName
+from shared.recovery_journals import journal_of
 from shared.root_keys import RootKeys
 from shared.rotation import Rotated, rotate, rotate_transport
 from shared.settings import Settings
@@ -36,7 +39,10 @@ class EpochView(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int
     items: int
     oldest_cut_in_epoch: datetime | None
-    """The first cut that copies could still open; None where there is none. It is due a day later."""
+    """The first cut (of a person, an item or an account) that copies could still open; None where there is none."""
+    rotate_by: datetime | None
+    """A day after that: certificates say that by then it can't be recovered from any copy."""
+    is_overdue: bool
 
 
 class KeysStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,26 +87,23 @@ def rotate_keys(yes: Yes = False, json: Json = False) -> None:
 def status(json: Json = False) -> None:
     """Show the epochs of each service's key tree, and since when copies could open something that was cut.
 
+    Certificates promise that no copy opens it a day later: what is overdue breaks that promise.
+
     Example: lethe keys status
     """
     settings = load_settings()
-    view = KeysStatus(trees=[_status_of(settings, service) for service in settings.databases])
+    view = KeysStatus(trees=[status_of(settings, service) for service in settings.databases])
     if json:
         show_json(view)
         return
-    rows = [
-        (
-            one.service, _list(one.epochs), one.accounts, one.items,
-            f"cut {moment(one.oldest_cut_in_epoch)}, rotate by {moment(one.oldest_cut_in_epoch + EPOCH_LENGTH)}"
-            if one.oldest_cut_in_epoch
-            else "none",
-        )
-        for one in view.trees
-    ]  # fmt: skip
+    rows = [(one.service, _list(one.epochs), one.accounts, one.items, _due(one)) for one in view.trees]
     show(table("Key epochs", ("service", "epochs", "accounts", "item keys", "cut, but open in older copies"), rows))
+    if overdue := [one.service for one in view.trees if one.is_overdue]:
+        note(f"Copies still open what certificates say they don't ({', '.join(overdue)}): lethe keys rotate")
 
 
-def _status_of(settings: Settings, service: str) -> EpochView:
+def status_of(settings: Settings, service: str) -> EpochView:
+    """Where a key tree stands. Raises `Unavailable`, and `Tampered` where its cut journal is not as it was signed."""
     try:
         connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
     except psycopg2.OperationalError:
@@ -118,7 +121,21 @@ def _status_of(settings: Settings, service: str) -> EpochView:
     finally:
         connection.close()
     epochs = RootKeys(settings.path("root-keys"), service).epochs()
-    return EpochView(service=service, epochs=epochs, accounts=row[0], items=row[1], oldest_cut_in_epoch=row[2])
+    # of an account that has ended the database knows nothing any more
+    cuts = [cut.time for cut in open_in_copies(journal_of(settings, service))]
+    oldest = min((at for at in (row[2], *cuts) if at is not None), default=None)
+    due = oldest + EPOCH_LENGTH if oldest else None
+    return EpochView(
+        service=service, epochs=epochs, accounts=row[0], items=row[1], oldest_cut_in_epoch=oldest, rotate_by=due,
+        is_overdue=due is not None and due < clock.now(),
+    )  # fmt: skip
+
+
+def _due(one: EpochView) -> str:
+    if one.oldest_cut_in_epoch is None or one.rotate_by is None:
+        return "none"
+    by = "OVERDUE since" if one.is_overdue else "rotate by"
+    return f"cut {moment(one.oldest_cut_in_epoch)}, {by} {moment(one.rotate_by)}"
 
 
 def _list(epochs: list[int]) -> str:

@@ -8,6 +8,7 @@ mended by the reaction running again: an entry twice does no harm.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +53,12 @@ def journal_key(root_keys: Path, service: str) -> Ed25519PrivateKey:
         public.parent.mkdir(parents=True, exist_ok=True)
         replace(public, base64.b64encode(key.public_key().public_bytes_raw()))
     return key
+
+
+def open_in_copies(cuts: Sequence[Cut]) -> list[Cut]:
+    """Those of a journal's cuts that older copies may still open: since its last epoch began to end."""
+    ended = max((cut.time for cut in cuts if cut.kind == "epoch"), default=None)
+    return [cut for cut in cuts if cut.kind != "epoch" and (ended is None or cut.time >= ended)]
 
 
 def epoch_end_after(path: Path, public_key: Ed25519PublicKey, moment: datetime) -> datetime | None:
