@@ -13,10 +13,9 @@ from cli.output import moment, note, show, show_json, table
 from cli.session import load_settings
 from shared import clock
 from shared.certificate import EPOCH_LENGTH
-from shared.cut_journal import open_in_copies
+from shared.cut_journal import oldest_open
 from shared.errors import NotFound, Unavailable
 from shared.events import ServiceName
-from shared.recovery_journals import journal_of
 from shared.root_keys import RootKeys
 from shared.rotation import Rotated, rotate, rotate_transport
 from shared.settings import Settings
@@ -103,7 +102,7 @@ def status(json: Json = False) -> None:
 
 
 def status_of(settings: Settings, service: str) -> EpochView:
-    """Where a key tree stands. Raises `Unavailable`, and `Tampered` where its cut journal is not as it was signed."""
+    """Where a key tree stands. Raises `Unavailable`, and `Tampered` where its cut journal can't be read."""
     try:
         connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
     except psycopg2.OperationalError:
@@ -122,8 +121,8 @@ def status_of(settings: Settings, service: str) -> EpochView:
         connection.close()
     epochs = RootKeys(settings.path("root-keys"), service).epochs()
     # of an account that has ended the database knows nothing any more
-    cuts = [cut.time for cut in open_in_copies(journal_of(settings, service))]
-    oldest = min((at for at in (row[2], *cuts) if at is not None), default=None)
+    known = (row[2], oldest_open(settings.path("tiles", service) / "cut-journal.jsonl"))
+    oldest = min((at for at in known if at is not None), default=None)
     due = oldest + EPOCH_LENGTH if oldest else None
     return EpochView(
         service=service, epochs=epochs, accounts=row[0], items=row[1], oldest_cut_in_epoch=oldest, rotate_by=due,

@@ -18,7 +18,11 @@ from cli.options import HELP, Json, Yes
 from cli.output import note, show, show_json, table
 from deploy.stack import Stack, StackError
 from deploy.stack.doctor import Check, examine
+from shared import clock
+from shared.certificate import EPOCH_LENGTH
+from shared.cut_journal import oldest_open
 from shared.errors import NotFound, Refused, Unavailable
+from shared.events import ServiceName
 
 FOLLOW_SECONDS: Final = 0.2
 LINES: Final = 20
@@ -71,6 +75,8 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewayView | None
     tiles: dict[str, str]
     verifiers: dict[str, str]
+    keys_overdue: list[ServiceName] = []
+    """Services of which copies still open what was cut more than a day ago (`lethe keys status`)."""
     alerts: int | None = None
     """How many alerts about the logs are open; None where audit's database does not answer."""
     pushes: list[PushView] = []
@@ -127,7 +133,7 @@ def status(json: Json = False) -> None:
     """
     with said_plainly():
         view = msgspec.convert(the_stack().status(), StackView)
-    view = msgspec.structs.replace(view, alerts=_open_alerts(view))
+    view = msgspec.structs.replace(view, alerts=_open_alerts(view), keys_overdue=_keys_overdue(view))
     if json:
         show_json(view)
     else:
@@ -137,6 +143,8 @@ def status(json: Json = False) -> None:
 
 
 def _show(view: StackView) -> None:
+    if view.keys_overdue:
+        note(f"Copies still open what was cut more than a day ago ({', '.join(view.keys_overdue)}): lethe keys rotate")
     if not view.processes:
         show(f"The stack in {view.home} is down. Bring it up: lethe up")
         return
@@ -150,6 +158,12 @@ def _show(view: StackView) -> None:
     if view.pushes:
         pushes = [(one.service, one.place, one.state, one.size, one.reason) for one in view.pushes]
         show(table("Checkpoints pushed outside", ("service", "place", "state", "events", "reason"), pushes))
+
+
+def _keys_overdue(view: StackView) -> list[str]:
+    """By the cut journals, whether anything runs or not."""
+    oldest = {service: oldest_open(Path(tiles) / "cut-journal.jsonl") for service, tiles in view.tiles.items()}
+    return [service for service, at in oldest.items() if at is not None and at + EPOCH_LENGTH < clock.now()]
 
 
 def _open_alerts(view: StackView) -> int | None:

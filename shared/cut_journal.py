@@ -8,7 +8,6 @@ mended by the reaction running again: an entry twice does no harm.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,9 @@ from typing import Annotated
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.durable_files import replace
+from shared.durable_files import read_if_there, replace
+from shared.errors import Tampered
+from shared.events import UNREADABLE
 from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
@@ -32,6 +33,10 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, NotPersonal("the kind of request")]
     request: Id | None
     time: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _CutOnly(msgspec.Struct):
+    cut: Cut
 
 
 _LINES = SignedLines("cut journal", "cut", Cut)
@@ -55,10 +60,25 @@ def journal_key(root_keys: Path, service: str) -> Ed25519PrivateKey:
     return key
 
 
-def open_in_copies(cuts: Sequence[Cut]) -> list[Cut]:
-    """Those of a journal's cuts that older copies may still open: since its last epoch began to end."""
-    ended = max((cut.time for cut in cuts if cut.kind == "epoch"), default=None)
-    return [cut for cut in cuts if cut.kind != "epoch" and (ended is None or cut.time >= ended)]
+def oldest_open(path: Path) -> datetime | None:
+    """When the first of the cuts was made that older copies may still open: since the last epoch began to end. None where there
+    is none. For the operator: that the journal stands as it was signed is the auditor's business. Raises `Tampered` where it
+    can't be read.
+
+    From its end, as far as needed: rotations are daily, and the journal is for good."""
+    oldest, ended = None, None
+    for raw in reversed((read_if_there(path) or b"").split(b"\n")[:-1]):
+        try:
+            cut = msgspec.json.decode(raw, type=_CutOnly).cut
+        except UNREADABLE:
+            raise Tampered("a line of the cut journal can't be read", file=path.name) from None
+        if cut.kind == "epoch":
+            ended = ended or cut.time
+        elif ended is not None and cut.time < ended:
+            break
+        else:
+            oldest = min(oldest or cut.time, cut.time)
+    return oldest
 
 
 def epoch_end_after(path: Path, public_key: Ed25519PublicKey, moment: datetime) -> datetime | None:

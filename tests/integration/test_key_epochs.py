@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cli.exit_status import UNAVAILABLE
 from cli.keys_commands import EpochView, status_of
 from cli.main import invoke
 from shared import account_end, clock
@@ -65,6 +67,15 @@ def test_what_was_cut_is_due_a_day_later(
     assert 0 == invoke(["keys", "status"])
     said = capsys.readouterr()
     assert "OVERDUE" in said.out and "lethe keys rotate" in said.err
+    assert set(ACCOUNT_SERVICES) == set(overdue_in_status(capsys))
     for service in SERVICES:
         rotate(settings, service)
-    assert not any(one.is_overdue for one in epochs(settings).values())
+    assert not any(one.is_overdue for one in epochs(settings).values()) and [] == overdue_in_status(capsys)
+
+
+def overdue_in_status(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What `lethe status` says, of a stack that is down: this is to be known all the same."""
+    assert UNAVAILABLE == invoke(["status", "--json"])
+    found: list[str] = json.loads(capsys.readouterr().out)["keys_overdue"]
+    assert UNAVAILABLE == invoke(["status"]) and bool(found) == ("lethe keys rotate" in capsys.readouterr().err)
+    return found

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from shared.cut_journal import Cut, append, journal_key, read
+from shared.cut_journal import Cut, append, journal_key, oldest_open, read
 from shared.errors import Tampered
 from shared.ids import new_id
 
@@ -58,3 +59,30 @@ def test_a_changed_dropped_or_swapped_line_is_found(tmp_path: Path, damage: str)
     path.write_bytes(b"\n".join(lines) + b"\n")
     with pytest.raises(Tampered):
         read(path, key.public_key())
+
+
+def at(hour: int, kind: str = "person") -> Cut:
+    return replace(a_cut(), kind=kind, time=datetime(2026, 1, 1, hour, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("cuts", "oldest"),
+    [
+        ([], None),
+        ([at(1), at(2)], 1),
+        ([at(1), at(2, "epoch")], None),
+        ([at(1), at(2, "epoch"), at(5, "account"), at(4, "item")], 4),
+        ([at(1), at(3), at(2, "epoch")], 3),  # cut while the epoch was ending
+        ([at(1), at(2, "epoch"), at(3), at(4, "epoch"), at(4)], 4),
+        ([at(1), at(2, "epoch"), at(4), at(3, "epoch"), at(5)], 4),
+    ],
+)
+def test_since_when_copies_may_open_what_was_cut(tmp_path: Path, cuts: list[Cut], oldest: int | None) -> None:
+    """What was cut since the last epoch began to end; in any order, since replicas write one after the other."""
+    path = tmp_path / "journal"
+    append(path, journal_key(tmp_path, "tickets"), cuts)
+    assert oldest_open(path) == (None if oldest is None else datetime(2026, 1, 1, oldest, tzinfo=UTC))
+    with path.open("ab") as file:
+        file.write(b"garbage\n")
+    with pytest.raises(Tampered):
+        oldest_open(path)
