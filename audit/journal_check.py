@@ -1,7 +1,8 @@
 """Compares the cut journal with the log's own cuts: neither may know of a cut that the other does not.
 
 The journal decides what a restored database forgets again (mission E10, A5), so an entry that somebody removed would bring
-a person back, and one that somebody added would erase one.
+a person back, and one that somebody added would erase one. So would a suppression list that was changed or taken away: whether
+those that are outside of erasure's database are as they were signed is looked at here too.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def check_suppression_lists(
         except Tampered as error:
             line = f" (line {error.details['line']})" if "line" in error.details else ""
             findings.add("journal", f"account {account}: {error.message}{line}")
+        if not files.has_key(account):
+            findings.add("journal", f"account {account}: the key of its suppression list is missing")
     missing = {cut.account for cut in journal if cut.kind == "person"} - set(listed) - set(gone)
     if missing:  # an account that ends meanwhile is in the journal before its list goes
         missing -= {cut.account for cut in read_journal(log, Findings()) or () if cut.kind == "account"}

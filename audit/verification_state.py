@@ -23,7 +23,7 @@ from shared.personal import NotPersonal
 from shared.put_back import LOST_PLACES
 from shared.settings import SERVICES, Settings
 
-FORM = "lethe audit verification 1"
+FORM = "lethe audit verification 2"
 STEPS = 25
 """In how many parts a log is verified where a state is kept: what is done again after a crash is one of them at most."""
 FEWEST_EVENTS_IN_A_STEP = 4_096
@@ -50,7 +50,7 @@ class VerificationState(msgspec.Struct, kw_only=True):
     kept: dict[str, str] | None
     """The kept checkpoints by service; None where there were none."""
     since: bool
-    recoveries: Annotated[str, NotPersonal("a digest")] = ""
+    recoveries: Annotated[str, NotPersonal("a digest")]
     """What `recoveries_of` gave when it began: events that it looked at may be lost since."""
     verdicts: list[Verdict] = []
     log: LogState | None = None
@@ -62,11 +62,11 @@ def recoveries_of(settings: Settings) -> str:
     return sha256(b"".join(sha256(read_if_there(path) or b"").digest() for path in files)).hexdigest()
 
 
-def read_state(path: Path, kept: dict[str, str] | None, since: bool) -> VerificationState:
-    """The state in the file, or a new one where there is no file. Raises `InvalidArgument` where it is of other work."""
+def read_state(path: Path, kept: dict[str, str] | None, since: bool) -> VerificationState | None:
+    """The state in the file; None where there is no file. Raises `InvalidArgument` where it is of other work."""
     octets = read_if_there(path)
     if octets is None:
-        return VerificationState(kept=kept, since=since)
+        return None
     try:
         state = msgspec.msgpack.decode(octets, type=VerificationState)
     except UNREADABLE:

@@ -150,11 +150,10 @@ def _verify_here(
     state = VerificationState(kept=kept.notes if kept else None, since=since, recoveries=recoveries_of(settings))
     if resume is not None:
         earlier = read_state(resume, state.kept, since)
-        if earlier.verdicts or earlier.log:
-            if earlier.recoveries == state.recoveries:
-                state = earlier
-            else:
-                note("Databases were recovered since this verification was interrupted: it begins anew.")
+        if earlier is not None and earlier.recoveries == state.recoveries:
+            state = earlier
+        elif earlier is not None:
+            note("Databases were recovered since this verification was interrupted: it begins anew.")
 
     def save(log: LogState | None) -> None:
         state.log = log

@@ -162,11 +162,10 @@ def _show(recovery: Recovery, json: bool) -> None:
     )  # fmt: skip
     show(table("Put back", columns, rows))
     show_verdicts(recovery.verdicts)
-    if unsuppressed := sum(one.unsuppressed for one in recovery.services):
+    if incomplete := sum(one.incomplete_lists for one in recovery.services):
         note(
-            f"Of {unsuppressed} person(s) who were cut again the identifiers do not open any more, and the suppression list of"
-            " their account is missing: what they had sent is taken in if somebody imports it again. Import no archives from"
-            " before."
+            f"The suppression lists of {incomplete} account(s) lacked something, or were missing: what persons had sent who"
+            " were erased in them is taken in if somebody imports it again. Import no archives from before."
         )
     if all(verdict.good for verdict in recovery.verdicts):
         note("Services may start again: lethe up")

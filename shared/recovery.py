@@ -6,8 +6,8 @@ Tiles, signing record, cut journal and root keys lie outside of the database and
 (a) a marker, durable: as long as it is there the service answers nothing (`put_back.py`). (b) The places of the log
 (`recovery_log.py`). (c) Where the epoch of the copy has ended, the keys of the newest key dump (`recovery_keys.py`). (d)
 `RowsLost`, an event that names the lost places. (e) The cut journals: accounts, items and persons that the copy does not know
-as cut are cut again, with events that explain to an auditor what is pruned. (f) Erasure ends the holds that had kept them. The
-marker goes when the caller has verified all logs.
+as cut are cut again, with events that explain to an auditor what is pruned; erasure takes its suppression lists back, before
+any person is cut. (f) Erasure ends the holds that had kept them. The marker goes when the caller has verified all logs.
 
 Each step begins by looking at what is done, so all of it can be repeated from the start after a crash anywhere. Events that
 were published in the last day before the copy are published again, since another service's copy may be older.
@@ -36,7 +36,7 @@ from shared.personal import NotPersonal
 from shared.recovery_events import CutRepeated
 from shared.recovery_journals import journals_of
 from shared.settings import Settings
-from shared.suppression_files import SuppressionFiles
+from shared.suppression_files import TakenBack
 from shared.work import Store, Work
 
 PLACES = "places"
@@ -72,8 +72,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """Cut again, by the journals."""
     suppressed: Count = 0
     """Entries of the suppression list that were outside of the database."""
-    unsuppressed: Count = 0
-    """Of the persons, those whose identifiers did not open any more and are not on the list either: what they sent can be
+    incomplete_lists: Count = 0
+    """Accounts whose suppression list lacked something, or was missing: what persons had sent who were erased before can be
     imported again."""
     released: list[ReleasedHold] = []
 
@@ -88,8 +88,8 @@ class Side(Protocol):
     def tidy_account(self, account_id: str) -> None:
         """As at an account's end."""
 
-    def take_back(self) -> int:
-        """Takes back what it keeps outside of its database. Repeatable. How many entries that are."""
+    def take_back(self) -> TakenBack:
+        """Takes back what it keeps outside of its database. Repeatable."""
 
     def tell_end_again(self, account_id: str) -> None:
         """Says of an account that ended what only this service says. Repeatable."""
@@ -100,9 +100,8 @@ class Side(Protocol):
     def end_item_again(self, work: Work, item_id: str) -> None:
         """Ends what an item was the profile of, as it was ended before: rows and index rows go, and an event says so."""
 
-    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> int:
-        """Tells elsewhere what a request that is lost had told, of persons cut at these times. Repeatable. Of how many persons
-        it could not be told."""
+    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> None:
+        """Tells elsewhere what a request that is lost had told, of persons cut at these times. Repeatable."""
 
 
 def repeat_cuts(store: Store, side: Side, cause: str | None) -> Recovered:
@@ -116,8 +115,7 @@ def repeat_cuts(store: Store, side: Side, cause: str | None) -> Recovered:
     own, journals = of_services[store.service], [cut for journal in of_services.values() for cut in journal]
     ended = {cut.account: cut for cut in reversed(journals) if cut.kind == "account"}
     accounts = sum(_repeat_end(store, side, cut, cause) for cut in ended.values())
-    listed = set(SuppressionFiles(store.settings).accounts())
-    suppressed = side.take_back()
+    taken = side.take_back()
     released: list[ReleasedHold] = []
     items = {(cut.account, cut.subject): cut for cut in own if cut.kind == "item" and cut.account not in ended}
     cut_again = [cut.account for cut in items.values() if _repeat_item(store, side, cut, cause, released)]
@@ -128,16 +126,15 @@ def repeat_cuts(store: Store, side: Side, cause: str | None) -> Recovered:
     for cut in journals:
         if cut.kind == "person" and cut.account not in ended:
             of_request[cut.account, str(cut.request)].setdefault(cut.subject, cut.time)
-    persons = unsuppressed = 0
+    persons = 0
     for (account, request), cut_at in of_request.items():
         own_here = {person for person in cut_at if (account, person) in forced}
-        done, untold = _repeat_persons(store, side, account, request, cut_at, own_here, cause, released)
-        persons, unsuppressed = persons + done, unsuppressed + (0 if account in listed else untold)
+        persons += _repeat_persons(store, side, account, request, cut_at, own_here, cause, released)
     for account in _accounts(store.settings, store.service):
         side.end_logins(account)
     return Recovered(
-        service=store.service, persons=persons, items=len(cut_again), accounts=accounts, suppressed=suppressed,
-        unsuppressed=unsuppressed, released=released,
+        service=store.service, persons=persons, items=len(cut_again), accounts=accounts, suppressed=taken.entries,
+        incomplete_lists=taken.incomplete, released=released,
     )  # fmt: skip
 
 
@@ -165,18 +162,17 @@ def _repeat_end(store: Store, side: Side, cut: Cut, cause: str | None) -> bool:
 def _repeat_persons(
     store: Store, side: Side, account: str, request: str, cut_at: dict[str, datetime], own: set[str], cause: str | None,
     released: list[ReleasedHold],
-) -> tuple[int, int]:  # fmt: skip
-    """How many persons of a request were cut, and of how many erasure could not be told. `own`: those of the service's own
-    journal, which nothing keeps now either."""
+) -> int:  # fmt: skip
+    """How many persons of a request were cut. `own`: those of the service's own journal, which nothing keeps now either."""
     if store.run(account, lambda work: receipt_exists(work, request)):
-        return 0, 0
+        return 0
     persons = sorted(cut_at)
     released += store.run(account, lambda work: _release(work, persons))
-    untold = side.tell_before_cut_again(account, request, cut_at)
+    side.tell_before_cut_again(account, request, cut_at)
     data = {"request_id": request, "person_ids": persons}
     erase_subject(store, _Repeated(side.holdings, own), _told(store, account, data, min(cut_at.values()), cause))
     failpoint(f"{store.service}.recovering-person")
-    return len(persons), untold
+    return len(persons)
 
 
 class _Repeated:

@@ -3,8 +3,8 @@
 Of one key tree, in this order, each step repeatable after a crash: a new root key → every account's key re-wrapped under it,
 or replaced where something was cut under it since it was made (an old dump holds the wraps of what was cut; only a new
 account key keeps them shut once dump and new root meet) → a dump of the wrapped keys written in two places and opened again
-from each → the old roots destroyed, once no row refers to them. A writer that still holds an old account key is refused by
-the foreign key of its wrap and wraps again.
+from each → of erasure the keys of its suppression lists re-wrapped → the old roots destroyed, once no row refers to them. A
+writer that still holds an old account key is refused by the foreign key of its wrap and wraps again.
 """
 
 from __future__ import annotations

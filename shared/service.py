@@ -35,6 +35,7 @@ from shared.rpc import Call, rpc_method
 from shared.rpc_client import RpcClient
 from shared.settings import Settings
 from shared.staff_lookups import STAFF, ListStaffLookups, StaffLookupPage, list_lookups, record_lookup
+from shared.suppression_files import TakenBack
 from shared.tokens import OF_AN_ACCOUNT, TokenIssuer, TokenSource, service_actor
 from shared.work import SYSTEM_ACTOR, Project, Store, Work
 
@@ -202,9 +203,9 @@ class Service(CellService):
         """Removes all that is stored of the account here, and gives the receipt."""
         end_account(self.store, envelope, self.tidy_account)
 
-    def take_back(self) -> int:
-        """Takes back what it keeps outside of its database, which has forgotten it. Repeatable. How many entries that are."""
-        return 0
+    def take_back(self) -> TakenBack:
+        """Takes back what it keeps outside of its database, which has forgotten it. Repeatable."""
+        return TakenBack()
 
     def tell_end_again(self, account_id: str) -> None:
         """Says of an account that ended what only this service says, where its database has forgotten it. Repeatable."""
@@ -218,10 +219,9 @@ class Service(CellService):
     def end_hold_again(self, account_id: str, hold_id: str) -> None:
         """Ends a legal hold, where the database has forgotten that it had ended. Repeatable."""
 
-    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> int:
+    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> None:
         """Tells elsewhere what a request had told that is lost, before its persons are cut here again; they were cut at these
-        times. Repeatable. Of how many persons it could not be told."""
-        return 0
+        times. Repeatable."""
 
     def tidy_account(self, account_id: str) -> None:
         """Removes what the service has of an account that is gone outside of its accounts' tables. Repeatable."""

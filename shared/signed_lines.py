@@ -18,6 +18,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from shared.durable_files import read_if_there
 from shared.errors import Tampered
 from shared.events import UNREADABLE
 from shared.root_keys import sync_folder
@@ -45,28 +46,25 @@ class SignedLines(Generic[T]):
         if not bodies:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         with os.fdopen(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             previous = _cut_torn_line(file)
-            file.seek(0, os.SEEK_END)
+            is_new = file.seek(0, os.SEEK_END) == 0
             for body in bodies:
                 raw = self._signed(key, body, previous)
                 file.write(raw + b"\n")
                 previous = hashlib.sha256(raw).hexdigest()
             file.flush()
             os.fsync(file.fileno())
-        if is_new:
-            sync_folder(path.parent)
+            if is_new:  # or whoever made it did not get so far
+                sync_folder(path.parent)
 
     def read(self, path: Path, public_key: Ed25519PublicKey) -> list[T]:
         """All lines, verified, but for one at the end that is being written; none where there is no file. Raises `Tampered`
         naming the first line that is changed, missing or out of order."""
         previous, bodies = _FIRST, []
-        if not path.exists():
-            return []
-        octets = path.read_bytes()
+        octets = read_if_there(path) or b""
         for number, raw in enumerate(octets[: octets.rfind(b"\n") + 1].splitlines(), start=1):
             try:
                 line = msgspec.json.decode(raw, type=self._line)

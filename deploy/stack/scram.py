@@ -13,7 +13,8 @@ from typing import Final
 
 ITERATIONS: Final = 1
 """Repeating the hash protects what people think of. These passwords are 192 random bits, which nobody guesses, and 4,096
-iterations, the server's own choice, were two thirds of the time that it takes to connect."""
+iterations, the server's own choice, were two thirds of the time that it takes to connect. Who asks the server as a role that
+there is not is told 4,096, so these roles' names can be told from others; they are no secret."""
 _SALT_BYTES: Final = 16
 
 

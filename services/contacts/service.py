@@ -69,21 +69,18 @@ class ContactsService(RecordingService):
     def holdings(self) -> Holdings:
         return HOLDINGS
 
-    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> int:
+    def tell_before_cut_again(self, account_id: str, request_id: str, cut_at: dict[str, datetime]) -> None:
         """The persons' identifiers go on the suppression list, which a request for their erasure had put them on."""
-        untold = 0
         for person, at in cut_at.items():
             try:
                 known = handlers.find_subjects(self.store, account_id, FindSubjects(who=person)).addresses
             except (NotFound, PersonErased):
                 known = []  # whom this copy never knew, or knows as cut
-            untold += not known
             for first in range(0, len(known), IDENTIFIERS_AT_ONCE):
                 command = Suppress(
                     request_id=request_id, mails=[], identifiers=known[first : first + IDENTIFIERS_AT_ONCE], cut_at=at
                 )
                 self.runtime.client.call("erasure", "suppress", command, account=account_id, repeatable=True)
-        return untold
 
     @rpc_method(argument=TakeIn, result=TakenIn, roles=SERVICES_ONLY, scope="write")
     def take_in(self, call: Call) -> TakenIn:

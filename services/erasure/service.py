@@ -59,7 +59,7 @@ from shared.service import (
     account_of,
     actor_of,
 )
-from shared.suppression_files import SuppressionFiles
+from shared.suppression_files import SuppressionFiles, TakenBack
 
 log = get_logger("lethe.erasure")
 
@@ -100,7 +100,7 @@ class ErasureService(Service):
     def end_hold_again(self, account_id: str, hold_id: str) -> None:
         hold_handlers.end_hold_again(self.store, account_id, hold_id)
 
-    def take_back(self) -> int:
+    def take_back(self) -> TakenBack:
         return suppression.take_back(self.store)
 
     def tidy_account(self, account_id: str) -> None:

@@ -2,12 +2,14 @@
 
 Entries are HMACs under one key per account, which erasure alone has, which is never rotated and ends with the account; with the
 day and nothing else, so that an entry tells neither whose it is nor which request made it. What is added is written outside of
-the database first (`shared/suppression_files.py`): a copy of it that is put back does not know who was erased since.
+the database first (`shared/suppression_files.py`, where what was added together stands together): a copy of it that is put back
+does not know who was erased since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from services.erasure.queries import addresses_of_request
@@ -15,9 +17,10 @@ from shared.account_states import check_not_gone
 from shared.blind_index import BlindIndex
 from shared.errors import AccountGone, NotFound, Tampered
 from shared.keys import account_item
+from shared.recovery_journals import journal_of
 from shared.references import normalise_address, normalise_phone
 from shared.resolving import CheckSuppressed, MailToCheck, Suppress, SuppressedAnswer
-from shared.suppression_files import Suppressed, SuppressionFiles
+from shared.suppression_files import SuppressionEntries, SuppressionFiles, TakenBack
 from shared.work import Store, Work
 
 PURPOSE = "suppression"
@@ -27,44 +30,92 @@ PURPOSE = "suppression"
 def add_entries(work: Work, entries: Iterable[tuple[str, str]], day: date) -> None:
     """Adds (kind, text) entries; a later day replaces an earlier one.
 
-    Outside they are before the commit. Where it fails they are one erasure early there, which only a recovery could notice: who
-    asked for the erasure, or a participant, asks again. Also where there are none: that a list is there says that it is whole.
+    Outside they are before the commit, also where there are none: that there is a list says that it is whole, so one that is
+    not there begins with what the database has. Where the commit fails they stand there although nothing was erased, if nobody
+    asks again; only a recovery would notice. Raises `AccountGone`, `Unavailable`.
     """
-    secret = work.secret(PURPOSE)
-    index = BlindIndex(secret)
+    files = SuppressionFiles(work.store.settings)
+    try:
+        check_not_gone(work)
+    except AccountGone:
+        files.remove(work.account_id)  # what a try of ours wrote that the account's end did not wait for
+        raise
+    key = _key(work)
+    index = BlindIndex(key)
     tokens = sorted({index.token(kind, text) for kind, text in entries})
-    check_not_gone(work)
-    SuppressionFiles(work.store.settings).add(secret, Suppressed(account=work.account_id, tokens=tokens, day=day))
+    before = [] if files.has(work.account_id) else _lines(work.account_id, _known(work))
+    files.add(work.account_id, key, [*before, SuppressionEntries(account=work.account_id, tokens=tokens, day=day)])
     _insert(work, tokens, day)
 
 
-def take_back(store: Store) -> int:
-    """Puts the lists that are outside into a database that was put back. Repeatable; returns how many entries there are. Raises
+def take_back(store: Store) -> TakenBack:
+    """Puts the lists that are outside into a database that was put back; each has what the other had then. Repeatable. Raises
     `Tampered` where a list is not as it was signed, or its key is lost."""
-    files, count = SuppressionFiles(store.settings), 0
-
-    def decide(work: Work) -> int:
-        check_not_gone(work)
-        entries = files.entries(work.account_id)
+    files, journal = SuppressionFiles(store.settings), journal_of(store.settings, store.service)
+    erased_in = {cut.account for cut in journal if cut.kind == "person"}
+    ended = {cut.account for cut in journal if cut.kind == "account"}
+    entries = incomplete = 0
+    for account in sorted({*files.accounts(), *(erased_in - ended)}):
+        lines = files.entries(account)  # a long one takes longer to verify than a transaction may do nothing
         try:
-            work.keep_secret(PURPOSE, files.secret(work.account_id))
-        except NotFound:  # its epoch has ended: then the database must have it
-            if not work.item_keys([account_item(work.account_id, PURPOSE)]):
-                raise Tampered("the key of a suppression list is lost", account=work.account_id) from None
-        known = {token for one in entries for token in one.tokens}
-        rows = work.fetch("SELECT token FROM suppression WHERE account_id = %s", (work.account_id,))
-        if not known >= {token for (token,) in rows}:
-            raise Tampered("a suppression list lacks entries that its database has", account=work.account_id)
-        for one in entries:
-            _insert(work, one.tokens, one.day)
-        return len(known)
-
-    for account in files.accounts():
-        try:
-            count += store.run(account, decide)
+            if lines:
+                store.run(account, lambda work: _take_key_back(work, files))
+            count, is_whole = store.run(account, lambda work: _take_back(work, files, lines))  # noqa: B023
         except AccountGone:
             files.remove(account)
-    return count
+            continue
+        entries, incomplete = entries + count, incomplete + (not is_whole)
+    return TakenBack(entries, incomplete)
+
+
+def _take_back(work: Work, files: SuppressionFiles, lines: Sequence[SuppressionEntries]) -> tuple[int, bool]:
+    """How many entries the account has, and whether its list lacked none when any recovery came to it."""
+    check_not_gone(work)
+    listed: dict[int, date] = {}
+    for line in lines:
+        listed |= {token: max(line.day, listed.get(token, line.day)) for token in line.tokens}
+    known = _known(work)
+    lacking = {token: day for token, day in known.items() if token not in listed or listed[token] < day}
+    added = _lines(work.account_id, lacking, begins_anew=True)
+    if not lines and not added:
+        added = [SuppressionEntries(account=work.account_id, tokens=[], day=work.now.date(), begins_anew=True)]
+    files.add(work.account_id, _key(work), added)
+    for line in _lines(work.account_id, listed):
+        _insert(work, line.tokens, line.day)
+    return len(listed | known), not any(line.begins_anew for line in (*lines, *added))
+
+
+def _take_key_back(work: Work, files: SuppressionFiles) -> None:
+    check_not_gone(work)
+    try:
+        work.keep_secret(PURPOSE, files.key(work.account_id))
+    except (NotFound, Tampered):  # then the database must have it
+        if not work.item_keys([account_item(work.account_id, PURPOSE)]):
+            raise Tampered("the key of a suppression list is lost", account=work.account_id) from None
+
+
+def _key(work: Work) -> bytes:
+    """The account's key for entries. Committed before anything is made with it: one that loses against another replica's would
+    stand outside otherwise. By a transaction of its own, so this one must have made no key of the account before."""
+    if not work.item_keys([account_item(work.account_id, PURPOSE)]):
+        work.store.run(work.account_id, lambda first: first.secret(PURPOSE))
+    return work.secret(PURPOSE)
+
+
+def _known(work: Work) -> dict[int, date]:
+    """Token → day of all entries of the account in the database."""
+    return dict(work.fetch("SELECT token, day FROM suppression WHERE account_id = %s", (work.account_id,)))
+
+
+def _lines(account: str, days: Mapping[int, date], begins_anew: bool = False) -> list[SuppressionEntries]:
+    """Entries as lines, one for each day."""
+    of_day: dict[date, list[int]] = defaultdict(list)
+    for token, day in days.items():
+        of_day[day].append(token)
+    return [
+        SuppressionEntries(account=account, tokens=sorted(of_day[day]), day=day, begins_anew=begins_anew)
+        for day in sorted(of_day)
+    ]
 
 
 def _insert(work: Work, tokens: Sequence[int], day: date) -> None:
@@ -112,7 +163,7 @@ def check(store: Store, account_id: str, query: CheckSuppressed) -> SuppressedAn
     with store.work(account_id) as work:
         if not work.fetch("SELECT 1 FROM suppression WHERE account_id = %s LIMIT 1", (account_id,)):
             return SuppressedAnswer(mails=[False] * len(query.mails), identifiers=[None] * len(query.identifiers))
-        index = BlindIndex(work.secret("suppression"))
+        index = BlindIndex(work.secret(PURPOSE))
         mails = [[index.token(*entry) for entry in mail_entries([one], one.senders)] for one in query.mails]
         identifiers = [index.token(one.kind, one.address) for one in query.identifiers]
         wanted = {token for tokens in mails for token in tokens} | set(identifiers)
