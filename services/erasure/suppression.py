@@ -16,6 +16,7 @@ from services.erasure.queries import addresses_of_request
 from shared.account_states import check_not_gone
 from shared.blind_index import BlindIndex
 from shared.errors import AccountGone, NotFound, Tampered
+from shared.failpoints import failpoint
 from shared.keys import account_item
 from shared.recovery_journals import journal_of
 from shared.references import normalise_address, normalise_phone
@@ -45,6 +46,7 @@ def add_entries(work: Work, entries: Iterable[tuple[str, str]], day: date) -> No
     tokens = sorted({index.token(kind, text) for kind, text in entries})
     before = [] if files.has(work.account_id) else _lines(work.account_id, _known(work))
     files.add(work.account_id, key, [*before, SuppressionEntries(account=work.account_id, tokens=tokens, day=day)])
+    failpoint("erasure.suppressed-outside")
     _insert(work, tokens, day)
 
 

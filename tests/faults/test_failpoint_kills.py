@@ -53,8 +53,8 @@ IN_ERASURES = {
         "contacts.before-commit",
     ],
     "erasure": [
-        "rpc.before-answer", "erasure.probed", "erasure.before-commit", "erasure.after-commit", "erasure.erasing-cut",
-        "erasure.erasing-pruned", "bus.before-acknowledge:2", "erasure.before-commit:4", "erasure.after-commit:5",
+        "rpc.before-answer", "erasure.suppressed-outside", "erasure.suppressed-outside:3", "erasure.probed",
+        "erasure.before-commit", "erasure.after-commit", "erasure.erasing-cut", "erasure.erasing-pruned", "bus.before-acknowledge:2", "erasure.before-commit:4", "erasure.after-commit:5",
     ],
     "identity": ["identity.erasing-cut", "identity.erasing-removed"],
     "lifecycle": ["lifecycle.erasing-journalled", "lifecycle.before-commit"],
