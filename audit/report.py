@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -233,13 +233,23 @@ def _logs(figures: Figures) -> str:
 
 
 def _log(one: LogFigures) -> str:
+    gone = max(0, one.lines - one.events - one.lost)
     rows = [
         ("size", f"{one.size:,} events in the manifest, {one.events:,} in the folder"),
-        ("gone", f"{max(0, one.lines - one.events):,} events, with {len(one.accounts_gone):,} accounts that have ended"),
+        ("gone", f"{gone:,} events, with {len(one.accounts_gone):,} accounts that have ended"),
+        *([("lost", _lost(one))] if one.lost else []),
         ("root", _Id(_root(one.root))),
         ("checkpoint", _Id(one.checkpoint)),
     ]  # fmt: skip
     return f"<h3>{escape(one.origin)}</h3>" + _table(f"The log of {one.service}", ("what", "value"), rows)
+
+
+def _lost(one: LogFigures) -> str:
+    when = ", ".join(f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" for at in sorted(one.put_back))
+    return (
+        f"{one.lost:,} events, since the database was put back from a copy ({when} UTC): what they told of erasures, reads and"
+        " holds is in no figure here"
+    )
 
 
 # -- pieces

@@ -79,6 +79,10 @@ class LogFigures:
     pruned: int = 0
     keys_cut: int = 0
     accounts_gone: set[str] = field(default_factory=set)
+    lost: int = 0
+    """Events that the log itself calls lost: its database was put back from a copy."""
+    put_back: set[datetime] = field(default_factory=set)
+    """When it said so."""
     journal: Counter[str] = field(default_factory=Counter)
     """Entries of the cut journal by kind and reason."""
 
@@ -205,6 +209,9 @@ def _count(figures: Figures, log: LogFigures, event: ExportedLine) -> None:
     data = envelope.data
     if envelope.type.endswith(".LeavesGone"):
         log.accounts_gone.add(str(data.get("account_id")))
+    elif envelope.type.endswith(".RowsLost"):
+        log.lost += sum(last - first + 1 for first, last in data.get("ranges", ()))
+        log.put_back.add(envelope.time)
     if isinstance(keys := data.get("keys"), list):
         log.keys_cut += len(keys)  # whichever event it is: the one that names the keys explains what is pruned
     if envelope.type in RECORDING:

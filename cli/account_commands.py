@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from time import monotonic, sleep
 from typing import Annotated, Final, Literal
@@ -30,6 +31,7 @@ from services.lifecycle.commands import (
     SuspendAccount,
 )
 from services.lifecycle.events import SuspensionReason
+from shared.errors import LetheError
 from shared.ids import new_id
 
 accounts = typer.Typer(
@@ -93,15 +95,11 @@ def create(
         account = session.operate(
             "lifecycle", "open_account", asked, result_type=AccountView, idempotency_key=new_id()
         )
-    with Session(account.account_id) as session:
-        people: list[tuple[str, str, Role]] = [(owner, owner_name, "owner")] if owner else []
-        people += [(login, "", "agent") for login in agent or []]
-        added = [_add_user(session, login, person, role) for login, person, role in people]
-        for address in mailbox or []:
-            session.operate(
-                "contacts", "add_mailbox", AddMailbox(address=address), account=account.account_id, result_type=AddedThing,
-                repeatable=True,
-            )  # fmt: skip
+    try:
+        added = _add_people(account, owner, owner_name, agent or [], mailbox or [])
+    except LetheError:
+        note(f"The account is there: go on with lethe user add … --account {account.account_id}")
+        raise
     if json:
         show_json(CreatedAccount(account=account, users=added, mailboxes=len(mailbox or [])))
         return
@@ -110,6 +108,21 @@ def create(
         show(_users_table(added))
     else:
         note(f"It has no owner yet: lethe user add ADDRESS --role owner --account {account.account_id}")
+
+
+def _add_people(
+    account: AccountView, owner: str | None, owner_name: str, agents: Sequence[str], mailboxes: Sequence[str]
+) -> list[UserView]:
+    with Session(account.account_id) as session:
+        people: list[tuple[str, str, Role]] = [(owner, owner_name, "owner")] if owner else []
+        people += [(login, "", "agent") for login in agents]
+        added = [_add_user(session, login, person, role) for login, person, role in people]
+        for address in mailboxes:
+            session.operate(
+                "contacts", "add_mailbox", AddMailbox(address=address), account=account.account_id, result_type=AddedThing,
+                repeatable=True,
+            )  # fmt: skip
+    return added
 
 
 @accounts.command("list")

@@ -89,7 +89,10 @@ def event_command(
     elif out is None:
         show(octets.decode().rstrip("\n"))
     if made.proof.extra is None:
-        note(f"The event is gone with its account: the proof does not open its entry, {made.entry.hex()}")
+        note(
+            "No event is there any more: it is gone with its account, or was lost when a database was put back from a copy. The"
+            f" proof does not open its entry, {made.entry.hex()}"
+        )
 
 
 @prove.command("extends")

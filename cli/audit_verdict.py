@@ -13,23 +13,27 @@ MOST_FINDINGS = 15
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Prints the verdicts."""
-    columns = ("log", "events", "checked", "gone", "pruned parts", "not signed yet", "kept checkpoint", "verdict")
-    show(table("Event logs", columns, [_row(verdict) for verdict in verdicts]))
+    columns = ["log", "events", "checked", "gone", "pruned parts", "not signed yet", "kept checkpoint", "verdict"]
+    rows = [_row(verdict) for verdict in verdicts]
+    if any(verdict.lost for verdict in verdicts):  # a database was put back: rare, and a column less is good to have
+        columns.insert(4, "lost")
+        rows = [[*row[:4], verdict.lost, *row[4:]] for row, verdict in zip(rows, verdicts, strict=True)]
+    show(table("Event logs", columns, rows))
     found = [(verdict.service, one) for verdict in verdicts for one in verdict.findings]
     if found:
-        rows = [
+        shown = [
             (service, one.kind, "" if one.index is None else str(one.index), one.stream or "", one.event_id or "", one.text)
             for service, one in found[:MOST_FINDINGS]
         ]
-        show(table("Findings", ("service", "kind", "index", "stream", "event id", "what"), rows))
-        more = len(found) + sum(verdict.left_out for verdict in verdicts) - len(rows)
+        show(table("Findings", ("service", "kind", "index", "stream", "event id", "what"), shown))
+        more = len(found) + sum(verdict.left_out for verdict in verdicts) - len(shown)
         if more:
             show(f"and {more} more (--json has the first 1,000 of each log)")
     bad = [verdict.service for verdict in verdicts if not verdict.good]
     show(f"NOT WHOLE: {', '.join(bad)}." if bad else _what_holds(verdicts))
 
 
-def _row(verdict: Verdict) -> tuple[object, ...]:
+def _row(verdict: Verdict) -> Sequence[object]:
     kept = "none" if verdict.kept_size is None else f"of {verdict.kept_size} events"
     found = len(verdict.findings) + verdict.left_out
     if found:

@@ -22,7 +22,7 @@ from cli.options import HELP, Json, Out
 from cli.output import moment, note, safe, show, show_json, stdout, table, write_file
 from cli.verifier_keys import verifier_keys
 from services.erasure.participants import participants
-from shared import certificate
+from shared import certificate, clock
 from shared.certificate import Certificate
 from shared.cut_journal import epoch_end_after
 from shared.errors import InvalidArgument, LetheError, Tampered
@@ -137,6 +137,11 @@ def second_stage(verdict: Verdict) -> str:
     if verdict.epoch_ended_at is not None:
         return f"Since {moment(verdict.epoch_ended_at)} UTC it is unrecoverable from any copy: the key epochs ended."
     by = moment(verdict.unrecoverable_by)
+    if verdict.unrecoverable_by is not None and verdict.unrecoverable_by < clock.now():
+        return (
+            f"By {by} UTC it was to be unrecoverable from any copy. That time is over, and that the key epochs ended is not"
+            " known here: older copies may still open it (lethe keys rotate, then verify it beside the cut journals)."
+        )
     return f"Unrecoverable from any copy once the key epochs end, at the latest {by} UTC (lethe keys rotate)."
 
 

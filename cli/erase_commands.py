@@ -16,7 +16,7 @@ from cli.erase_progress import follow, holds_table, progress_table
 from cli.exit_status import INCOMPLETE, TAMPERED
 from cli.insisting import insist
 from cli.options import HELP, Account, After, As, Json, Limit, Out, Yes
-from cli.output import moment, note, one_line, show, show_json, table, write_file
+from cli.output import check_writable, moment, note, one_line, show, show_json, table, write_file
 from cli.session import Session
 from services.contacts.commands import PersonView, ShowPerson
 from services.erasure.commands import (
@@ -97,6 +97,7 @@ def erase(
         raise InvalidArgument(
             "Say why with --reason TEXT; it is kept with the request.", field="reason", rule="is required"
         )
+    check_writable(out)
     with Session(account, as_user) as session:
         preview = _preview(session, PreviewErasure(who=who, addresses=addresses))
         if dry_run:
@@ -196,6 +197,7 @@ def retry(
 
     Example: lethe erasure retry 7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11
     """
+    check_writable(out)
     with Session(account, as_user) as session:
         session.call(
             "erasure", "retry_erasure", ShowErasure(request_id=request_id), result_type=Done, repeatable=True

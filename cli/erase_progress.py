@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from time import monotonic, sleep
 from typing import Final
 
@@ -34,7 +34,7 @@ def follow(session: Session, request_id: str, timeout_seconds: float, quiet: boo
     view: ErasureView | None = None
     poll = SHORTEST_POLL_SECONDS
     live = nullcontext() if quiet else Live(console=stderr(), refresh_per_second=15, transient=False)
-    with live as screen:
+    with live as screen, _line_after(screen):
         while True:
             try:
                 view = session.query(
@@ -50,6 +50,16 @@ def follow(session: Session, request_id: str, timeout_seconds: float, quiet: boo
             sleep(poll)
             if monotonic() - begun > 5:
                 poll = min(poll * 1.5, LONGEST_POLL_SECONDS)
+
+
+@contextmanager
+def _line_after(screen: Live | None) -> Iterator[None]:
+    """Where nobody watches, the table that was shown last ends without a line end: what follows begins a line of its own."""
+    try:
+        yield
+    finally:
+        if screen is not None and not screen.console.is_terminal:
+            screen.console.line()
 
 
 def holds_table(title: str, holds: Sequence[HoldInForce]) -> Table:

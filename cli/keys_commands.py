@@ -20,6 +20,7 @@ from shared.root_keys import RootKeys
 from shared.rotation import Rotated, rotate, rotate_transport
 from shared.settings import Settings
 
+AWAY = "The database can't be reached. Is the stack up? lethe up"
 keys = typer.Typer(help="Key epochs: rotate, status.", no_args_is_help=True, context_settings=HELP)
 
 
@@ -57,19 +58,21 @@ def register(app: typer.Typer) -> None:
 def rotate_keys(yes: Yes = False, json: Json = False) -> None:
     """End the key epoch: afterwards no older copy opens anything that was cut. The old root keys are destroyed.
 
-    Run it while nothing is being written: the system stopped (databases up), or idle.
+    Run it while nothing is being written. The databases have to be up: of a local stack, that is one that is up and idle.
 
     Example: lethe keys rotate --yes
     """
     settings = load_settings()
     if not yes:
         typer.confirm("Older dumps of the keys will open nothing any more. Go on?", abort=True, err=True)
+    for service in settings.databases:  # all of them, before anything is begun in one
+        status_of(settings, service)
     trees = []
     for service in settings.databases:
         try:
             trees.append(rotate(settings, service, note))
         except psycopg2.OperationalError:
-            raise Unavailable("the database can't be reached", service=service) from None
+            raise Unavailable(AWAY, service=service) from None
     view = RotationView(trees=trees, transport_epoch=rotate_transport(settings))
     if json:
         show_json(view)
@@ -106,7 +109,7 @@ def status_of(settings: Settings, service: str) -> EpochView:
     try:
         connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
     except psycopg2.OperationalError:
-        raise Unavailable("the database can't be reached", service=service) from None
+        raise Unavailable(AWAY, service=service) from None
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(

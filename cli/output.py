@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shared.errors import InvalidArgument
+
 NO_TERMINAL_WIDTH: Final = 200
 """Columns where the output goes to a file or a pipe: ids and addresses are not to be broken there."""
 
@@ -101,8 +103,15 @@ def show_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def check_writable(path: Path | None) -> None:
+    """Raises `InvalidArgument` where the folder of a file that a result is to go to is not there."""
+    if path is not None and not path.parent.is_dir():
+        raise InvalidArgument(field="out", rule=f"lies in a folder that is there; {path.parent} is not")
+
+
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a result to a file that the user named, whole or not at all; readable by its owner only."""
+    """Writes a result to a file that the user named, whole or not at all; readable by its owner only. Before long work,
+    `check_writable` says whether that can be done."""
     beside = path.with_name(path.name + ".part")
     beside.touch(mode=0o600)
     beside.write_bytes(content)

@@ -168,6 +168,10 @@ def _show(recovery: Recovery, json: bool) -> None:
             " were erased in them is taken in if somebody imports it again. Import no archives from before."
         )
     if all(verdict.good for verdict in recovery.verdicts):
+        note(
+            "Nobody knows any more what was asked since the copy: requests for erasure that waited for a hold, or were not"
+            " begun, are forgotten; holds, passwords and API tokens are those of the copy. Look after them."
+        )
         note("Services may start again: lethe up")
     else:
         note("Services do not start as long as a log is not whole.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from cli.exit_status import TAMPERED
 from cli.options import Json, moment_of
 from cli.output import moment, note, show, show_json, table
 from cli.session import load_settings
+from shared import clock
 from shared.errors import InvalidArgument
 from shared.ids import is_id
 
@@ -43,7 +45,7 @@ def replay_command(
     covers. Ends with 5 where rows differ, or an event is not as it was signed. Example: lethe audit replay --compare
     """
     home = load_settings()
-    then = moment_of(as_of, "as-of")
+    then = _past(as_of)
     if compare and then is not None:
         raise InvalidArgument(field="as-of", rule="what was at an earlier time can't be compared with what is live now")
     results: list[ReplayResult] = []
@@ -75,7 +77,7 @@ def ticket_command(
 
     Example: lethe audit ticket 0e729602-9984-48a1-91f3-4b3263c53077 --as-of 2026-05-31T12:00:00Z
     """
-    state = ticket_state(load_settings(), _id(ticket, "ticket"), moment_of(as_of, "as-of"), account and _id(account, "account"))
+    state = ticket_state(load_settings(), _id(ticket, "ticket"), _past(as_of), account and _id(account, "account"))
     if json:
         show_json(state)
     else:
@@ -156,3 +158,11 @@ def _show_rows(name: str, rows: list[TicketRow]) -> None:
     shown = [column for column in rows[0].values if column not in ("account_id", "ticket_id")]
     values = [[_short(row.values[column]) for column in shown] for row in rows]
     show(table(f"Its rows in {name}", [column.replace("_", " ") for column in shown], values))
+
+
+def _past(text: str | None) -> datetime | None:
+    """The time of --as-of. Raises `InvalidArgument` where it is still ahead: nobody knows what the log will say then."""
+    moment = moment_of(text, "as-of")
+    if moment is not None and moment > clock.now():
+        raise InvalidArgument(field="as-of", rule="is a time that is over")
+    return moment

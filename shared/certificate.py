@@ -45,7 +45,7 @@ ALWAYS_RETAINED = (
     ),
     Retained(
         what="suppression entry (keyed, day only)",
-        reason="so that what was erased is not brought back (GDPR Art. 17(1), mission E10)",
+        reason="so that what was erased is not brought back (GDPR Art. 17(1))",
         until="the account's deletion",
     ),
 )

@@ -33,7 +33,10 @@ SERVERS = ("postgres", "epmd", "rabbitmq", "mailbox")
 MAIL_SENDERS = ("identity",)
 """The services that send mail: with one of them comes the mailbox, unless LETHE_SMTP_URL names a mail server."""
 FOLDERS = ("logs", "run", "blobs", "tiles", "verifiers")
-OWN_ENTRIES = (*FOLDERS, "postgres", "rabbitmq", "gateway", "root-keys", "stack.json", "ports.json", "clock")
+OWN_ENTRIES = (
+    *FOLDERS, "postgres", "rabbitmq", "gateway", "root-keys", "key-dumps", "stack.json", "ports.json",
+    "clock",
+)  # fmt: skip
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 

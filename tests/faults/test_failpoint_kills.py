@@ -54,7 +54,8 @@ IN_ERASURES = {
     ],
     "erasure": [
         "rpc.before-answer", "erasure.suppressed-outside", "erasure.suppressed-outside:3", "erasure.probed",
-        "erasure.before-commit", "erasure.after-commit", "erasure.erasing-cut", "erasure.erasing-pruned", "bus.before-acknowledge:2", "erasure.before-commit:4", "erasure.after-commit:5",
+        "erasure.before-commit", "erasure.after-commit", "erasure.erasing-cut", "erasure.erasing-pruned",
+        "bus.before-acknowledge:2", "erasure.before-commit:4", "erasure.after-commit:5",
     ],
     "identity": ["identity.erasing-cut", "identity.erasing-removed"],
     "lifecycle": ["lifecycle.erasing-journalled", "lifecycle.before-commit"],

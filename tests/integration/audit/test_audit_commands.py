@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli import audit_commands
 from cli.exit_status import DONE, NOT_FOUND, REFUSED, TAMPERED, UNAVAILABLE, WRONG_USAGE, exit_status_of
+from shared import clock
 from shared.errors import LetheError
 from tests.integration.audit.audit_stage import AuditStage
 
@@ -92,11 +94,13 @@ def test_ticket_is_shown_as_of_a_time(stage: AuditStage, monkeypatch: pytest.Mon
     status, output = run("ticket", ticket, "--json")
     state = json.loads(output)
     assert status == DONE and [one["type"] for one in state["events"]] == ["tickets.TicketOpened", "tickets.MessageAdded"]
-    status, output = run("ticket", ticket, "--account", stage.account, "--as-of", "2999-12-31")
+    status, output = run("ticket", ticket, "--account", stage.account, "--as-of", clock.now().isoformat())
     assert status == DONE and "Its rows in message" in output and state["events"][1]["event_id"][:8] in output
+    assert run("ticket", ticket, "--account", stage.account, "--as-of", "2999-12-31")[0] == WRONG_USAGE, "that is ahead"
     assert max(map(len, output.splitlines())) <= 128
-    status, output = run("ticket", ticket, "--as-of", "2999-12-31T01:00:00+01:00")
-    assert status == DONE and "2999-12-31 00:00:00 UTC" in output
+    then = clock.now()
+    status, output = run("ticket", ticket, "--as-of", then.astimezone(timezone(timedelta(hours=1))).isoformat())
+    assert status == DONE and f"{then:%Y-%m-%d %H:%M:%S} UTC" in output
     assert run("ticket", ticket, "--as-of", "2020-01-31T12:00:00Z")[0] == NOT_FOUND
     assert run("ticket", "the one of Monday")[0] == WRONG_USAGE
 

@@ -7,9 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from audit.export import export
+from audit.report import render
+from audit.report_figures import figures_of
+from cli.audit_verdict import show_verdicts
 from shared import put_back, recovery, recovery_log
 from shared.errors import Conflict, NotFound, Tampered
 from shared.ids import new_id
@@ -25,8 +30,11 @@ from tests.support.putting_back import HOLDING, Desk
 from tests.support.stores import closing
 
 
-def test_what_was_erased_since_the_copy_is_erased_again(desk: Desk) -> None:
-    """A person, and a whole account. Nothing of them opens, nothing comes in again, and all others are as they were."""
+def test_what_was_erased_since_the_copy_is_erased_again(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person, and a whole account. Nothing of them opens, nothing comes in again, and all others are as they were. The
+    auditor's report and table say what is lost."""
     assert desk.one.sign_in(BOB)
     alice, other = desk.one.alice, desk.other.account
     desk.copy()
@@ -60,6 +68,16 @@ def test_what_was_erased_since_the_copy_is_erased_again(desk: Desk) -> None:
     desk.check_whole()
     view = desk.one.call("lifecycle", "show_account_end", {"account_id": other}, OPERATOR)
     assert view.is_gone and gone
+    export(desk.databases.settings, tmp_path / "export")
+    figures = figures_of(tmp_path / "export")
+    verdicts = {one.service: one for one in desk.databases.verified(desk.cell, {})}
+    assert {one.service: one.lost for one in figures.logs} == {name: one.lost for name, one in verdicts.items()}
+    assert {one.service: one.lines - one.events - one.lost for one in figures.logs} == {
+        name: one.gone for name, one in verdicts.items()
+    }
+    assert render(figures).count("since the database was put back from a copy") == sum(one.lost > 0 for one in figures.logs)
+    show_verdicts(list(verdicts.values()))
+    assert "lost" in capsys.readouterr().out
 
 
 def test_the_system_goes_on_after_a_recovery(desk: Desk) -> None:

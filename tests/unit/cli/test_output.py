@@ -1,13 +1,14 @@
-"""What came from outside can't steer the terminal of who reads it."""
+"""What came from outside can't steer the terminal of who reads it; files that results go to."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from cli.clock_commands import span
-from cli.output import one_line, safe
+from cli.output import check_writable, one_line, safe
 from shared.errors import InvalidArgument
 
 
@@ -41,3 +42,11 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(InvalidArgument):
         span(text)
+
+
+def test_a_file_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    """Where its folder is not there; no file, and one that may be written, are no reason to."""
+    check_writable(None)
+    check_writable(tmp_path / "certificate.json")
+    with pytest.raises(InvalidArgument, match="out"):
+        check_writable(tmp_path / "nowhere" / "certificate.json")

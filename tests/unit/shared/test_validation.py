@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidArgument
+from shared.ids import Id
 from shared.validation import validate
 
 
@@ -39,6 +40,7 @@ class Everything(msgspec.Struct):
     number: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
     pair: tuple[int, Recipient | None] = (1, None)
     code: Annotated[str, msgspec.Meta(pattern="^[a-z]$")] = "a"
+    thing: Id = "7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11"
     colour: Colour = Colour.RED
     part: Mail | Note | None = None
 
@@ -74,6 +76,7 @@ class Everything(msgspec.Struct):
             "has only fields that are known",
         ),
         ({"recipients": [], "code": "anna"}, "code", "has the form that is asked for"),
+        ({"recipients": [], "thing": "anna"}, "thing", "is an id, such as 7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11"),
         ({"recipients": [], "colour": "anna"}, "colour", "is one of the values that are allowed"),
         ({"recipients": [], "part": {"type": "anna"}}, "part.type", "is one of the kinds that are allowed"),
         (
