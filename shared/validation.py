@@ -40,7 +40,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"Expected `(?P<expected>[\w| ]+)` that's a multiple of (?P<limit>[\d.]+)",
             "is a multiple of {limit}",
         ),
-        (r"Expected `str` matching regex '\^\[0-9a-f\]\{8\}-", "is an id, such as 7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11"),
+        (
+            r"Expected `str` matching regex '\^\[0-9a-f\]\{8\}-",
+            "has the form of an id, such as 7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11",
+        ),
         (r"Expected `(?P<expected>[\w| ]+)` matching regex ", "has the form that is asked for"),
         (
             r"Expected `(?P<expected>[\w| ]+)` with (?P<limit>no|a|an) timezone component",

@@ -76,7 +76,7 @@ class Everything(msgspec.Struct):
             "has only fields that are known",
         ),
         ({"recipients": [], "code": "anna"}, "code", "has the form that is asked for"),
-        ({"recipients": [], "thing": "anna"}, "thing", "is an id, such as 7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11"),
+        ({"recipients": [], "thing": "anna"}, "thing", "has the form of an id, such as 7c1d4cf1-0d9e-4b3a-8f5f-6f6f0c6a2b11"),
         ({"recipients": [], "colour": "anna"}, "colour", "is one of the values that are allowed"),
         ({"recipients": [], "part": {"type": "anna"}}, "part.type", "is one of the kinds that are allowed"),
         (
