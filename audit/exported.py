@@ -19,6 +19,7 @@ import msgspec
 
 from audit.event_checks import ExportedEvent
 from audit.reading import SALT_BYTES
+from shared import cut_journal
 from shared.errors import InvalidArgument, Tampered
 from shared.events import UNREADABLE
 from shared.personal import NotPersonal
@@ -28,7 +29,7 @@ FORM = "lethe audit export 1"
 MANIFEST = "manifest.json"
 VERIFIERS = "verifiers"
 EVENTS = "events.jsonl"
-JOURNAL = "cut-journal.jsonl"
+JOURNAL = cut_journal.FILE_NAME
 CHECKPOINT = "checkpoint"
 
 _MOST_MANIFEST_BYTES = 1_000_000

@@ -7,17 +7,14 @@ those that are outside of erasure's database are as they were signed is looked a
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Collection
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from audit.cut_notes import CutNotes
 from audit.findings import Findings
 from audit.public_log import PublicLog
-from shared.cut_journal import Cut, read
+from shared.cut_journal import Cut, public_key, read
 from shared.errors import Tampered
 from shared.settings import Settings
 from shared.suppression_files import SuppressionFiles
@@ -33,8 +30,7 @@ def read_journal(log: PublicLog, findings: Findings) -> list[Cut] | None:
     if not log.journal.exists():
         return []
     try:
-        octets = base64.b64decode(log.journal_key.read_text("utf-8"), validate=True)
-        return read(log.journal, Ed25519PublicKey.from_public_bytes(octets))
+        return read(log.journal, public_key(log.journal_key))
     except NO_FILE:
         findings.add("journal", "the cut journal can't be checked: its verifier key is missing")
     except ValueError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from audit.findings import Findings
 from shared.checkpoint import Checkpoint, open_checkpoint
+from shared.cut_journal import journal_path
 from shared.errors import InvalidArgument, Tampered
 from shared.merkle import EMPTY_ROOT
 from shared.settings import Settings
@@ -35,7 +36,7 @@ class PublicLog:
     @property
     def journal(self) -> Path:
         """The cut journal."""
-        return self.tiles / "cut-journal.jsonl"
+        return journal_path(self.tiles)
 
     @property
     def journal_key(self) -> Path:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from audit.exported import CHECKPOINT, JOURNAL, ExportedLine
+from audit.gone_notes import size_of
 from audit.sources import FolderSource, Placed
 from audit.statutory_month import end_of_month_for
 from audit.trail_subjects import RECORDING, happenings_of
@@ -210,7 +211,7 @@ def _count(figures: Figures, log: LogFigures, event: ExportedLine) -> None:
     if envelope.type.endswith(".LeavesGone"):
         log.accounts_gone.add(str(data.get("account_id")))
     elif envelope.type.endswith(".RowsLost"):
-        log.lost += sum(last - first + 1 for first, last in data.get("ranges", ()))
+        log.lost += size_of(data.get("ranges", ()))
         log.put_back.add(envelope.time)
     if isinstance(keys := data.get("keys"), list):
         log.keys_cut += len(keys)  # whichever event it is: the one that names the keys explains what is pruned

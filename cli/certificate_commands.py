@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 from datetime import datetime
@@ -11,7 +10,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +22,7 @@ from cli.verifier_keys import verifier_keys
 from services.erasure.participants import participants
 from shared import certificate, clock
 from shared.certificate import Certificate
-from shared.cut_journal import epoch_end_after
+from shared.cut_journal import epoch_end_after, journal_path, public_key
 from shared.errors import InvalidArgument, LetheError, Tampered
 from shared.ids import Id
 from shared.personal import NotPersonal
@@ -149,10 +147,10 @@ def _epochs_ended(good: Certificate, folder: Path | None) -> datetime | None:
     home = (folder or Path(os.environ.get("LETHE_HOME", ".lethe")) / "verifiers").parent
     ends = []
     for one in good.participants:
-        journal = home / "tiles" / one.service / "cut-journal.jsonl"
+        journal = journal_path(home / "tiles" / one.service)
         try:
-            public = base64.b64decode((home / "verifiers" / f"journal-{one.service}.key").read_text(), validate=True)
-            ends.append(epoch_end_after(journal, Ed25519PublicKey.from_public_bytes(public), good.cut_at))
+            key = public_key(home / "verifiers" / f"journal-{one.service}.key")
+            ends.append(epoch_end_after(journal, key, good.cut_at))
         except (OSError, ValueError, Tampered):
             ends.append(None)
     known = [end for end in ends if end is not None]

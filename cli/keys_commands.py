@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import psycopg2
@@ -13,7 +15,7 @@ from cli.output import moment, note, show, show_json, table
 from cli.session import load_settings
 from shared import clock
 from shared.certificate import EPOCH_LENGTH
-from shared.cut_journal import oldest_open
+from shared.cut_journal import journal_path, oldest_open
 from shared.errors import NotFound, Unavailable
 from shared.events import ServiceName
 from shared.root_keys import RootKeys
@@ -66,7 +68,7 @@ def rotate_keys(yes: Yes = False, json: Json = False) -> None:
     if not yes:
         typer.confirm("Older dumps of the keys will open nothing any more. Go on?", abort=True, err=True)
     for service in settings.databases:  # all of them, before anything is begun in one
-        status_of(settings, service)
+        _connected(settings, service).close()
     trees = []
     for service in settings.databases:
         try:
@@ -106,31 +108,31 @@ def status(json: Json = False) -> None:
 
 def status_of(settings: Settings, service: str) -> EpochView:
     """Where a key tree stands. Raises `Unavailable`, and `Tampered` where its cut journal can't be read."""
-    try:
-        connection = psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
-    except psycopg2.OperationalError:
-        raise Unavailable(AWAY, service=service) from None
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT (SELECT count(DISTINCT account_id) FROM keys.account_key), (SELECT count(*) FROM keys.item_key),"
-                " (SELECT min(c.cut_at) FROM keys.cut_item c JOIN keys.account_key k USING (account_id)"
-                "  WHERE c.generation = k.generation)"
-            )
-            row = cursor.fetchone()
-            if row is None:
-                raise NotFound()
-    finally:
-        connection.close()
+    with closing(_connected(settings, service)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT count(DISTINCT account_id) FROM keys.account_key), (SELECT count(*) FROM keys.item_key),"
+            " (SELECT min(c.cut_at) FROM keys.cut_item c JOIN keys.account_key k USING (account_id)"
+            "  WHERE c.generation = k.generation)"
+        )
+        row = cursor.fetchone()
+        if row is None:
+            raise NotFound()
     epochs = RootKeys(settings.path("root-keys"), service).epochs()
     # of an account that has ended the database knows nothing any more
-    known = (row[2], oldest_open(settings.path("tiles", service) / "cut-journal.jsonl"))
+    known = (row[2], oldest_open(journal_path(settings.path("tiles", service))))
     oldest = min((at for at in known if at is not None), default=None)
     due = oldest + EPOCH_LENGTH if oldest else None
     return EpochView(
         service=service, epochs=epochs, accounts=row[0], items=row[1], oldest_cut_in_epoch=oldest, rotate_by=due,
         is_overdue=due is not None and due < clock.now(),
     )  # fmt: skip
+
+
+def _connected(settings: Settings, service: str) -> Any:
+    try:
+        return psycopg2.connect(settings.database_url(service, "owner"), connect_timeout=5)
+    except psycopg2.OperationalError:
+        raise Unavailable(AWAY, service=service) from None
 
 
 def _due(one: EpochView) -> str:

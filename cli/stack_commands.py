@@ -20,7 +20,7 @@ from deploy.stack import Stack, StackError
 from deploy.stack.doctor import Check, examine
 from shared import clock
 from shared.certificate import EPOCH_LENGTH
-from shared.cut_journal import oldest_open
+from shared.cut_journal import journal_path, oldest_open
 from shared.errors import NotFound, Refused, Unavailable
 from shared.events import ServiceName
 
@@ -162,7 +162,7 @@ def _show(view: StackView) -> None:
 
 def _keys_overdue(view: StackView) -> list[str]:
     """By the cut journals, whether anything runs or not."""
-    oldest = {service: oldest_open(Path(tiles) / "cut-journal.jsonl") for service, tiles in view.tiles.items()}
+    oldest = {service: oldest_open(journal_path(Path(tiles))) for service, tiles in view.tiles.items()}
     return [service for service, at in oldest.items() if at is not None and at + EPOCH_LENGTH < clock.now()]
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 from shared.account_states import GONE_VERSION, keep_state
-from shared.cut_journal import Cut, append, journal_key
+from shared.cut_journal import Cut, note_cuts
 from shared.eraser import eraser_cursor
 from shared.errors import Unavailable
 from shared.events import Envelope, Event
@@ -90,8 +90,7 @@ def end_account(store: Store, envelope: Envelope, tidy: Tidy) -> None:
     _explain(store, envelope, account, stream)
     failpoint(f"{store.service}.ending-explained")
     entry = Cut(account=account, subject=account, kind="account", reason="end of account", request=None, time=envelope.time)
-    key = journal_key(store.settings.path("root-keys"), store.service)
-    append(store.settings.path("tiles", store.service) / "cut-journal.jsonl", key, [entry])
+    note_cuts(store.settings, store.service, [entry])
     failpoint(f"{store.service}.ending-journalled")
     _await_published(store, CELL, stream)
     tidy(account)

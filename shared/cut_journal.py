@@ -8,6 +8,7 @@ mended by the reaction running again: an entry twice does no harm.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from shared.events import UNREADABLE
 from shared.ids import Id
 from shared.personal import NotPersonal
 from shared.root_keys import write_secret
+from shared.settings import Settings
 from shared.signed_lines import SignedLines
 
 
@@ -39,6 +41,7 @@ class _CutOnly(msgspec.Struct):
     cut: Cut
 
 
+FILE_NAME = "cut-journal.jsonl"
 _LINES = SignedLines("cut journal", "cut", Cut)
 append = _LINES.append
 read = _LINES.read
@@ -58,6 +61,21 @@ def journal_key(root_keys: Path, service: str) -> Ed25519PrivateKey:
         public.parent.mkdir(parents=True, exist_ok=True)
         replace(public, base64.b64encode(key.public_key().public_bytes_raw()))
     return key
+
+
+def journal_path(tiles: Path) -> Path:
+    """The journal in the folder of a service's tiles."""
+    return tiles / FILE_NAME
+
+
+def public_key(path: Path) -> Ed25519PublicKey:
+    """The public half of `journal_key`, from its file. Raises `OSError`, `ValueError`."""
+    return Ed25519PublicKey.from_public_bytes(base64.b64decode(path.read_text("utf-8"), validate=True))
+
+
+def note_cuts(settings: Settings, service: str, cuts: Sequence[Cut]) -> None:
+    """Appends entries to a service's journal, signed and durable."""
+    append(journal_path(settings.path("tiles", service)), journal_key(settings.path("root-keys"), service), cuts)
 
 
 def oldest_open(path: Path) -> datetime | None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from shared.cut_journal import Cut, append, journal_key
+from shared.cut_journal import Cut, note_cuts
 from shared.eraser import eraser_cursor
 from shared.errors import Conflict
 from shared.events import Envelope, Event, HexDigest
@@ -111,10 +111,7 @@ def erase_subject(store: Store, holdings: Holdings, envelope: Envelope) -> None:
         for person in persons
         if person not in kept
     ]
-    root_keys = store.settings.path("root-keys")
-    append(
-        store.settings.path("tiles", store.service) / "cut-journal.jsonl", journal_key(root_keys, store.service), entries
-    )
+    note_cuts(store.settings, store.service, entries)
     failpoint(f"{store.service}.erasing-journalled")
     _remove_rows(store, holdings, account, persons)
     failpoint(f"{store.service}.erasing-removed")

@@ -7,7 +7,7 @@ the pruning follow in the reaction to that event, so that a crash in between is 
 
 from __future__ import annotations
 
-from shared.cut_journal import Cut, append, journal_key
+from shared.cut_journal import Cut, note_cuts
 from shared.erasing import prune
 from shared.events import Envelope
 from shared.work import Store, Work
@@ -26,13 +26,6 @@ def finish_cut(store: Store, envelope: Envelope, item_id: str) -> None:
     """Puts the cut into the journal and removes the dead ciphertext. Repeatable: an entry twice does no harm."""
     if not envelope.data["keys"]:
         return
-    append(
-        store.settings.path("tiles", store.service) / "cut-journal.jsonl",
-        journal_key(store.settings.path("root-keys"), store.service),
-        [
-            Cut(
-                account=envelope.account, subject=item_id, kind="item", reason="deletion", request=None, time=envelope.time
-            )
-        ],
-    )
+    cut = Cut(account=envelope.account, subject=item_id, kind="item", reason="deletion", request=None, time=envelope.time)
+    note_cuts(store.settings, store.service, [cut])
     prune(store, envelope.account)

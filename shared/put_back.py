@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg2
 
+from shared.cut_journal import journal_path
 from shared.durable_files import replace
 from shared.errors import Tampered, Unavailable
 from shared.log_signer import LogSigner
@@ -109,7 +110,7 @@ def _knows_last_cuts(cursor: Any, settings: Settings, service: str) -> bool:
     """Whether the database knows the last entries of the cut journal: one that was committed and journalled, and was not in the
     signed log yet when the database was lost, shows nowhere else. The journal's signatures are the recovery's business."""
     try:
-        with (settings.path("tiles", service) / "cut-journal.jsonl").open("rb") as journal:
+        with journal_path(settings.path("tiles", service)).open("rb") as journal:
             journal.seek(max(0, journal.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = journal.read().split(b"\n")[1 if journal.tell() > _TAIL_BYTES else 0 : -1]
     except FileNotFoundError:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from shared.cut_journal import Cut, read
+from shared.cut_journal import Cut, journal_path, public_key, read
 from shared.settings import ACCOUNT_SERVICES, Settings
 
 
 def journal_of(settings: Settings, service: str) -> list[Cut]:
     """The entries of a service's journal. Raises `Tampered` where it is not as it was signed: a journal that somebody changed
     decides nothing."""
-    path = settings.path("tiles", service) / "cut-journal.jsonl"
+    path = journal_path(settings.path("tiles", service))
     if not path.exists():
         return []
-    octets = base64.b64decode(settings.path("verifiers", f"journal-{service}.key").read_text("utf-8"))
-    return read(path, Ed25519PublicKey.from_public_bytes(octets))
+    return read(path, public_key(settings.path("verifiers", f"journal-{service}.key")))
 
 
 def journals_of(settings: Settings) -> dict[str, list[Cut]]:

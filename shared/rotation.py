@@ -20,7 +20,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from shared import clock
-from shared.cut_journal import Cut, append, journal_key
+from shared.cut_journal import Cut, note_cuts
 from shared.errors import Conflict, Tampered
 from shared.failpoints import failpoint
 from shared.keys import KeyTree
@@ -257,5 +257,4 @@ def _note_in_journal(settings: Settings, service: str, now: datetime) -> None:
     ended = Cut(
         account=SYSTEM_ACTOR, subject=SYSTEM_ACTOR, kind="epoch", reason="rotation", request=None, time=now
     )  # fmt: skip
-    path = settings.path("tiles", service) / "cut-journal.jsonl"
-    append(path, journal_key(settings.path("root-keys"), service), [ended])
+    note_cuts(settings, service, [ended])

@@ -8,7 +8,6 @@ nobody else, but for one thing: entries that were added together stand together.
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,8 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from shared.cut_journal import journal_key
+from shared.cut_journal import journal_key, public_key
 from shared.durable_files import make_folder, read_if_there, replace, sync_folders
 from shared.errors import NotFound, Tampered, Unavailable
 from shared.events import UNREADABLE
@@ -99,7 +97,7 @@ class SuppressionFiles:
     def entries(self, account: str) -> list[SuppressionEntries]:
         """All entries of an account. Raises `Tampered` where they are not as they were signed, or another account's."""
         try:
-            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(self._verifier.read_text("utf-8"), validate=True))
+            public = public_key(self._verifier)
         except (FileNotFoundError, ValueError):
             raise Tampered("the suppression list can't be checked: its verifier key is missing or can't be read") from None
         entries = _LINES.read(self._path(account), public)

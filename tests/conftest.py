@@ -19,11 +19,10 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.stack import Stack
 from shared.settings import SERVICES, Settings
-from tests.support.cheap_hashes import CheapStack
 from tests.support.databases import Template, by_tcp, fresh_home, server, template_of
 from tests.support.gateway import LOG_TOKEN
 from tests.support.private_broker import private_broker
-from tests.support.stacks import LIMITS, running_stack, temporary_home
+from tests.support.stacks import LIMITS, CheapStack, running_stack, temporary_home
 
 SHARED_STACKS = {
     "tests/integration/gateway/": "doors",

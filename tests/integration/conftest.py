@@ -7,12 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from services.identity import password as passwords
-from services.identity import sign_in_handlers
 from shared import clock
 from shared.settings import Settings
 from tests.support.cell import Cell
-from tests.support.cheap_hashes import cheap_hasher
+from tests.support.cheap_hashes import make_cheap
 from tests.support.contacts import Contacts
 from tests.support.databases import Template, fresh_home
 from tests.support.gate import Gate, gate
@@ -37,10 +35,7 @@ def real_hashes() -> None:
 def hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cheap ones, unless the test wants `real_hashes`: they were a fifth of what these tests cost."""
     if "real_hashes" not in request.fixturenames:
-        monkeypatch.setattr(passwords, "_hasher", cheap_hasher())
-        nobodys = passwords.hashed("nobody's")
-        for user in (passwords, sign_in_handlers):
-            monkeypatch.setattr(user, "NOBODYS_HASH", nobodys)
+        make_cheap(monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -1,45 +1,34 @@
-"""A stack whose hashes of passwords cost next to nothing: real ones were a sixth of what all tests together cost.
+"""Hashes of passwords that cost next to nothing, for tests that are not about them: real ones were a sixth of what all tests
+together cost.
 
-For tests that are not about them: `python -m tests.support.cheap_hashes SERVICE REPLICA` is that service, which hashes with
-other parameters of argon2id. A stack with several replicas, and all tests of hashes, keep those of the product.
+`python -m tests.support.cheap_hashes SERVICE REPLICA` is that service, which hashes with other parameters of argon2id. A stack
+with several replicas, and all tests of hashes, keep those of the product.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
-
-from argon2 import PasswordHasher
-
-from deploy.stack import Stack
-from deploy.stack.processes import Program
-
-PARAMETERS: dict[str, Any] = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
+from collections.abc import Callable
 
 
-def cheap_hasher() -> PasswordHasher:
-    """In the place of the product's."""
-    return PasswordHasher(**PARAMETERS)
+def make_cheap(set_: Callable[[object, str, object], object]) -> None:
+    """Sets what hashes with, by something like `setattr`."""
+    from argon2 import PasswordHasher
 
+    from services.identity import password, sign_in_handlers
 
-class CheapStack(Stack):
-    """The stack whose identity is run by this module."""
-
-    def _replica(self, service: str, replica: int) -> Program:
-        if service != "identity":
-            return super()._replica(service, replica)
-        return self._worker(f"{service}-{replica}", ["tests.support.cheap_hashes", service, str(replica)])
+    set_(password, "_hasher", PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
+    nobodys = password.hashed("nobody's")
+    for user in (password, sign_in_handlers):
+        set_(user, "NOBODYS_HASH", nobodys)
 
 
 def main() -> int:
-    """Runs the service of the command line. In a process of its own: what it imports patches the standard library."""
-    from services.identity import password, sign_in_handlers
+    """Runs the service of the command line. In a process of its own: the runner patches the standard library, before anything
+    else is imported."""
     from shared.service_runner import main as run
 
-    password._hasher = cheap_hasher()
-    nobodys = password.hashed("nobody's")
-    for user in (password, sign_in_handlers):
-        setattr(user, "NOBODYS_HASH", nobodys)  # noqa: B010 - a constant, for everybody else
+    make_cheap(setattr)
     return run(sys.argv[1:])
 
 

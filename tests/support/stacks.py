@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import Stack
+from deploy.stack.processes import Program
 
 LIMITS = (
     "SOURCE_RATE", "SOURCE_BURST", "CREDENTIAL_RATE", "CREDENTIAL_BURST", "DOOR_RATE", "DOOR_BURST", "SIGN_UPS_PER_HOUR",
@@ -29,6 +30,15 @@ def temporary_home() -> Iterator[Path]:
         yield folder / "home"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class CheapStack(Stack):
+    """A stack whose identity hashes passwords cheaply (`cheap_hashes.py`)."""
+
+    def _replica(self, service: str, replica: int) -> Program:
+        if service != "identity":
+            return super()._replica(service, replica)
+        return self._worker(f"{service}-{replica}", ["tests.support.cheap_hashes", service, str(replica)])
 
 
 @contextmanager

@@ -34,6 +34,15 @@ def imported(desk: Desk, *mails: bytes) -> list[str]:
     return [one.reason or one.status for one in done.mails]
 
 
+def came_after_a_copy(desk: Desk) -> tuple[str, bytes]:
+    """Somebody of whom the copy knows nothing: her address, and the mail that was imported."""
+    carol = f"carol@{new_id()}.example"
+    theirs = mail(f"Carol <{carol}>", "c1", "A lamp", "It is dark.")
+    desk.copy()
+    assert ["imported"] == imported(desk, theirs)
+    return carol, theirs
+
+
 def list_of(desk: Desk) -> Path:
     return desk.databases.settings.path("tiles", "erasure") / "suppression" / f"{desk.one.account}.jsonl"
 
@@ -47,10 +56,7 @@ def findings(desk: Desk) -> list[str]:
 
 def test_who_came_and_went_since_the_copy_does_not_come_again(desk: Desk) -> None:
     """No database knows that there was anybody; the list was begun, and its key made, after the copy."""
-    carol = f"carol@{new_id()}.example"
-    theirs = mail(f"Carol <{carol}>", "c1", "A lamp", "It is dark.")
-    desk.copy()
-    assert ["imported"] == imported(desk, theirs)
+    carol, theirs = came_after_a_copy(desk)
     desk.erase(carol)
     assert [WHY] == imported(desk, theirs)
     desk.put_back()
@@ -99,10 +105,7 @@ def test_a_list_that_is_missing_closes_nothing_and_is_counted(desk: Desk) -> Non
 
 def test_a_list_that_was_taken_away_begins_with_what_the_database_has(desk: Desk) -> None:
     """At the next erasure: who was on it is, and the auditor finds it missing until then."""
-    carol = f"carol@{new_id()}.example"
-    theirs = mail(f"Carol <{carol}>", "c1", "A lamp", "It is dark.")
-    desk.copy()
-    assert ["imported"] == imported(desk, theirs)
+    carol, theirs = came_after_a_copy(desk)
     desk.erase(carol)
     list_of(desk).unlink()
     assert 1 == len(findings(desk))
@@ -134,10 +137,7 @@ def test_what_only_the_copy_has_is_added_to_the_list(desk: Desk) -> None:
 def test_the_key_is_that_of_the_replica_that_won(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two replicas suppress something first in an account at once, and the one that comes second is killed before it has
     committed: the list outside is one that opens."""
-    carol = f"carol@{new_id()}.example"
-    theirs = mail(f"Carol <{carol}>", "c1", "A lamp", "It is dark.")
-    desk.copy()
-    assert ["imported"] == imported(desk, theirs)
+    carol, theirs = came_after_a_copy(desk)
     replica = Cell(desk.databases.settings)
     mine, newest, once = replica.store("erasure"), Work._newest_account_key, []
 
