@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: virtual environment, RabbitMQ, PostgreSQL
+setup: ## Install what is missing: virtual environment, RabbitMQ, PostgreSQL, the compiled part
 	@./deploy/bootstrap.sh
 
 demo: setup ## Run the main job on a generated mail archive, or on MAIL=PATH
@@ -59,4 +59,5 @@ lock: setup ## Lock the versions anew (UPGRADE=--upgrade takes newer ones)
 clean: ## Stop the stack, destroy it and its keys; remove caches and the virtual environment
 	@if [ -x .venv/bin/lethe ] && [ -d "$${LETHE_HOME:-.lethe}" ]; then .venv/bin/lethe reset --yes; fi
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -f audit/_fast_path.c audit/_fast_path*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,10 +18,10 @@ import msgspec
 
 from audit import cut_notes, gone_notes, hold_notes
 from audit.cut_notes import CutNotes, CutNotesState, bound, key_of
+from audit.fast_path import PlainRows
 from audit.findings import Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
 from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by
-from audit.plain_rows import PlainRows
 from audit.reading import SALT_BYTES, LogRow, id_text
 from audit.sentences import types_of_services
 from audit.stream_order import StreamOrder, StreamPositions

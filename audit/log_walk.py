@@ -7,7 +7,7 @@ at a boundary: what was gathered belongs together there, so that is where it may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 
 from audit.displacements import Displacements, Place
@@ -37,7 +37,7 @@ class LogWalk:
         self.position = position
         self.checked = checked
 
-    def take(self, rows: Sequence[bytes]) -> None:
+    def take(self, rows: list[bytes]) -> None:
         """Takes the next rows of the log, as the server sent them. Nearly all are plain; any other is looked at by itself."""
         done = 0
         while done < len(rows):

@@ -200,7 +200,7 @@ class _Sink:
 
 def parse_row(row: bytes) -> LogRow:
     """A row of the COPY. `_COLUMNS` and this belong together: values of fixed length first, then the lengths of the rest.
-    `plain_rows.py` cuts rows up in the same way once more, to have no call and no object for each."""
+    `_fast_path.pyx` cuts rows up in the same way once more, to have no call and no object for each."""
     if len(row) < FIXED.size:
         if len(row) != _HEAD.size + len(_WITHOUT_EVENT) or not row.endswith(_WITHOUT_EVENT):
             return _unreadable(row)

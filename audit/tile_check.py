@@ -8,11 +8,11 @@ each once, and keeps the frontier and one open tile a level; where the walk stan
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
+from audit.fast_path import leaf_hashes, root_of_tile
 from audit.findings import Findings
 from audit.public_log import read_published
 from shared.checkpoint import Checkpoint
@@ -105,11 +105,11 @@ class SignedTree:
             self._readable = False
             self._add_unreadable(error, start)
             return []
-        hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
+        hashes = leaf_hashes(entries)
         self._compare_known(start, hashes)
         self._compare_tile(0, number, hashes)
         if len(hashes) == TILE_WIDTH:
-            self._add_upper(self._frontier.append_subtree(_root_of_tile(hashes), TILE_HEIGHT))
+            self._add_upper(self._frontier.append_subtree(root_of_tile(hashes), TILE_HEIGHT))
         else:
             for leaf in hashes:
                 self._frontier.append(leaf)
@@ -238,13 +238,6 @@ def position_before(read: ReadFile, size: int, index: int) -> TreePosition:
         open_tiles.append(reader.tile(level, number)[:width] if width else [])
         level += 1
     return TreePosition(size=start, nodes=nodes, open=open_tiles)
-
-
-def _root_of_tile(hashes: list[bytes]) -> bytes:
-    """The root over a full tile. As `merkle.root_of`, without a call for each node: this is a tenth of a verification."""
-    while len(hashes) > 1:
-        hashes = [sha256(b"\x01" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2])]  # noqa: B905
-    return hashes[0]
 
 
 __all__ = ["Known", "Progress", "SignedTree", "TreePosition", "position_before", "read_published"]

