@@ -1,6 +1,6 @@
 """What takes the time of a verification: compiled (`_fast_path.pyx`), or what does the same in Python where it was not.
 
-`is_compiled` says which. The verdict is the same; without it a verification takes more than twice as long.
+`is_compiled` says which. The verdict is the same; without it a verification takes three times as long.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ compile_hot_path() {
     fi
     if compiler_is_here; then cat .venv/lethe-compiled.log >&2; else echo "no compiler" >"$TRIED"; fi
     [ -z "${LETHE_TEST_TOOLS:-}" ] || die "the hot path of a verification could not be compiled"
-    say "the hot path of a verification was not compiled: a verification takes more than twice as long. As root:" \
+    say "the hot path of a verification was not compiled: a verification takes three times as long. As root:" \
         "apt-get install gcc libc6-dev libssl-dev python3-dev; then make setup"
 }
 

@@ -140,6 +140,19 @@ def test_a_row_that_is_cut_short_or_goes_on_is_not_taken() -> None:
     assert 1 == Taker(of).take(whole, entries=entries)
 
 
+@pytest.mark.parametrize("parts", [(), PARTS[:1], PARTS])
+def test_the_array_of_parts_has_its_length_and_nothing_more_in_it(parts: tuple[bytes, ...]) -> None:
+    """Whether it is the length that says so, or an octet behind the last part that the length includes, or both."""
+    of = envelope(sealed=[sealed(part) for part in parts])
+    whole = row(of, parts)
+    entries = [sha256(parse_row(whole).salted).digest()]
+    sealed_at = len(whole) - len(array(parts)) - LENGTH.size
+    for longer, more in ((0, b"\x00"), (1, b""), (1, b"\x00"), (-1, b"")):
+        changed = whole[:sealed_at] + LENGTH.pack(len(array(parts)) + longer) + array(parts) + more
+        assert 0 == Taker(of).take(changed, entries=entries), (longer, more)
+    assert 1 == Taker(of).take(whole, entries=entries)
+
+
 @pytest.mark.parametrize(
     "columns",
     [
@@ -163,6 +176,9 @@ def test_what_is_signed_and_not_plain_is_left() -> None:
     one of which a part is pruned, or has not its digest."""
     of = envelope()
     assert 0 == Taker(of).take(row(of, raw=canonical(of).replace(b",", b", ", 1)))
+    assert 0 == Taker(of).take(row(of, raw=canonical(of) + b" "))
+    last = b'"type":"tickets.MessageAdded","version":7'
+    assert 0 == Taker(of).take(row(of, raw=canonical(of).replace(last, b",".join(reversed(last.split(b","))))))
     assert 0 == Taker(of).take(row(of, raw=b"{}"))
     assert 0 == Taker(of).take(row(of, raw=b"\xff"))
     assert 0 == Taker(of, service="contacts").take(row(of))
