@@ -29,7 +29,8 @@ LINES: Final = 20
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
-    """A process of the stack. `state`: starting, running, stopping, stopped. `restarts`: since the stack came up."""
+    """A process of the stack. `state`: starting, refused (it says why in its log, and is tried again after 30 s), running,
+    stopping, stopped. `restarts`: since the stack came up."""
 
     name: str
     kind: str

@@ -127,7 +127,7 @@ def serve(service: str, replica: str, find_class: Callable[[], type]) -> int:
         run(find_class(), settings, service, replica)
     except PutBack as error:
         log.critical(error.message)
-        return 1
+        return os.EX_CONFIG  # nothing but somebody's `lethe recover` helps: a supervisor need not hurry to start it again
     except Exception as error:
         log.critical("service died", error=error)
         return 1

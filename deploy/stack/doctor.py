@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 
-from deploy.stack import certificate, edges, postgres, processes, rabbitmq
+from deploy.stack import certificate, edges, postgres, processes, rabbitmq, readiness
 from deploy.stack.errors import StackError
 from deploy.stack.stack import Stack
 from shared import clock
@@ -106,7 +107,7 @@ def _running(home: Path) -> Iterator[Check]:
         yield Check("stack", False, found, "lethe up")
         return
     for process in status["processes"]:
-        yield _process(process)
+        yield _process(home, process)
     for service, of_roles in status["databases"].items():
         yield _database(service, of_roles)
     if status["gateway"] is not None:
@@ -115,10 +116,11 @@ def _running(home: Path) -> Iterator[Check]:
             yield _gateway(home, url)
 
 
-def _process(process: dict[str, Any]) -> Check:
+def _process(home: Path, process: dict[str, Any]) -> Check:
+    name, state = process["name"], process["state"]
     restarts = f", started again {process['restarts']} times" if process["restarts"] else ""
-    remedy = f"lethe logs {process['name']}"
-    return Check(process["name"], process["state"] == "running", f"{process['state']}{restarts}", remedy)
+    said = readiness.errors_since(home, name, datetime.min.replace(tzinfo=UTC))[-1:] if state == "refused" else []
+    return Check(name, state == "running", ": ".join([f"{state}{restarts}", *said]), f"lethe logs {name}")
 
 
 def _certificate(path: Path) -> Check:

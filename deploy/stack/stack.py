@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Stack:
         """Brings up what does not run. Returns when every service takes calls, every relay leads and every gateway answers,
         unless `wait` is False. Raises `StackError` if that does not come about.
         """
+        began = clock.now()
         self._make_home()
         with self._lock():
             if control.ask(self.home, {"do": "status"}) is None and (left := processes.stop_orphans(self.home)):
@@ -71,8 +73,8 @@ class Stack:
             self._start_relays()
             self._start_edges()
             if wait:
-                self._await_workers(amqp_url)
-        self._note("the stack is up")
+                self._await_workers(amqp_url, began)
+        self._note("the stack is up" if wait else "everything is started")
 
     def down(self) -> None:
         """Stops everything of this home's. Servers named by LETHE_DATABASE_URL and LETHE_AMQP_URL go on."""
@@ -315,9 +317,27 @@ class Stack:
             for replica in range(self.replicas[edge]):
                 self._start(self._edge(f"{edge}-{replica}"))
 
-    def _await_workers(self, amqp_url: str) -> None:
+    def _await_workers(self, amqp_url: str, began: datetime) -> None:
+        """Waits for all but those that refuse to start: for these no time helps, only what they say."""
         what = f"the services' start; see {self.home / 'logs'}"
-        self._await(lambda: not self._missing(amqp_url), START_SECONDS, what, lambda: self._missing(amqp_url))
+        refused: set[str] = set()
+
+        def missing() -> list[str]:
+            nonlocal refused
+            refused = self._refused()
+            return [one for one in self._missing(amqp_url) if one.removeprefix("relay-") not in refused]
+
+        self._await(lambda: not missing(), START_SECONDS, what, lambda: self._missing(amqp_url))
+        if refused:
+            raise StackError(f"these refuse to start: {', '.join(sorted(refused))}{self._said(sorted(refused), began)}")
+
+    def _refused(self) -> set[str]:
+        """The services of which a process refuses to start."""
+        return {name.rpartition("-")[0] for name, state in self._states().items() if state["state"] == "refused"}
+
+    def _said(self, names: Sequence[str], since: datetime) -> str:
+        """What these processes wrote of errors since then, a line each."""
+        return "".join(f"\n{name}: {error}" for name in names for error in readiness.errors_since(self.home, name, since))
 
     def _missing(self, amqp_url: str) -> list[str]:
         states = {name: state for name, state in self._states().items() if state["state"] != "stopped"}
@@ -421,8 +441,7 @@ class Stack:
             if time.monotonic() > deadline:
                 names = missing()
                 lacks = f" (not up: {', '.join(names)})" if names else ""
-                said = [f"\n{name}: {error}" for name in names for error in readiness.errors_since(self.home, name, began)]
-                raise StackError(f"not within {seconds:g} s: {what}{lacks}{''.join(said)}")
+                raise StackError(f"not within {seconds:g} s: {what}{lacks}{self._said(names, began)}")
             time.sleep(0.05)
 
 

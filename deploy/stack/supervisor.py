@@ -27,6 +27,9 @@ from deploy.stack.processes import Program
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+REFUSED_PAUSE_SECONDS = 30.0
+"""What refuses to start (EX_CONFIG of sysexits.h) waits for somebody to mend what it names; it is tried again all the same, so
+that all goes on by itself once that is done."""
 STEADY_SECONDS = 10.0
 """A process that ran for so long starts over with the short pause."""
 
@@ -42,6 +45,7 @@ class Child:
         self._pause = FIRST_PAUSE_SECONDS
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self._refused = False
         self.start_at: float | None = None
         self.kill_at: float | None = None
         self.start()
@@ -51,9 +55,9 @@ class Child:
         return self._process.pid if self._process is not None else None
 
     def state(self) -> str:
-        """starting (a pause before the next start), running, stopping, stopped."""
+        """starting (a pause before the next start), refused (a long one), running, stopping, stopped."""
         if self._process is None:
-            return "starting" if self.wanted else "stopped"
+            return "stopped" if not self.wanted else "refused" if self._refused else "starting"
         return "running" if self.wanted else "stopping"
 
     def start(self) -> None:
@@ -89,7 +93,9 @@ class Child:
         (self._home / "run" / f"{self.program.name}.pid").unlink(missing_ok=True)
         if not self.wanted:
             return
-        say(f"{self.program.name} ended with status {status} and is started again")
+        self._refused = status == os.EX_CONFIG
+        said = "refuses to start and is tried again in a while" if self._refused else "is started again"
+        say(f"{self.program.name} ended with status {status} and {said}")
         self.program = Program(**{**self.program.to_json(), "once": {}})
         self._come_back()
 
@@ -98,7 +104,7 @@ class Child:
         if now - self._started > STEADY_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
         self.restarts += 1
-        self.start_at = now + self._pause
+        self.start_at = now + (REFUSED_PAUSE_SECONDS if self._refused else self._pause)
         self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
 
     def due(self) -> float | None:
@@ -176,7 +182,7 @@ class Supervisor:
 
     def _start(self, program: Program) -> None:
         present = self.children.get(program.name)
-        if present is None or present.state() == "stopped":
+        if present is None or present.state() in ("stopped", "refused"):
             self.children[program.name] = Child(program, self.home)
 
     def _stop_all(self) -> None:

@@ -223,7 +223,7 @@ def test_a_service_does_not_start_on_a_database_that_is_behind(desk: Desk) -> No
         [sys.executable, "-m", "shared.service_runner", "tickets"], env=os.environ | {"LETHE_HOME": str(settings.home)},
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
-    assert 1 == started.returncode and PutBack.default in started.stdout + started.stderr
+    assert os.EX_CONFIG == started.returncode and PutBack.default in started.stdout + started.stderr
     desk.databases.recover(desk.cell)
     assert needs_recovery(settings, "tickets"), "it has not ended"
     put_back.finish(settings, "tickets")

@@ -14,6 +14,7 @@ import psycopg2.extensions
 import pytest
 
 from deploy.stack import Stack, StackError, ports, processes
+from deploy.stack.doctor import examine
 from shared.settings import ROLES, SERVICES
 from tests.support.stacks import running_stack
 
@@ -123,6 +124,27 @@ def test_a_second_up_changes_nothing(own_stack: Stack) -> None:
     before = {process["name"]: process["pid"] for process in own_stack.status()["processes"]}
     Stack(own_stack.home, own_stack.replicas).up()
     assert before == {process["name"]: process["pid"] for process in own_stack.status()["processes"]}
+
+
+def test_who_refuses_to_start_is_told_at_once(own_stack: Stack) -> None:
+    """`up` waits for the others only, and says what it is; so does the doctor. It is not started over and over, and the next
+    `up` finds it mended."""
+    own_stack.stop("contacts")
+    marker = own_stack.home / "tiles" / "contacts" / "recovering"
+    marker.parent.mkdir(exist_ok=True)
+    marker.write_text(json.dumps({"size": 0}))
+    again = Stack(own_stack.home, own_stack.replicas)
+    with pytest.raises(StackError, match=r"refuse to start: contacts\n.*lethe recover"):
+        again.up()
+    states = {process["name"]: process for process in own_stack.status()["processes"]}
+    assert "refused" == states["contacts-0"]["state"]
+    assert 1 == states["contacts-0"]["restarts"]
+    assert not own_stack.status()["up"]
+    (found,) = [check for check in examine(own_stack.home) if check.name == "contacts-0"]
+    assert not found.holds and "lethe recover" in found.found
+    marker.unlink()
+    again.up()
+    assert own_stack.status()["up"]
 
 
 @pytest.mark.timeout(120)
