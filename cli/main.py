@@ -78,13 +78,9 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         program(arguments[0] if arguments else None)(list(arguments), prog_name="lethe")
     except SystemExit as end:
-        return (
-            end.code
-            if isinstance(end.code, int)
-            else exit_status.DONE
-            if end.code is None
-            else exit_status.REFUSED
-        )
+        if _was_interrupted(end):
+            return _interrupted()
+        return end.code if isinstance(end.code, int) else exit_status.DONE if end.code is None else exit_status.REFUSED
     except LetheError as error:
         if os.environ.get("LETHE_DEBUG"):
             raise
@@ -94,8 +90,7 @@ def invoke(arguments: Sequence[str]) -> int:
         stderr().print(f"lethe: {error}", style="red", soft_wrap=True)
         return exit_status.UNAVAILABLE
     except KeyboardInterrupt:
-        stderr().print("lethe: stopped. What was done so far stays done.", style="yellow", soft_wrap=True)
-        return exit_status.INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # whoever read our output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -108,6 +103,16 @@ def invoke(arguments: Sequence[str]) -> int:
         stderr().print(f"lethe: {reason}{where}", style="red", soft_wrap=True)
         return exit_status.REFUSED
     return exit_status.DONE
+
+
+def _was_interrupted(end: SystemExit) -> bool:
+    """Whether Typer made this of a Ctrl+C: it ends with the status alone, and says nothing."""
+    return end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt)
+
+
+def _interrupted() -> int:
+    stderr().print("lethe: stopped. What was done so far stays done.", style="yellow", soft_wrap=True)
+    return exit_status.INTERRUPTED
 
 
 def explain(error: LetheError) -> str:

@@ -138,7 +138,21 @@ make_venv() {
 link_checkout() {
     site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
     pwd >"$site/lethe.pth"
-    printf '#!%s\nimport sys\n\nfrom cli.main import main\n\nsys.exit(main())\n' "$PWD/.venv/bin/python" >.venv/bin/lethe
+    # Ctrl+C while it is still importing ends it without a word, not with a traceback
+    cat >.venv/bin/lethe <<EOF
+#!$PWD/.venv/bin/python
+import signal
+import sys
+
+interrupt = signal.getsignal(signal.SIGINT)
+if interrupt is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from cli.main import main
+
+signal.signal(signal.SIGINT, interrupt)
+sys.exit(main())
+EOF
     chmod 755 .venv/bin/lethe
 }
 

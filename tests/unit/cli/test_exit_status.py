@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cli.exit_status import exit_status_of
-from cli.main import explain
+from cli.exit_status import INTERRUPTED, exit_status_of
+from cli.main import explain, invoke
+from deploy.stack import Stack
 from shared import errors
 
 
@@ -41,3 +42,14 @@ def test_an_error_is_told_with_its_details_and_without_repeating_its_rule() -> N
     assert explain(
         errors.Tampered("it is incomplete", missing=["contacts", "tickets"])
     ) == "it is incomplete (missing: contacts, tickets)"
+
+
+def test_who_presses_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """That it stopped, and that nothing is taken back."""
+
+    def interrupted(_: Stack) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stack, "status", interrupted)
+    assert INTERRUPTED == invoke(["status"])
+    assert "stopped. What was done so far stays done" in capsys.readouterr().err
