@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -69,7 +70,8 @@ def moment(value: datetime | None) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table. Columns whose name ends in "id" are never broken, so that an id can be copied; numbers stand at the right."""
+    """A table. Columns whose name ends in "id" are never broken, so that an id can be copied, nor are times; numbers stand at
+    the right."""
     made = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold")
     filled = [list(row) for row in rows]
     for number, name in enumerate(columns):
@@ -77,7 +79,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         made.add_column(
             name,
             justify="right" if numeric else "left",
-            no_wrap=name.endswith("id") or numeric,
+            no_wrap=name.endswith(("id", "(UTC)")) or numeric,
             overflow="fold",
         )
     for row in filled:
@@ -85,10 +87,31 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     return made
 
 
+def _is_too_wide(made: Table, console: Console) -> bool:
+    """Whether a column would be broken within a word, or vanish."""
+    return Measurement.get(console, console.options.update(max_width=10_000), made).minimum > console.width
+
+
+def _as_records(made: Table) -> Table:
+    """The same with a line for each value, for a narrow terminal: as psql's expanded display."""
+    records = Table.grid(padding=(0, 2))
+    records.title, records.title_justify, records.title_style = made.title, "left", "bold"
+    records.add_column(style="bold", no_wrap=True)
+    records.add_column(overflow="fold")
+    columns = [[column.header, *column.cells] for column in made.columns]
+    for row in zip(*(cells[1:] for cells in columns), strict=True):
+        for (name, *_), cell in zip(columns, row, strict=True):
+            records.add_row(name, cell)
+        records.add_row("", "")
+    return records
+
+
 def show(*things: Any) -> None:
     """Prints results: tables, panels, plain texts."""
     console = stdout()
     for thing in things:
+        if isinstance(thing, Table) and _is_too_wide(thing, console):
+            thing = _as_records(thing)
         console.print(thing if not isinstance(thing, str) else Text(thing), soft_wrap=isinstance(thing, str))
 
 

@@ -6,10 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from cli import output
 from cli.clock_commands import span
-from cli.output import check_writable, one_line, safe
+from cli.output import check_writable, one_line, safe, show, table
 from shared.errors import InvalidArgument
+from shared.ids import new_id
 
 
 def test_control_characters_are_replaced() -> None:
@@ -50,3 +53,18 @@ def test_a_file_that_can_not_be_written_is_refused_before_the_work(tmp_path: Pat
     check_writable(tmp_path / "certificate.json")
     with pytest.raises(InvalidArgument, match="out"):
         check_writable(tmp_path / "nowhere" / "certificate.json")
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(80, False), (100, False), (140, True)])
+def test_nothing_of_a_table_is_lost_in_a_narrow_terminal(
+    width: int, is_table: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where columns would vanish or ids be broken, each row is shown as a record of lines."""
+    monkeypatch.setattr(output, "stdout", lambda: Console(width=width, highlight=False))
+    rows = [(new_id(), new_id(), "2026-11-29 23:00:00", "a matter", 3), (new_id(), new_id(), "", "another", 40)]
+    show(table("Holds", ("hold id", "account id", "placed (UTC)", "reference", "persons"), rows))
+    shown = capsys.readouterr().out
+    assert shown.startswith("Holds") and ("┃" in shown) == is_table
+    assert all(str(value) in shown for row in rows for value in row)
+    assert max(map(len, shown.splitlines())) <= width
+    assert all(shown.count(name) == (1 if is_table else 2) for name in ("hold id", "account id", "persons"))
