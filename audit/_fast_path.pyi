@@ -1,5 +1,7 @@
 from collections.abc import Callable, Iterable
 
+source_checksum: int
+
 class PlainRows:
     def __init__(
         self, service: str, plain: Iterable[bytes], versions: dict[bytes, int], saw: Callable[[str, int], object]

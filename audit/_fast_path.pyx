@@ -23,6 +23,10 @@ import msgspec
 from shared.events import UNREADABLE, Envelope, canonical_into
 
 
+cdef extern from *:
+    unsigned long SOURCE_CHECKSUM  # given to the compiler: the CRC-32 of this file
+
+
 cdef extern from "endian.h" nogil:
     uint32_t be32toh(uint32_t)
     uint64_t be64toh(uint64_t)
@@ -39,6 +43,7 @@ cdef extern from "openssl/evp.h" nogil:
     int EVP_DigestFinal_ex(EVP_MD_CTX *, uint8_t *digest, unsigned int *size)
 
 
+source_checksum = SOURCE_CHECKSUM
 import_datetime()
 _decode = msgspec.json.Decoder(Envelope).decode
 _FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # from which PostgreSQL counts

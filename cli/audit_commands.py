@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from audit import fast_path
 from audit.checkpoints import KeptCheckpoints, read_checkpoints, take_checkpoints, write_checkpoints
 from audit.export import export
 from audit.findings import Verdict
@@ -147,6 +148,8 @@ def _verify_here(
     settings: Settings, names: Sequence[str], kept: KeptCheckpoints | None, since: bool, resume: Path | None
 ) -> list[Verdict]:
     """The verdicts on the logs of a stack. With a file to resume from, an interruption leaves it and the end removes it."""
+    if not fast_path.is_compiled:
+        note("The hot path of a verification is not compiled here, so it takes three times as long: make setup")
     state = VerificationState(kept=kept.notes if kept else None, since=since, recoveries=recoveries_of(settings))
     if resume is not None:
         earlier = read_state(resume, state.kept, since)

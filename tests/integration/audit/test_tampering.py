@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audit import event_checks
 from audit.checkpoints import take_checkpoints, write_checkpoints
 from audit.verify import verify
 from cli.exit_status import DONE, TAMPERED
@@ -31,13 +32,29 @@ def test_untouched_log_passes(logged: AuditStage, kept: Path) -> None:
     assert verify(logged.settings, "contacts", logged.note()).checked == SIZE
 
 
+class NoneIsPlain:
+    """What stands for the compiled loop where nothing was compiled: every row goes the exact way."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def take(self, *_: object) -> int:
+        return 0
+
+
 @pytest.mark.parametrize("name", MANIPULATIONS)
-def test_manipulation_is_found_and_named(name: str, logged: AuditStage, kept: Path) -> None:
-    """Every manipulation ends with 5, and a finding names the service, the kind, and the index where there is one."""
+def test_manipulation_is_found_and_named(
+    name: str, logged: AuditStage, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every manipulation ends with 5, and a finding names the service, the kind, and the index where there is one. The exact
+    way and the compiled one come to the same verdict."""
     note = logged.note()
     manipulation = MANIPULATIONS[name]
     manipulation.do(logged)
     verdict = verify(logged.settings, "contacts", note)
+    with monkeypatch.context() as patched:
+        patched.setattr(event_checks, "PlainRows", NoneIsPlain)
+        assert verdict == verify(logged.settings, "contacts", note)
     assert verdict.service == "contacts"
     assert (manipulation.kind, manipulation.index) in [(one.kind, one.index) for one in verdict.findings]
     status, output = run("verify", "--service", "contacts", "--checkpoint", str(kept))

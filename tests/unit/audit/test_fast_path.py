@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import util
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import fast_path
+from audit import _fast_path, fast_path
 from audit._fast_path import PlainRows, leaf_hashes, root_of_tile
 from audit.event_checks import EventChecks
 from audit.findings import Findings
@@ -279,10 +280,7 @@ def test_without_a_compiler_the_same_is_done(monkeypatch: pytest.MonkeyPatch) ->
     """No row is taken, so that each is checked by itself; the hashes are the same."""
     assert fast_path.is_compiled
     monkeypatch.setitem(sys.modules, "audit._fast_path", None)
-    spec = fast_path.__spec__
-    assert spec is not None and spec.loader is not None
-    other = util.module_from_spec(spec)
-    spec.loader.exec_module(other)
+    other = imported_anew()
     assert not other.is_compiled
     of = envelope(version=1)
     rows, entries = [row(of)], [sha256(parse_row(row(of)).salted).digest()]
@@ -291,3 +289,22 @@ def test_without_a_compiler_the_same_is_done(monkeypatch: pytest.MonkeyPatch) ->
     leaves = [merkle.leaf_hash(bytes([number])) for number in range(256)]
     assert fast_path.root_of_tile(leaves) == other.root_of_tile(leaves)
     assert fast_path.leaf_hashes(entries) == other.leaf_hashes(entries)
+
+
+def test_what_was_compiled_of_another_source_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change that nobody compiled yet the exact way is taken; so it is where the source is not there."""
+    assert imported_anew().is_compiled
+    monkeypatch.setattr(_fast_path, "source_checksum", _fast_path.source_checksum ^ 1)
+    assert not imported_anew().is_compiled
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "with_name", lambda self, name: self.parent / "nowhere" / name)
+    assert not imported_anew().is_compiled
+
+
+def imported_anew() -> Any:
+    """The module as it is where it is imported first now."""
+    spec = fast_path.__spec__
+    assert spec is not None and spec.loader is not None
+    other = util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    return other
