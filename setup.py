@@ -11,4 +11,5 @@ fast_path = Extension(
     "audit._fast_path", [SOURCE], libraries=["crypto"], define_macros=[("SOURCE_CHECKSUM", f"{checksum}UL")], optional=True
 )
 
-setup(ext_modules=[fast_path])
+# by times alone an older build would be taken for that of a source which was unpacked with its own time
+setup(ext_modules=[fast_path], options={"build_ext": {"force": True}})

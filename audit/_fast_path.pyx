@@ -83,7 +83,7 @@ cdef class Hasher:
     def __cinit__(self):
         self._context = EVP_MD_CTX_new()
         if self._context is NULL or _SHA256 is NULL:
-            raise MemoryError("OpenSSL gives no SHA-256")
+            raise ImportError("OpenSSL gives no SHA-256")  # as it is configured here: Python's own will do
 
     def __dealloc__(self):
         EVP_MD_CTX_free(self._context)
@@ -148,7 +148,7 @@ cdef class PlainRows:
         """The envelope of a row, which is noted as the last one of its stream; None where it is not plain."""
         cdef const uint8_t *octets = _octets(row)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(row)
-        cdef Py_ssize_t stream, stream_bytes, type_, type_bytes, salted, clear, envelope_bytes, end
+        cdef int64_t stream, stream_bytes, type_, type_bytes, salted, clear, envelope_bytes, end  # sums of 32 bits can't overflow
         cdef uint8_t found[HASH_BYTES]
         if size < FIXED_BYTES:
             return None
@@ -244,11 +244,11 @@ def root_of_tile(list hashes not None):
 # --
 
 
-cdef bint _are_sealed(list fields, const uint8_t *octets, Py_ssize_t at, Py_ssize_t end) except -1:
+cdef bint _are_sealed(list fields, const uint8_t *octets, int64_t at, int64_t end) except -1:
     """Whether the array at `at` has the parts that were signed, all of them, and nothing stands after it. That nothing is left
     over is what binds all lengths of a row."""
     cdef uint8_t found[HASH_BYTES]
-    cdef Py_ssize_t length
+    cdef int64_t length
     if at + EMPTY_ARRAY_BYTES > end or _int32(octets + at) != end - at - 4:
         return False
     if len(fields) == 0:

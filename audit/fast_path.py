@@ -1,4 +1,4 @@
-"""What takes the time of a verification: compiled (`_fast_path.pyx`), or what does the same in Python where it was not.
+"""What takes the time of a verification: compiled (`_fast_path.pyx`), or what leads to the same in Python where it was not.
 
 `is_compiled` says which; what was compiled of another source than the one beside it is not used. The verdict is the same;
 without it a verification takes three times as long.

@@ -42,7 +42,8 @@ class LogWalk:
         done = 0
         while done < len(rows):
             signed = self._entries[self.position - self._base :]
-            taken = self._checks.plain.take(rows[done:] if done else rows, signed, self.position)
+            # a forged index may have led anywhere: where nothing is signed nothing is plain
+            taken = self._checks.plain.take(rows[done:] if done else rows, signed, self.position) if signed else 0
             done += taken
             self.position += taken
             self.checked += taken

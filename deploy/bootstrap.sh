@@ -167,36 +167,42 @@ install_postgresql() {
 # --------------------------------------------------------------------------------------- the hot path of a verification
 
 HOT_PATH=audit/_fast_path.pyx
-TRIED=.venv/lethe-compiled  # of which source it was compiled, or that it was tried without a compiler
+TRIED=.venv/lethe-compiled  # what there was when it was compiled last, or could not be
 
 compiler_is_here() {
     have cc && printf '#include <openssl/evp.h>\n#include <Python.h>\n' |
         cc -E -I"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - >/dev/null 2>&1
 }
 
-is_compiled() {
-    [ "$(cat "$TRIED" 2>/dev/null)" = "$(cksum <"$HOT_PATH")" ] && ls audit/_fast_path*.so >/dev/null 2>&1
+# Source and result, and what a compiler needs: where one of them changed it is worth another try
+compiled_of() {
+    { cat "$HOT_PATH" audit/_fast_path*.so || true; command -v cc || true; ls -d /usr/include/openssl /usr/include/python3* || true; } 2>&1 | cksum
 }
 
+is_tried() {
+    [ "$(cat "$TRIED" 2>/dev/null)" = "$(compiled_of)" ] || return 1
+    [ -z "${LETHE_TEST_TOOLS:-}" ] || ls audit/_fast_path*.so >/dev/null 2>&1
+}
+
+is_compiled() { .venv/bin/python -c 'from audit import fast_path; raise SystemExit(not fast_path.is_compiled)'; }
+
 compile_hot_path() {
-    if ! compiler_is_here; then
-        [ -n "${LETHE_TEST_TOOLS:-}" ] || [ "$(cat "$TRIED" 2>/dev/null)" != "no compiler" ] || return 0
-        install_packages gcc libc6-dev libssl-dev python3-dev || true
+    if [ ! -w audit ] || [ ! -w .venv ]; then
+        is_compiled || say "the hot path of a verification is not compiled, and this user can't write it here"
+        return 0
     fi
-    rm -f audit/_fast_path*.so
+    compiler_is_here || install_packages gcc libc6-dev libssl-dev python3-dev || true
+    rm -f audit/_fast_path*.so audit/_fast_path.c
     if compiler_is_here; then
         say "compiling the hot path of a verification"
         .venv/bin/python setup.py --quiet build_ext --inplace --build-temp .venv/build --build-lib .venv/build \
-            >.venv/lethe-compiled.log 2>&1 || true
+            >.venv/lethe-compiled.log 2>&1 && is_compiled || { cat .venv/lethe-compiled.log >&2; rm -f audit/_fast_path*.so; }
     fi
-    if ls audit/_fast_path*.so >/dev/null 2>&1; then
-        cksum <"$HOT_PATH" >"$TRIED"
-        return 0
-    fi
-    if compiler_is_here; then cat .venv/lethe-compiled.log >&2; else echo "no compiler" >"$TRIED"; fi
+    compiled_of >"$TRIED"
+    is_compiled && return 0
     [ -z "${LETHE_TEST_TOOLS:-}" ] || die "the hot path of a verification could not be compiled"
-    say "the hot path of a verification was not compiled: a verification takes three times as long. As root:" \
-        "apt-get install gcc libc6-dev libssl-dev python3-dev; then make setup"
+    say "the hot path of a verification was not compiled: a verification takes three times as long"
+    compiler_is_here || say "as root: apt-get install gcc libc6-dev libssl-dev python3-dev; then make setup"
 }
 
 rabbitmq_is_here || install_rabbitmq
@@ -204,4 +210,4 @@ rabbitmq_is_here || install_rabbitmq
     say "the tests that compare with them are skipped"
 [ -x .venv/bin/lethe ] && [ "$(cat .venv/lethe-setup 2>/dev/null)" = "$(wanted)" ] || make_venv
 postgresql_is_here || install_postgresql
-is_compiled || compile_hot_path
+is_tried || compile_hot_path

@@ -158,7 +158,7 @@ def test_the_array_of_parts_has_its_length_and_nothing_more_in_it(parts: tuple[b
     "columns",
     [
         {"stream": f"ticket/{new_id()}"}, {"type": "tickets.NoteAdded"}, {"version": 8}, {"schema": 1}, {"event": new_id()},
-        {"account": new_id()}, {"time": datetime(2026, 3, 1, 12, 30, 0, 78, tzinfo=UTC)},
+        {"account": new_id()}, {"stream": "ticket/"}, {"type": "tickets.MessageAdde"}, {"type": ""}, {"time": datetime(2026, 3, 1, 12, 30, 0, 78, tzinfo=UTC)},
         {"time": datetime(1926, 3, 1, 12, 30, tzinfo=UTC)},
     ],
 )  # fmt: skip
@@ -177,7 +177,7 @@ def test_what_is_signed_and_not_plain_is_left() -> None:
     one of which a part is pruned, or has not its digest."""
     of = envelope()
     assert 0 == Taker(of).take(row(of, raw=canonical(of).replace(b",", b", ", 1)))
-    assert 0 == Taker(of).take(row(of, raw=canonical(of) + b" "))
+    assert 0 == Taker(of).take(row(of, raw=canonical(of) + b" " * 5_000))
     last = b'"type":"tickets.MessageAdded","version":7'
     assert 0 == Taker(of).take(row(of, raw=canonical(of).replace(last, b",".join(reversed(last.split(b","))))))
     assert 0 == Taker(of).take(row(of, raw=b"{}"))
@@ -193,6 +193,28 @@ def test_what_is_signed_and_not_plain_is_left() -> None:
     for other in ((), PARTS[:1], (*PARTS, b"one more")):
         assert 0 == Taker(of).take(row(of, other))
     assert 0 == Taker(first).take(row(first), entries=[]), "and nothing beyond what is signed"
+    entry = sha256(parse_row(row(first)).salted).digest()
+    assert [0, 0, 1] == [Taker(first).take(row(first), entries=[one]) for one in (entry + b"x", entry[:31], entry)]
+
+
+@pytest.mark.parametrize("place", [8, 13, 18, 23])
+@pytest.mark.parametrize("column", ["event", "account"])
+def test_an_id_has_its_hyphens(place: int, column: str) -> None:
+    """With another letter in the place of one it is not the id in its column."""
+    right = new_id()
+    of = envelope(**{column: f"{right[:place]}0{right[place + 1 :]}"})
+    taker = Taker()
+    taker.versions[UUID(right if column == "account" else ACCOUNT).bytes + of.stream.encode()] = 6
+    assert 0 == taker.take(row(of, **{column: right}))
+
+
+def test_a_digest_that_goes_on_is_another() -> None:
+    """One that begins with the digest of the part, and has more behind it; or is a part of it."""
+    digest = sha256(PARTS[0]).hexdigest()
+    for wrong in (digest + "00", digest[:62], digest.upper()):
+        field = SealedField(digest=wrong, field="content", item=new_id(), key="00112233445566ff")
+        of = envelope(sealed=[field])
+        assert 0 == Taker(of).take(row(of, PARTS[:1])), wrong
 
 
 def test_it_takes_as_far_as_all_is_plain_and_notes_each_account() -> None:
