@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What takes the time of a verification, compiled: the rows of a log that are plain, and the hashes of its tree.
+"""What takes the time of a verification and of a replay, compiled: the rows of a log, cut up; those that are plain; hashes.
 
 A row is plain if it is in every respect as it was signed and tells nothing that has to be noted: nearly all are. Nothing is
 found to be wrong here: at the first row that is not plain the loop stops, and `EventChecks.check` says what is the matter with
@@ -9,9 +9,10 @@ this was not compiled (`fast_path.py`) every row goes to `check`, with the same 
 The server is not believed, and this is C: a length that it gives is looked at before anything is read by it.
 """
 
+from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.datetime cimport import_datetime, timedelta_days, timedelta_microseconds, timedelta_seconds
+from cpython.datetime cimport import_datetime, timedelta, timedelta_days, timedelta_microseconds, timedelta_seconds
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -20,6 +21,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from audit.log_rows import MICROSECONDS_BEFORE_2000, LogRow, parse_row
 from shared.events import UNREADABLE, Envelope, canonical_into
 
 
@@ -29,6 +31,8 @@ cdef extern from *:
 
 cdef extern from "endian.h" nogil:
     uint32_t be32toh(uint32_t)
+    uint32_t htobe32(uint32_t)
+    uint64_t htobe64(uint64_t)
     uint64_t be64toh(uint64_t)
 
 
@@ -46,18 +50,22 @@ cdef extern from "openssl/evp.h" nogil:
 source_checksum = SOURCE_CHECKSUM
 import_datetime()
 _decode = msgspec.json.Decoder(Envelope).decode
+_new_row = tuple.__new__  # as LogRow(…), without the call of its own that a named tuple makes for its arguments
 _FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # from which PostgreSQL counts
 cdef EVP_MD *_SHA256 = EVP_MD_fetch(NULL, b"SHA256", NULL)  # fetched once: that takes longer than a hash
 
 cdef const char *_DIGITS = b"0123456789abcdef"
 cdef bytes _NO_ROW = b""
+cdef bytes _NULL = b"\xff\xff\xff\xff"
 
 cdef enum:
     HASH_BYTES = 32
     ID_BYTES = 16
+    ID_CHARACTERS = 36
     SALT_BYTES = 16
+    TIME_BYTES = 8
     TILE_WIDTH = 256
-    # Where a value of a row stands, as `reading.FIXED` has it: two bytes count the values, four give the length of each.
+    # Where a value of a row stands, as `log_rows.FIXED` has it: two bytes count the values, four give the length of each.
     INDEX_AT = 6
     LEAF_AT = 18
     VERSION_AT = 54
@@ -205,6 +213,23 @@ cdef class PlainRows:
         return envelope
 
 
+def parse_rows(list rows not None):
+    """These rows of a COPY, each cut up, as `parse_row` does it."""
+    return [_parsed(row) for row in rows]
+
+
+def digest_of(data):
+    """The SHA-256 of bytes or a view of bytes."""
+    cdef Py_buffer octets
+    cdef uint8_t found[HASH_BYTES]
+    PyObject_GetBuffer(data, &octets, PyBUF_SIMPLE)
+    try:
+        _hasher.digest(NULL, 0, <const uint8_t *>octets.buf, octets.len, found)
+    finally:
+        PyBuffer_Release(&octets)
+    return PyBytes_FromStringAndSize(<const char *>found, HASH_BYTES)
+
+
 def leaf_hashes(list entries not None):
     """The leaves of a tree over these entries. RFC 6962, 2.1: the hash of a zero byte and the entry."""
     cdef uint8_t found[HASH_BYTES]
@@ -241,7 +266,108 @@ def root_of_tile(list hashes not None):
     return PyBytes_FromStringAndSize(<const char *>nodes, HASH_BYTES)
 
 
+def ids_copied(values):
+    """Ids as a binary COPY has them, each with its length before it. Raises `ValueError` where one is not written as one."""
+    cdef uint8_t made[4 + ID_BYTES]
+    cdef str value
+    copied = []
+    _put_length(made, ID_BYTES)
+    for value in values:
+        if value is None:
+            copied.append(_NULL)
+            continue
+        if not _read_id(value, made + 4):
+            raise ValueError("an id that is not written as one")
+        copied.append(PyBytes_FromStringAndSize(<const char *>made, 4 + ID_BYTES))
+    return copied
+
+
+def times_copied(values):
+    """Times as a binary COPY has them, each with its length before it. Raises `TypeError` where one has no offset."""
+    cdef uint8_t made[4 + TIME_BYTES]
+    cdef uint64_t since
+    copied = []
+    _put_length(made, TIME_BYTES)
+    for value in values:
+        if value is None:
+            copied.append(_NULL)
+            continue
+        since = htobe64(<uint64_t>_microseconds(<timedelta?>(value - _FIRST_DAY)))
+        memcpy(made + 4, &since, TIME_BYTES)
+        copied.append(PyBytes_FromStringAndSize(<const char *>made, 4 + TIME_BYTES))
+    return copied
+
+
 # --
+
+
+cdef inline void _put_length(uint8_t *at, uint32_t length) noexcept nogil:
+    length = htobe32(length)
+    memcpy(at, &length, sizeof(length))
+
+
+cdef inline int _digit(char one) noexcept nogil:
+    """What a hexadecimal digit stands for; -1 where it is none."""
+    if c"0" <= one <= c"9":
+        return one - c"0"
+    if c"a" <= one <= c"f":
+        return one - c"a" + 10
+    return one - c"A" + 10 if c"A" <= one <= c"F" else -1
+
+
+cdef bint _read_id(str text, uint8_t *into) except -1:
+    """Puts the 16 bytes of an id there; False where the text is none."""
+    cdef Py_ssize_t length, place, at = 0
+    cdef int high, low
+    cdef const char *letters = PyUnicode_AsUTF8AndSize(text, &length)
+    if length != ID_CHARACTERS:
+        return False
+    for place in range(ID_BYTES):
+        if place == 4 or place == 6 or place == 8 or place == 10:
+            if letters[at] != b"-":
+                return False
+            at += 1
+        high, low = _digit(letters[at]), _digit(letters[at + 1])
+        if high < 0 or low < 0:
+            return False
+        into[place] = <uint8_t>(16 * high + low)
+        at += 2
+    return True
+
+
+cdef object _parsed(bytes row):
+    """The usual row, with one sealed part, cut up; `parse_row` does any other."""
+    cdef const uint8_t *octets
+    cdef Py_ssize_t size
+    cdef int64_t stream_bytes, type_bytes, envelope_bytes, stream, type_, salted, end, part
+    if row is None:
+        raise TypeError("a row is a byte string")
+    octets = _octets(row)
+    size = PyBytes_GET_SIZE(row)
+    if size < FIXED_BYTES:
+        return parse_row(row)
+    stream_bytes = _int32(octets + STREAM_BYTES_AT)
+    type_bytes = _int32(octets + TYPE_BYTES_AT)
+    envelope_bytes = _int32(octets + ENVELOPE_BYTES_AT)
+    stream = FIXED_BYTES + 4
+    type_ = stream + stream_bytes + 4
+    salted = type_ + type_bytes + 4
+    end = salted + SALT_BYTES + envelope_bytes
+    part = end + ARRAY_HEAD_BYTES + 4
+    if (
+        stream_bytes < 0 or type_bytes < 0 or envelope_bytes < 0 or part > size
+        or _int32(octets + end + 4) != 1 or _int32(octets + end + 16) != 1 or _int32(octets + end + 20) != 1
+        or part + _int32(octets + end + ARRAY_HEAD_BYTES) != size
+    ):
+        return parse_row(row)
+    view = memoryview(row)
+    return _new_row(LogRow, (
+        _int64(octets + INDEX_AT), octets[LEAF_AT : LEAF_AT + HASH_BYTES], _int32(octets + VERSION_AT),
+        _int32(octets + SCHEMA_VERSION_AT), _int64(octets + OCCURRED_AT) + MICROSECONDS_BEFORE_2000,
+        octets[EVENT_AT : EVENT_AT + ID_BYTES], octets[ACCOUNT_AT : ACCOUNT_AT + ID_BYTES],
+        octets[stream : stream + stream_bytes], octets[type_ : type_ + type_bytes], view[salted:end],
+        octets[salted + SALT_BYTES : end], (view[part:],),
+    ))
 
 
 cdef bint _are_sealed(list fields, const uint8_t *octets, int64_t at, int64_t end) except -1:
@@ -318,7 +444,7 @@ cdef inline bint _is_id(str text, const uint8_t *at) except -1:
     cdef Py_ssize_t length
     cdef const char *digits = PyUnicode_AsUTF8AndSize(text, &length)
     return (
-        length == 36
+        length == ID_CHARACTERS
         and _are_digits(digits, at, 4) and digits[8] == b"-"
         and _are_digits(digits + 9, at + 4, 2) and digits[13] == b"-"
         and _are_digits(digits + 14, at + 6, 2) and digits[18] == b"-"

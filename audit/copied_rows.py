@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from typing import Any
+
+from audit.fast_path import ids_copied, times_copied
 
 _HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _UUID_OID = 2950
 _COLUMNS = struct.Struct(">h")
 _LENGTH = struct.Struct(">i")
-_ID_HEAD = _LENGTH.pack(16)
-_ID_CHARACTERS = 36
-_ID_DASHES = (8, 13, 18, 23)
 _BOOLEANS = {False: b"\0\0\0\x01\x00", True: b"\0\0\0\x01\x01"}
 _SMALL = struct.Struct(">ii")
 _BIG = struct.Struct(">iq")
@@ -39,7 +35,7 @@ def copied(types: Sequence[str], rows: Collection[Sequence[Any]]) -> bytes:
     columns: list[Iterable[bytes]] = [repeat(_COLUMNS.pack(len(types)), len(rows))]
     try:
         for type_, values in zip(types, zip(*rows, strict=True), strict=True):
-            columns.append(_one_by_one(type_, values) if type_ in _ONE_BY_ONE else _column(type_, values))
+            columns.append(_AT_ONCE[type_](values) if type_ in _AT_ONCE else _column(type_, values))
         return b"".join((_HEAD, *chain.from_iterable(zip(*columns, strict=True)), _END))
     except (struct.error, ValueError, TypeError, AttributeError, KeyError) as error:
         raise Unfit(str(error)) from error
@@ -54,22 +50,6 @@ def _column(type_: str, values: Sequence[Any]) -> Iterable[bytes]:
     return map(made.__getitem__, values)
 
 
-def _one_by_one(type_: str, values: Sequence[Any]) -> Iterable[bytes]:
-    """The same of values that take longer to look up than to make, or can't be looked up."""
-    made = iter(TYPES[type_]([value for value in values if value is not None]))
-    return [_NULL if value is None else next(made) for value in values]
-
-
-def _ids(values: Collection[str]) -> Iterable[bytes]:
-    """All at once: so each has to have its dashes, and nothing else that is no digit, where the others have theirs."""
-    text = "".join(values)
-    raw = bytes.fromhex(text.replace("-", ""))
-    lengths, dashes = set(map(len, values)), {text[place::_ID_CHARACTERS] for place in _ID_DASHES}
-    if lengths | {_ID_CHARACTERS} != {_ID_CHARACTERS} or dashes != {"-" * len(values)} or len(raw) != 16 * len(values):
-        raise Unfit("an id that is not written as one")
-    return [_ID_HEAD + raw[at : at + 16] for at in range(0, len(raw), 16)]
-
-
 def _octets(values: Iterable[bytes]) -> Iterable[bytes]:
     return [_LENGTH.pack(len(value)) + value for value in values]
 
@@ -82,29 +62,27 @@ def _documents(values: Iterable[str]) -> Iterable[bytes]:
     return _octets([b"\x01" + value.encode() for value in values])  # 1 is the version of the format
 
 
-def _times(values: Iterable[datetime]) -> Iterable[bytes]:
-    return [_BIG.pack(8, (value - _EPOCH) // _MICROSECOND) for value in values]
-
-
-def _id_arrays(values: Iterable[list[str]]) -> Iterable[bytes]:
+def _id_arrays(values: Iterable[list[str] | None]) -> Iterable[bytes]:
     arrays = []
     for value in values:
-        elements = b"".join(_ids(value)) if value else b""
+        elements = b"".join(ids_copied(value)) if value else b""
         length = _ARRAY.size - _LENGTH.size + len(elements)
-        arrays.append(_ARRAY.pack(length, 1, 0, _UUID_OID, len(value), 1) + elements if value else _NO_ELEMENTS)
+        made = _ARRAY.pack(length, 1, 0, _UUID_OID, len(value), 1) + elements if value else _NO_ELEMENTS
+        arrays.append(_NULL if value is None else made)
     return arrays
 
 
-TYPES: dict[str, Callable[[Collection[Any]], Iterable[bytes]]] = {
-    "UUID": _ids,
+TYPES: dict[str, Callable[[Any], Iterable[bytes]]] = {
+    "UUID": ids_copied,
     "TEXT": _texts,
     "BYTEA": _octets,
     "INTEGER": lambda values: [_SMALL.pack(4, value) for value in values],
     "BIGINT": lambda values: [_BIG.pack(8, value) for value in values],
     "BOOLEAN": lambda values: [_BOOLEANS[value] for value in values],
-    "TIMESTAMP WITH TIME ZONE": _times,
+    "TIMESTAMP WITH TIME ZONE": times_copied,
     "UUID[]": _id_arrays,
     "JSONB": _documents,
 }
 """How the values of a column are written, by its type as SQLAlchemy writes it for PostgreSQL."""
-_ONE_BY_ONE = ("TIMESTAMP WITH TIME ZONE", "UUID[]")
+_AT_ONCE = {type_: TYPES[type_] for type_ in ("UUID", "TIMESTAMP WITH TIME ZONE", "UUID[]")}
+"""Those that take NULLs as well, and are made sooner than looked up."""

@@ -22,7 +22,7 @@ from audit.fast_path import PlainRows
 from audit.findings import Findings, Told
 from audit.gone_notes import GoneNotes, GoneNotesState, Run
 from audit.hold_notes import IN_FORCE, HoldNotes, HoldNotesState, met_by
-from audit.reading import SALT_BYTES, LogRow, id_text
+from audit.log_rows import SALT_BYTES, LogRow, id_text
 from audit.sentences import types_of_services
 from audit.stream_order import StreamOrder, StreamPositions
 from shared.events import UNREADABLE, Envelope, SealedField, canonical

@@ -35,8 +35,9 @@ from audit.findings import Findings
 from audit.gone_notes import GoneNotes, GrowingRuns
 from audit.journal_check import await_cuts, known_to_log, read_journal
 from audit.log_agreement import reading_order
+from audit.log_rows import LogRow
 from audit.public_log import PublicLog
-from audit.reading import LogRow, auditor_connection, read_log
+from audit.reading import auditor_connection, read_log
 from audit.report import write_report
 from shared import clock
 from shared.durable_files import sync_folders

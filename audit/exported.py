@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from audit.event_checks import ExportedEvent
-from audit.reading import SALT_BYTES
+from audit.log_rows import SALT_BYTES
 from shared import cut_journal
 from shared.errors import InvalidArgument, Tampered
 from shared.events import UNREADABLE

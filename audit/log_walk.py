@@ -13,7 +13,7 @@ from hashlib import sha256
 from audit.displacements import Displacements, Place
 from audit.event_checks import EventChecks, ExportedEvent
 from audit.findings import Findings
-from audit.reading import LogRow, id_text, parse_row
+from audit.log_rows import LogRow, id_text, parse_row
 from audit.tile_check import SignedTree
 
 AtBoundary = Callable[[int], object]

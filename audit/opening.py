@@ -9,7 +9,6 @@ is given a function from key ids to keys (`item_keys.py` loads them). It must no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -18,7 +17,8 @@ from msgspec import defstruct
 from msgspec.json import Decoder
 from msgspec.structs import force_setattr
 
-from audit.reading import LogRow
+from audit.fast_path import digest_of
+from audit.log_rows import LogRow
 from shared.errors import Tampered
 from shared.events import ERASED, UNREADABLE, Envelope, Event, EventTypes, Recorded, decode_envelope
 from shared.sealing import open_sealed, place_of
@@ -59,7 +59,7 @@ class Opener:
         """
         for row in rows:
             at, leaf, _, schema_version, _, _, _, _, type_, salted, raw, _ = row  # at once: by name each takes as long as all
-            if sha256(salted).digest() != leaf:
+            if digest_of(salted) != leaf:
                 raise Tampered("the event is not the one whose leaf is in the log", index=at)
             kind = self._kinds.get((type_, schema_version)) or self._make_kind(type_, schema_version)
             if kind is None:
@@ -101,7 +101,7 @@ class Opener:
             if part is None:
                 sealed[name] = None
                 continue
-            digest = sealed[name] = Digest(sha256(part).digest())
+            digest = sealed[name] = Digest(digest_of(part))
             if digest.hex() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             if self._key_of is None:
@@ -135,7 +135,7 @@ class Opener:
         sealed: dict[str, bytes | None] = {}
         for field, part in zip(envelope.sealed, row.sealed, strict=True):
             key = None if part is None or self._key_of is None else self._key_of(bytes(part[1:9]))
-            digest = sealed[field.field] = None if part is None else Digest(sha256(part).digest())
+            digest = sealed[field.field] = None if part is None else Digest(digest_of(part))
             if digest is not None and digest.hex() != field.digest:
                 raise Tampered("a sealed part is not the one that the event was signed with", index=row.at)
             if part is not None and key is not None:

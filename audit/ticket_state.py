@@ -17,9 +17,10 @@ import msgspec
 import sqlalchemy as sa
 
 from audit.findings import Findings
+from audit.log_rows import LogRow
 from audit.log_time import size_at
 from audit.opening import Opener
-from audit.reading import LogRow, auditor_connection, read_events
+from audit.reading import auditor_connection, read_events
 from audit.replay import tables_of
 from audit.row_batch import digested
 from audit.tile_check import read_published

@@ -18,9 +18,10 @@ from audit.displacements import Displacements, Place
 from audit.event_checks import EventChecks
 from audit.findings import Finding, Findings, Verdict
 from audit.journal_check import GRACE, await_cuts, check_suppression_lists, compare_cuts, read_journal
+from audit.log_rows import LogRow, id_text
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
-from audit.reading import LogRow, auditor_connection, id_text, read_log, read_rows, read_unlogged
+from audit.reading import auditor_connection, read_log, read_rows, read_unlogged
 from audit.tile_check import Known, SignedTree, TreePosition, position_before
 from audit.verification_state import FEWEST_EVENTS_IN_A_STEP, STEPS, LogState
 from shared import clock, merkle

@@ -21,9 +21,9 @@ from audit.exported import EVENTS, VERIFIERS, ExportedLog, ExportManifest, decod
 from audit.findings import Findings, Verdict
 from audit.journal_check import compare_cuts, read_journal
 from audit.log_agreement import compared
+from audit.log_rows import SALT_BYTES
 from audit.log_walk import LogWalk
 from audit.public_log import PublicLog
-from audit.reading import SALT_BYTES
 from audit.tile_check import Known, SignedTree
 from shared.errors import InvalidArgument, Tampered
 from shared.events import decode_envelope

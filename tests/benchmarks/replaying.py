@@ -6,8 +6,9 @@ import statistics
 import time
 
 from audit.item_keys import load_item_keys
+from audit.log_rows import LogRow
 from audit.opening import Opener
-from audit.reading import LogRow, auditor_connection, read_log
+from audit.reading import auditor_connection, read_log
 from deploy.stack import Stack
 from services.tickets.events import TYPES
 from shared.settings import Settings

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from audit.log_rows import LogRow
 from audit.log_time import size_at
-from audit.reading import LogRow, auditor_connection, read_events
+from audit.reading import auditor_connection, read_events
 from audit.replay import replay
 from audit.ticket_state import TicketState, ticket_state
 from services.tickets.holdings import TicketsHoldings

@@ -10,8 +10,9 @@ import pytest
 from audit.checkpoints import read_checkpoints, take_checkpoints, write_checkpoints
 from audit.comparison import ColumnDifference
 from audit.item_keys import load_item_keys
+from audit.log_rows import LogRow
 from audit.opening import Opener
-from audit.reading import LogRow, auditor_connection, read_log
+from audit.reading import auditor_connection, read_log
 from audit.replay import ReplayResult, replay
 from audit.verify import verify
 from services.contacts.events import TYPES, PersonNamed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import audit.replay
-from audit.reading import LogRow
+from audit.log_rows import LogRow
 from audit.replay import replay
 from audit.scratch import Scratch
 from shared.errors import Conflict, Tampered

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from importlib import util
 from pathlib import Path
@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import _fast_path, fast_path
-from audit._fast_path import PlainRows, leaf_hashes, root_of_tile
+import audit
+from audit import _fast_path, _slow_path, fast_path
+from audit._fast_path import PlainRows
 from audit.event_checks import EventChecks
 from audit.findings import Findings
-from audit.reading import FIXED, MICROSECONDS_BEFORE_2000, parse_row
+from audit.log_rows import FIXED, MICROSECONDS_BEFORE_2000, parse_row
 from shared import merkle
 from shared.events import Envelope, SealedField, canonical
 from shared.ids import new_id
@@ -246,13 +247,9 @@ damages = st.lists(
 """What was done to a row, where, and with which octets."""
 
 
-@given(parts=st.lists(st.binary(max_size=40), max_size=3), damage=damages, is_signed=st.booleans())
-def test_in_what_is_taken_nothing_is_found(parts: list[bytes], damage: list[tuple[str, int, bytes]], is_signed: bool) -> None:
-    """Whatever a server sends, even if it is signed as it stands: what is taken is what `check` finds nothing in, and it
-    notes the same of it."""
-    of = envelope(sealed=[sealed(part) for part in parts], version=1)
-    damaged = bytearray(row(of, tuple(parts)))
-    signed = bytes(damaged[LEAF_AT : LEAF_AT + 32])
+def damaged_row(of: Envelope, parts: tuple[bytes, ...], damage: list[tuple[str, int, bytes]]) -> bytes:
+    """The row of an event after all that was done to it."""
+    damaged = bytearray(row(of, parts))
     for kind, place, octets in damage:
         place %= max(1, len(damaged))
         damaged[place : place + len(octets)] = {
@@ -260,6 +257,16 @@ def test_in_what_is_taken_nothing_is_found(parts: list[bytes], damage: list[tupl
             "insert": octets + damaged[place : place + len(octets)],
             "delete": b"",
         }[kind]
+    return bytes(damaged)
+
+
+@given(parts=st.lists(st.binary(max_size=40), max_size=3), damage=damages, is_signed=st.booleans())
+def test_in_what_is_taken_nothing_is_found(parts: list[bytes], damage: list[tuple[str, int, bytes]], is_signed: bool) -> None:
+    """Whatever a server sends, even if it is signed as it stands: what is taken is what `check` finds nothing in, and it
+    notes the same of it."""
+    of = envelope(sealed=[sealed(part) for part in parts], version=1)
+    damaged = bytearray(damaged_row(of, tuple(parts), damage))
+    signed = row(of, tuple(parts))[LEAF_AT : LEAF_AT + 32]
     if is_signed:
         signed = sha256(parse_row(bytes(damaged)).salted).digest()
         damaged[LEAF_AT : LEAF_AT + 32] = signed
@@ -275,7 +282,7 @@ def test_in_what_is_taken_nothing_is_found(parts: list[bytes], damage: list[tupl
         assert exact.state() == fast.state()
 
 
-def test_only_byte_strings_are_hashed() -> None:
+def test_only_byte_strings_are_read() -> None:
     """Anything else is refused before anything is read of it."""
     whole = row(of := envelope())
     for rows, entries in (([None], [bytes(32)]), ([whole], [None]), (["row"], [bytes(32)]), ([whole], ["entry"])):
@@ -283,36 +290,89 @@ def test_only_byte_strings_are_hashed() -> None:
             Taker(of)._rows.take(rows, entries, AT)  # type: ignore[arg-type]
     for wrong in ([None], ["entry"], [bytearray(32)], None):
         with pytest.raises(TypeError):
-            leaf_hashes(wrong)  # type: ignore[arg-type]
+            _fast_path.leaf_hashes(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            _fast_path.parse_rows(wrong)  # type: ignore[arg-type]
     for hashes in ([], [bytes(32)] * 255, [bytes(32)] * 257, [bytes(32)] * 255 + [bytes(31)]):
         with pytest.raises(ValueError, match=r"tile has 256|hash has 32"):
-            root_of_tile(hashes)
+            _fast_path.root_of_tile(hashes)
     for one in (None, "hash"):
         with pytest.raises(TypeError):
-            root_of_tile([bytes(32)] * 255 + [one])  # type: ignore[list-item]
+            _fast_path.root_of_tile([bytes(32)] * 255 + [one])  # type: ignore[list-item]
+        with pytest.raises(TypeError):
+            _fast_path.digest_of(one)  # type: ignore[arg-type]
 
 
-@given(st.lists(st.binary(max_size=200), min_size=256, max_size=256))
-def test_hashes_are_those_of_the_tree(entries: list[bytes]) -> None:
-    """Of entries of any length; the root of a tile over any leaves."""
-    leaves = leaf_hashes(entries)
+BOTH = pytest.mark.parametrize("path", [_fast_path, _slow_path], ids=["compiled", "python"])
+
+
+@BOTH
+@given(entries=st.lists(st.binary(max_size=200), min_size=256, max_size=256))
+def test_hashes_are_those_of_the_tree(path: Any, entries: list[bytes]) -> None:
+    """Of entries of any length; the root of a tile over any leaves; the digest of bytes and of views."""
+    leaves = path.leaf_hashes(entries)
     assert [merkle.leaf_hash(entry) for entry in entries] == leaves
-    assert merkle.root_of(leaves) == root_of_tile(leaves)
+    assert merkle.root_of(leaves) == path.root_of_tile(leaves)
+    for entry in entries:
+        assert sha256(entry).digest() == path.digest_of(entry) == path.digest_of(memoryview(b"-" + entry)[1:])
 
 
-def test_without_a_compiler_the_same_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No row is taken, so that each is checked by itself; the hashes are the same."""
-    assert fast_path.is_compiled
+@given(parts=st.lists(st.binary(max_size=40), max_size=3), damage=damages)
+def test_a_row_is_cut_up_in_the_same_way(parts: list[bytes], damage: list[tuple[str, int, bytes]]) -> None:
+    """Whatever it is; with a part or without."""
+    damaged = damaged_row(envelope(sealed=[sealed(part) for part in parts]), tuple(parts), damage)
+    assert _slow_path.parse_rows([damaged]) == _fast_path.parse_rows([damaged])
+
+
+@BOTH
+@given(values=st.lists(st.none() | st.uuids(), max_size=9), is_upper=st.booleans())
+def test_ids_are_copied(path: Any, values: list[UUID | None], is_upper: bool) -> None:
+    """As their 16 bytes behind that number, NULL as -1."""
+    texts = [None if one is None else str(one).upper() if is_upper else str(one) for one in values]
+    assert [LENGTH.pack(-1) if one is None else LENGTH.pack(16) + one.bytes for one in values] == path.ids_copied(texts)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "", ACCOUNT[1:], ACCOUNT + "0", ACCOUNT.replace("-", ""), ACCOUNT.replace("-", "0"), f"g{ACCOUNT[1:]}",
+        f"{ACCOUNT[:35]}/",
+        f"{ACCOUNT[:35]}\ud800", f"{ACCOUNT[:35]}é", f"-{ACCOUNT[1:8]}0{ACCOUNT[9:]}", f" {ACCOUNT[1:]}", f"{ACCOUNT[:35]}@",
+    ],
+)  # fmt: skip
+def test_what_is_no_id_is_not_copied(path: Any, wrong: str) -> None:
+    """It is refused, whatever stands beside it."""
+    with pytest.raises(ValueError, match=r"not written as one|hexadecimal|surrogates"):
+        path.ids_copied([ACCOUNT, wrong, ACCOUNT])
+
+
+@BOTH
+@given(values=st.lists(st.none() | st.datetimes(timezones=st.just(UTC)), max_size=9), hours=st.integers(-23, 23))
+def test_times_are_copied(path: Any, values: list[datetime | None], hours: int) -> None:
+    """As microseconds since 2000, whatever their offset; one without an offset is none."""
+    zone = timezone(timedelta(hours=hours))
+    first = datetime(2000, 1, 1, tzinfo=UTC)
+    times = [None if one is None else one.replace(tzinfo=zone) for one in values]
+    expected = [
+        LENGTH.pack(-1) if one is None else struct.pack(">iq", 8, (one - first) // timedelta(microseconds=1)) for one in times
+    ]
+    assert expected == path.times_copied(times)
+    with pytest.raises(TypeError):
+        path.times_copied([*times, datetime(2026, 1, 1)])
+
+
+def test_without_a_compiler_python_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row is plain then, so that each is checked by itself."""
+    assert fast_path.is_compiled and fast_path.PlainRows is PlainRows
     monkeypatch.setitem(sys.modules, "audit._fast_path", None)
+    monkeypatch.delattr(audit, "_fast_path")
     other = imported_anew()
-    assert not other.is_compiled
+    assert not other.is_compiled and other.PlainRows is _slow_path.PlainRows
     of = envelope(version=1)
     rows, entries = [row(of)], [sha256(parse_row(row(of)).salted).digest()]
     arguments = ("tickets", frozenset({b"tickets.MessageAdded"}), {}, lambda account, at: None)
     assert (1, 0) == tuple(module.PlainRows(*arguments).take(rows, entries, AT) for module in (fast_path, other))
-    leaves = [merkle.leaf_hash(bytes([number])) for number in range(256)]
-    assert fast_path.root_of_tile(leaves) == other.root_of_tile(leaves)
-    assert fast_path.leaf_hashes(entries) == other.leaf_hashes(entries)
 
 
 def test_what_was_compiled_of_another_source_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,6 +383,12 @@ def test_what_was_compiled_of_another_source_is_not_used(monkeypatch: pytest.Mon
     monkeypatch.undo()
     monkeypatch.setattr(Path, "with_name", lambda self, name: self.parent / "nowhere" / name)
     assert not imported_anew().is_compiled
+
+
+def test_both_can_do_the_same() -> None:
+    """Neither has a function that the other lacks."""
+    names = {name for name in vars(_fast_path) if not name.startswith("_")} & set(fast_path.__dict__)
+    assert names == {name for name, one in vars(_slow_path).items() if getattr(one, "__module__", "") == _slow_path.__name__}
 
 
 def imported_anew() -> Any:

@@ -10,8 +10,8 @@ import pytest
 from audit.displacements import Displacements
 from audit.event_checks import EventChecks
 from audit.findings import Findings
+from audit.log_rows import parse_row
 from audit.log_walk import LogWalk
-from audit.reading import parse_row
 from audit.tile_check import SignedTree
 from shared.checkpoint import Checkpoint
 from shared.tile_writer import TileWriter
