@@ -301,6 +301,9 @@ def test_only_byte_strings_are_read() -> None:
             _fast_path.root_of_tile([bytes(32)] * 255 + [one])  # type: ignore[list-item]
         with pytest.raises(TypeError):
             _fast_path.digest_of(one)  # type: ignore[arg-type]
+    let_go = bytearray(b"grows")
+    _fast_path.digest_of(memoryview(let_go)[1:])
+    let_go.append(0)
 
 
 BOTH = pytest.mark.parametrize("path", [_fast_path, _slow_path], ids=["compiled", "python"])
@@ -322,6 +325,16 @@ def test_a_row_is_cut_up_in_the_same_way(parts: list[bytes], damage: list[tuple[
     """Whatever it is; with a part or without."""
     damaged = damaged_row(envelope(sealed=[sealed(part) for part in parts]), tuple(parts), damage)
     assert _slow_path.parse_rows([damaged]) == _fast_path.parse_rows([damaged])
+
+
+@pytest.mark.parametrize("at", [0, 4, 8, 12, 16, 20, 24])
+def test_an_array_is_cut_up_in_the_same_way(at: int) -> None:
+    """Whatever its head says: length, dimensions, NULLs, type, how many, counted from where; and the length of its part."""
+    whole = row(envelope(sealed=[sealed(PARTS[0])]), PARTS[:1])
+    sealed_at = len(whole) - len(array(PARTS[:1])) - LENGTH.size + at
+    for number in (-(2**31), -1, 0, 1, 2, 3, 28, len(PARTS[0]) - 1, len(PARTS[0]) + 1, 2**31 - 1):
+        changed = whole[:sealed_at] + LENGTH.pack(number) + whole[sealed_at + 4 :]
+        assert _slow_path.parse_rows([changed]) == _fast_path.parse_rows([changed]), number
 
 
 @BOTH
