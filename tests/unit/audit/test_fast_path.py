@@ -327,6 +327,13 @@ def test_a_row_is_cut_up_in_the_same_way(parts: list[bytes], damage: list[tuple[
     assert _slow_path.parse_rows([damaged]) == _fast_path.parse_rows([damaged])
 
 
+def test_a_row_that_is_cut_short_is_cut_up_in_the_same_way() -> None:
+    """To nothing in the end."""
+    whole = row(envelope())
+    rows = [whole[:length] for length in range(len(whole))]
+    assert _slow_path.parse_rows(rows) == _fast_path.parse_rows(rows)
+
+
 @pytest.mark.parametrize("at", [0, 4, 8, 12, 16, 20, 24])
 def test_an_array_is_cut_up_in_the_same_way(at: int) -> None:
     """Whatever its head says: length, dimensions, NULLs, type, how many, counted from where; and the length of its part."""
