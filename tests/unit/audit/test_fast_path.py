@@ -352,19 +352,21 @@ def test_ids_are_copied(path: Any, values: list[UUID | None], is_upper: bool) ->
     assert [LENGTH.pack(-1) if one is None else LENGTH.pack(16) + one.bytes for one in values] == path.ids_copied(texts)
 
 
+ID = "5b2f3a64-08c1-4d7e-9a3b-c5d6e7f80912"
+
+
 @BOTH
 @pytest.mark.parametrize(
     "wrong",
     [
-        "", ACCOUNT[1:], ACCOUNT + "0", ACCOUNT.replace("-", ""), ACCOUNT.replace("-", "0"), f"g{ACCOUNT[1:]}",
-        f"{ACCOUNT[:35]}/",
-        f"{ACCOUNT[:35]}\ud800", f"{ACCOUNT[:35]}é", f"-{ACCOUNT[1:8]}0{ACCOUNT[9:]}", f" {ACCOUNT[1:]}", f"{ACCOUNT[:35]}@",
+        "", ID[1:], ID + "0", ID.replace("-", ""), ID.replace("-", "0"), f"g{ID[1:]}", f"{ID[:35]}/", f"{ID[:35]}\ud800",
+        f"{ID[:35]}é", f"-{ID[1:8]}0{ID[9:]}", f" {ID[1:]}", f"{ID[:35]}@", f"{ID[:35]}`", f"{ID[:35]}:",
     ],
 )  # fmt: skip
 def test_what_is_no_id_is_not_copied(path: Any, wrong: str) -> None:
     """It is refused, whatever stands beside it."""
     with pytest.raises(ValueError, match=r"not written as one|hexadecimal|surrogates"):
-        path.ids_copied([ACCOUNT, wrong, ACCOUNT])
+        path.ids_copied([ID, wrong, ID])
 
 
 @BOTH
