@@ -153,6 +153,10 @@ def test_the_array_of_parts_has_its_length_and_nothing_more_in_it(parts: tuple[b
         changed = whole[:sealed_at] + LENGTH.pack(len(array(parts)) + longer) + array(parts) + more
         assert 0 == Taker(of).take(changed, entries=entries), (longer, more)
     assert 1 == Taker(of).take(whole, entries=entries)
+    for length in range(len(array(parts))):  # it ends anywhere, and its length says so
+        changed = whole[:sealed_at] + LENGTH.pack(length) + array(parts)[:length]
+        assert 0 == Taker(of).take(changed, entries=entries), length
+        assert _slow_path.parse_rows([changed]) == _fast_path.parse_rows([changed]), length
 
 
 @pytest.mark.parametrize(
