@@ -49,7 +49,7 @@ def demo(
     ] = None,
     mails: Annotated[int, typer.Option("--mails", min=20, help="How many mails to generate.")] = 400,
 ) -> None:
-    """Show the main job from end to end on a stack of its own, and stop it again.
+    """Show the main job from end to end, in an account of its own. A stack that is not up is started for it, and stopped again.
 
     Example: lethe demo
     """

@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo_access() -> None:
-    """Show in short who gets in over HTTPS and who does not, on a stack of its own, and stop it again.
+    """Show in short who gets in over HTTPS and who does not. A stack that is not up is started for it, and stopped again.
 
     Example: lethe demo-access
     """
