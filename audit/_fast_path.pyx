@@ -83,6 +83,17 @@ cdef enum:
     ARRAY_HEAD_BYTES = 24
 
 
+cdef struct Cuts:
+    # Where values of a row that have no fixed length begin, from its first byte; sums of 32 bits, which can't overflow.
+    int64_t stream
+    int64_t stream_bytes
+    int64_t type
+    int64_t type_bytes
+    int64_t salted
+    int64_t clear  # behind the salt: the envelope
+    int64_t end
+
+
 cdef class Hasher:
     """SHA-256 by OpenSSL, over and over in one context: what hashlib adds to it takes longer than a node of the tree does."""
 
@@ -156,48 +167,38 @@ cdef class PlainRows:
         """The envelope of a row, which is noted as the last one of its stream; None where it is not plain."""
         cdef const uint8_t *octets = _octets(row)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(row)
-        cdef int64_t stream, stream_bytes, type_, type_bytes, salted, clear, envelope_bytes, end  # sums of 32 bits can't overflow
+        cdef Cuts cuts
+        cdef int64_t envelope_bytes
         cdef uint8_t found[HASH_BYTES]
-        if size < FIXED_BYTES:
+        if not _cut(octets, size, &cuts):
             return None
-        stream_bytes = _int32(octets + STREAM_BYTES_AT)
-        type_bytes = _int32(octets + TYPE_BYTES_AT)
-        envelope_bytes = _int32(octets + ENVELOPE_BYTES_AT)
-        if stream_bytes < 0 or type_bytes < 0 or envelope_bytes < 0:
-            return None
-        stream = FIXED_BYTES + 4
-        type_ = stream + stream_bytes + 4
-        salted = type_ + type_bytes + 4
-        clear = salted + SALT_BYTES
-        end = clear + envelope_bytes
-        if end > size:
-            return None
+        envelope_bytes = cuts.end - cuts.clear
 
         if _int64(octets + INDEX_AT) != at or not _are_same(octets + LEAF_AT, HASH_BYTES, signed):
             return None
-        _hasher.digest(NULL, 0, octets + salted, end - salted, found)
+        _hasher.digest(NULL, 0, octets + cuts.salted, cuts.end - cuts.salted, found)
         if not _are_same(found, HASH_BYTES, signed):
             return None
 
         try:
-            envelope = _decode(PyBytes_FromStringAndSize(<const char *>octets + clear, envelope_bytes))
+            envelope = _decode(PyBytes_FromStringAndSize(<const char *>octets + cuts.clear, envelope_bytes))
         except UNREADABLE:
             return None
         canonical_into(envelope, self._form)
         if (
             PyByteArray_GET_SIZE(self._form) != envelope_bytes
-            or memcmp(PyByteArray_AS_STRING(self._form), octets + clear, envelope_bytes) != 0
+            or memcmp(PyByteArray_AS_STRING(self._form), octets + cuts.clear, envelope_bytes) != 0
         ):
             return None
-        if not _are_sealed(envelope.sealed, octets, end, size):
+        if not _are_sealed(envelope.sealed, octets, cuts.end, size):
             return None
 
         version = _int32(octets + VERSION_AT)
         since = envelope.time - _FIRST_DAY
         if not (
-            _is_text(envelope.stream, octets + stream, stream_bytes)
+            _is_text(envelope.stream, octets + cuts.stream, cuts.stream_bytes)
             and envelope.version == version
-            and _is_text(envelope.type, octets + type_, type_bytes)
+            and _is_text(envelope.type, octets + cuts.type, cuts.type_bytes)
             and envelope.type in self._plain
             and _is_id(envelope.event, octets + EVENT_AT)
             and _is_id(envelope.account, octets + ACCOUNT_AT)
@@ -206,7 +207,7 @@ cdef class PlainRows:
             and envelope.service == self._service
         ):
             return None
-        key = _stream_key(octets, stream, stream_bytes)
+        key = _stream_key(octets, cuts.stream, cuts.stream_bytes)
         if self._versions.get(key, 0) + 1 != version:
             return None
         self._versions[key] = version
@@ -335,27 +336,40 @@ cdef bint _read_id(str text, uint8_t *into) except -1:
     return True
 
 
+cdef bint _cut(const uint8_t *octets, Py_ssize_t size, Cuts *at) noexcept nogil:
+    """Puts where the values of variable length are; False where a length is none, or they do not fit into the row."""
+    cdef int64_t envelope_bytes
+    if size < FIXED_BYTES:
+        return False
+    at.stream_bytes = _int32(octets + STREAM_BYTES_AT)
+    at.type_bytes = _int32(octets + TYPE_BYTES_AT)
+    envelope_bytes = _int32(octets + ENVELOPE_BYTES_AT)
+    if at.stream_bytes < 0 or at.type_bytes < 0 or envelope_bytes < 0:
+        return False
+    at.stream = FIXED_BYTES + 4
+    at.type = at.stream + at.stream_bytes + 4
+    at.salted = at.type + at.type_bytes + 4
+    at.clear = at.salted + SALT_BYTES
+    at.end = at.clear + envelope_bytes
+    return at.end <= size
+
+
 cdef object _parsed(bytes row):
     """The usual row, with one sealed part, cut up; `parse_row` does any other."""
     cdef const uint8_t *octets
     cdef Py_ssize_t size
-    cdef int64_t stream_bytes, type_bytes, envelope_bytes, stream, type_, salted, end, part
+    cdef Cuts cuts
+    cdef int64_t end, part
     if row is None:
         raise TypeError("a row is a byte string")
     octets = _octets(row)
     size = PyBytes_GET_SIZE(row)
-    if size < FIXED_BYTES:
+    if not _cut(octets, size, &cuts):
         return parse_row(row)
-    stream_bytes = _int32(octets + STREAM_BYTES_AT)
-    type_bytes = _int32(octets + TYPE_BYTES_AT)
-    envelope_bytes = _int32(octets + ENVELOPE_BYTES_AT)
-    stream = FIXED_BYTES + 4
-    type_ = stream + stream_bytes + 4
-    salted = type_ + type_bytes + 4
-    end = salted + SALT_BYTES + envelope_bytes
+    end = cuts.end
     part = end + ARRAY_HEAD_BYTES + 4
     if (
-        stream_bytes < 0 or type_bytes < 0 or envelope_bytes < 0 or part > size
+        part > size
         or _int32(octets + end + 4) != 1 or _int32(octets + end + 16) != 1 or _int32(octets + end + 20) != 1
         or part + _int32(octets + end + ARRAY_HEAD_BYTES) != size
     ):
@@ -365,8 +379,8 @@ cdef object _parsed(bytes row):
         _int64(octets + INDEX_AT), octets[LEAF_AT : LEAF_AT + HASH_BYTES], _int32(octets + VERSION_AT),
         _int32(octets + SCHEMA_VERSION_AT), _int64(octets + OCCURRED_AT) + MICROSECONDS_BEFORE_2000,
         octets[EVENT_AT : EVENT_AT + ID_BYTES], octets[ACCOUNT_AT : ACCOUNT_AT + ID_BYTES],
-        octets[stream : stream + stream_bytes], octets[type_ : type_ + type_bytes], view[salted:end],
-        octets[salted + SALT_BYTES : end], (view[part:],),
+        octets[cuts.stream : cuts.stream + cuts.stream_bytes], octets[cuts.type : cuts.type + cuts.type_bytes],
+        view[cuts.salted : end], octets[cuts.clear : end], (view[part:],),
     ))
 
 
