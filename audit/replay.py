@@ -269,10 +269,6 @@ class _Replay:
             leaves.extend(islice(self._entries, max(0, min(len(rows), self._tiles.size - self._played))))
         except LetheError as error:
             raise Tampered("the tiles of the log can't be read", index=self._played + len(leaves)) from error
-        end = self._played + len(rows)
-        if [row.leaf for row in rows] == leaves and [row.at for row in rows if row.salted] == list(range(self._played, end)):
-            self._played = end
-            return
         for row, leaf in zip_longest(rows, leaves):
             if row.at != self._played or not (row.salted or row.at in self._gone):
                 raise Tampered("the log lacks the event of an index", index=self._played)

@@ -130,8 +130,7 @@ class _Rows:
         """Takes the row of an INSERT. False where what waits has to be written first; raises `Unfit` where it waits already."""
         row = list(form.pick(values + form.constants))
         for column in form.sealed:
-            if type(row[column]) is not Digest:
-                row[column] = _digested(row[column])
+            row[column] = _digested(row[column])
         key = self._key_of(row)
         if key in self._changed:
             return False
