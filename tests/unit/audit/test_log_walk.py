@@ -16,7 +16,7 @@ from audit.tile_check import SignedTree
 from shared.checkpoint import Checkpoint
 from shared.tile_writer import TileWriter
 from shared.tiles import files_in
-from tests.unit.audit.test_fast_path import envelope, row
+from tests.unit.audit.test_plain_rows import envelope, row
 
 LAST = 2**63 - 1
 
